@@ -1,0 +1,30 @@
+//! What the operator, the optimizer and the inference-sidecar say to one another.
+//!
+//! ```text
+//!  operator ── Task (environment of the Job) ───────────────▶ optimizer
+//!  operator ◀─ CandidateReport (termination message) ──────── optimizer
+//!  optimizer ─ model package (PackageManifest + model.onnx) ▶ inference-sidecar
+//!  operator ── Split (pod annotation) ──────────────────────▶ inference-sidecar
+//!  operator ◀─ SplitWindow (GET on the admin port) ────────── inference-sidecar
+//! ```
+//!
+//! Plain data only: no client, no runtime, no I/O.
+
+mod digest;
+mod model;
+mod package;
+mod recipe;
+mod report;
+mod split;
+mod task;
+
+pub use digest::{Digest, DigestError};
+pub use model::{Datatype, Preprocessing, TensorSignature};
+pub use package::{
+    AccuracyMeasurement, LatencyMeasurement, MANIFEST_FILE, MODEL_FILE, MemoryMeasurement, ModelFile, PackageContent,
+    PackageManifest, PackageRecord, SCHEMA, SizeMeasurement,
+};
+pub use recipe::{Calibration, Quantize, Recipe, Technique};
+pub use report::{CandidateReport, Failure, FailureReason, Measurements, TERMINATION_MESSAGE_LIMIT};
+pub use split::{SPLIT_ANNOTATION, Split, SplitWindow};
+pub use task::{Dataset, Input, Location, TASK_ENV, Task};

@@ -1,0 +1,119 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Measurements, Preprocessing, Recipe, TensorSignature};
+
+/// File name of the manifest in a package directory.
+pub const MANIFEST_FILE: &str = "package.json";
+/// File name of the model in a package directory.
+pub const MODEL_FILE: &str = "model.onnx";
+/// `PackageContent.schema` of this version.
+pub const SCHEMA: u32 = 1;
+
+/// `package.json`, beside `model.onnx` in the directory `packages/<hex of digest>/` of an artifact store.
+///
+/// `content` is what a server needs and what the digest covers, so that equal inputs give an equal digest;
+/// `record` is how it came to be and what was measured, which no two runs share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageManifest {
+    /// [`PackageContent::digest`] of `content`.
+    pub digest: Digest,
+    pub content: PackageContent,
+    pub record: PackageRecord,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageContent {
+    pub schema: u32,
+    pub model: ModelFile,
+    pub inputs: Vec<TensorSignature>,
+    pub outputs: Vec<TensorSignature>,
+    pub preprocessing: Preprocessing,
+    /// Class names by index of the first output; empty if the model is not a classifier or none were given.
+    pub labels: Vec<String>,
+}
+
+/// The model file of a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelFile {
+    pub sha256: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageRecord {
+    /// `original`, or the recipe's name.
+    pub candidate: String,
+    pub recipe: Option<Recipe>,
+    /// Digest of the model as it came from its source.
+    pub source: Digest,
+    pub calibration: Option<Digest>,
+    pub evaluation: Option<Digest>,
+    pub measurements: Measurements,
+    /// Program name to version: drydock-optimizer, onnxruntime.
+    pub tools: std::collections::BTreeMap<String, String>,
+}
+
+impl PackageContent {
+    /// The digest of the package: SHA-256 of the compact JSON of the content in field order. It covers the model's own
+    /// digest, and so the model.
+    pub fn digest(&self) -> Digest {
+        // Plain data with string keys: serde_json has no way to fail on it.
+        #[expect(clippy::expect_used, reason = "serializing plain data to memory cannot fail")]
+        let json = serde_json::to_vec(self).expect("package content is plain data");
+        Digest::of(&json)
+    }
+}
+
+/// Quality on the evaluation set, in percent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccuracyMeasurement {
+    pub top1: f64,
+    /// Top-1 of the original model on the same images.
+    pub original_top1: f64,
+    /// Images on which candidate and original give the same class.
+    pub agreement: f64,
+    pub images: u64,
+}
+
+/// One image, one thread, the candidate and the original taking turns in one process. Milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LatencyMeasurement {
+    /// Median CPU time.
+    pub cpu: f64,
+    pub original_cpu: f64,
+    pub p50: f64,
+    pub p99: f64,
+    pub original_p50: f64,
+    pub original_p99: f64,
+    /// Interleaved rounds that the medians are taken from.
+    pub rounds: u32,
+}
+
+impl LatencyMeasurement {
+    /// How many times faster than the original, by CPU time.
+    pub fn speedup(&self) -> f64 {
+        self.original_cpu / self.cpu
+    }
+}
+
+/// Bytes of the model file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SizeMeasurement {
+    pub bytes: u64,
+    pub original_bytes: u64,
+}
+
+/// Peak resident set, in bytes, of a process that loads and runs the model and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryMeasurement {
+    pub peak_bytes: u64,
+}

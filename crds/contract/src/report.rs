@@ -1,0 +1,167 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AccuracyMeasurement, Digest, LatencyMeasurement, MemoryMeasurement, SizeMeasurement};
+
+/// What the kubelet keeps of a termination message, in bytes; longer ones are cut and no longer parse.
+pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
+
+/// The optimizer's termination message: one candidate's result, or why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CandidateReport {
+    /// `original`, or the recipe's name.
+    pub candidate: String,
+    /// The package that was written; `None` if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Digest>,
+    #[serde(default)]
+    pub measurements: Measurements,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// Everything measured on one candidate; what could not be measured (no labelled data, say) is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Measurements {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<AccuracyMeasurement>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyMeasurement>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<SizeMeasurement>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryMeasurement>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    pub reason: FailureReason,
+    /// What was found, what was expected, where.
+    pub message: String,
+}
+
+/// Why a candidate has no package. The exit code tells the Job whether to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureReason {
+    /// Not ONNX, truncated, over the parser's limits, or refused by ONNX Runtime.
+    InvalidModel,
+    DigestMismatch,
+    /// No labels, wrong shape, empty.
+    InvalidDataset,
+    /// The recipe cannot be applied to this model.
+    InvalidRecipe,
+    /// The task itself cannot be read: operator and optimizer are of different versions.
+    InvalidTask,
+    /// A source did not answer; worth trying again.
+    SourceUnreachable,
+    /// The artifact store could not be written: full, read-only, gone; worth trying again.
+    StoreUnavailable,
+    /// Something broke that no input explains; worth trying again.
+    Internal,
+    /// Set by the operator, not by the optimizer: a killed process reports nothing.
+    OutOfMemory,
+    /// Set by the operator: the Job's deadline passed.
+    DeadlineExceeded,
+}
+
+impl FailureReason {
+    /// sysexits(3): 65 `EX_DATAERR` and 64 `EX_USAGE` are never retried, 75 `EX_TEMPFAIL` is.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::InvalidTask => 64,
+            Self::InvalidModel | Self::DigestMismatch | Self::InvalidDataset | Self::InvalidRecipe => 65,
+            Self::SourceUnreachable | Self::StoreUnavailable | Self::Internal => 75,
+            Self::OutOfMemory => 137,
+            Self::DeadlineExceeded => 143,
+        }
+    }
+
+    /// Exit codes that the Job's `podFailurePolicy` must not retry.
+    pub const TERMINAL_EXIT_CODES: [i32; 3] = [64, 65, 137];
+
+    pub fn is_terminal(self) -> bool {
+        Self::TERMINAL_EXIT_CODES.contains(&i32::from(self.exit_code())) || self == Self::DeadlineExceeded
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidModel => "InvalidModel",
+            Self::DigestMismatch => "DigestMismatch",
+            Self::InvalidDataset => "InvalidDataset",
+            Self::InvalidRecipe => "InvalidRecipe",
+            Self::InvalidTask => "InvalidTask",
+            Self::SourceUnreachable => "SourceUnreachable",
+            Self::StoreUnavailable => "StoreUnavailable",
+            Self::Internal => "Internal",
+            Self::OutOfMemory => "OutOfMemory",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+        }
+    }
+}
+
+impl fmt::Display for FailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl CandidateReport {
+    /// The termination message, never over [`TERMINATION_MESSAGE_LIMIT`]: a long failure message is cut, nothing else.
+    pub fn to_termination_message(&self) -> String {
+        let mut report = self.clone();
+        loop {
+            let json = serde_json::to_string(&report).unwrap_or_default();
+            let over = json.len().saturating_sub(TERMINATION_MESSAGE_LIMIT);
+            match &mut report.failure {
+                Some(f) if over > 0 && !f.message.is_empty() => {
+                    // At least a character goes each time, so this ends; JSON escapes only ever make it shorter than hoped.
+                    let keep = f.message.chars().count().saturating_sub(over.max(1) + 1);
+                    let cut: String = f.message.chars().take(keep).collect();
+                    f.message = if cut.is_empty() { cut } else { cut + "…" };
+                }
+                _ => return json,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_failure_still_fits_and_parses() {
+        for filler in ["x", "\"", "\u{1}", "é", "漢"] {
+            let report = CandidateReport {
+                candidate: "int8".into(),
+                package: None,
+                measurements: Measurements::default(),
+                failure: Some(Failure { reason: FailureReason::InvalidModel, message: filler.repeat(10_000) }),
+            };
+            let message = report.to_termination_message();
+            assert!(message.len() <= TERMINATION_MESSAGE_LIMIT, "{filler:?}: {}", message.len());
+            let back: CandidateReport = serde_json::from_str(&message).unwrap();
+            assert_eq!(back.failure.unwrap().reason, FailureReason::InvalidModel);
+        }
+    }
+
+    #[test]
+    fn only_bad_inputs_are_terminal() {
+        for (reason, terminal) in [
+            (FailureReason::InvalidModel, true),
+            (FailureReason::DigestMismatch, true),
+            (FailureReason::InvalidDataset, true),
+            (FailureReason::InvalidTask, true),
+            (FailureReason::OutOfMemory, true),
+            (FailureReason::SourceUnreachable, false),
+            (FailureReason::StoreUnavailable, false),
+            (FailureReason::Internal, false),
+        ] {
+            assert_eq!(reason.is_terminal(), terminal, "{reason}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Preprocessing, Recipe};
+
+/// The environment variable of the optimization Job that holds the [`Task`] as JSON.
+pub const TASK_ENV: &str = "DRYDOCK_TASK";
+
+/// What one optimization Job is to do. All indexes get the same task: `JOB_COMPLETION_INDEX` 0 is the original, index
+/// `i` is `recipes[i - 1]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Task {
+    pub model: Input,
+    #[serde(default)]
+    pub preprocessing: Preprocessing,
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Required as soon as there is a recipe.
+    #[serde(default)]
+    pub dataset: Option<Dataset>,
+    #[serde(default)]
+    pub recipes: Vec<Recipe>,
+    /// Root of the artifact store: a directory that outlives the Job.
+    pub store: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Dataset {
+    /// Inputs that calibration reads; labels are not needed.
+    pub calibration: Input,
+    /// Labelled inputs that accuracy is measured on.
+    pub evaluation: Input,
+}
+
+/// A file to read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Input {
+    pub location: Location,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Location {
+    /// A file that the pod has mounted.
+    Path(String),
+    /// `https://`, or `http://` where a digest is given.
+    Url(String),
+}
+
+impl Task {
+    /// `original`, or the recipe's name; `None` past the last recipe.
+    pub fn candidate_name(&self, index: usize) -> Option<&str> {
+        match index.checked_sub(1) {
+            None => Some("original"),
+            Some(i) => self.recipes.get(i).map(|r| r.name.as_str()),
+        }
+    }
+}
