@@ -1,1 +1,29 @@
+//! The API of Drydock: `ModelDeployment`, `drydock.dev/v1alpha1`.
+//!
+//! Validation is CEL in the schema and defaults are in the schema, so that there is no admission webhook
+//! (docs/adr/0003-no-webhook.md). `yaml/` is generated from these types by `make gen`.
 
+mod artifact_store;
+mod conditions;
+mod manifest;
+mod model_deployment;
+mod optimization;
+mod quantity;
+mod rollout;
+mod serving;
+mod source;
+mod status;
+
+pub use artifact_store::{AccessMode, ArtifactStore};
+pub use conditions::{ConditionType, Reason};
+pub use manifest::{CRD_FILE, crd_yaml};
+pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
+pub use optimization::{CandidateFallback, Dataset, Gates, Objective, Optimization};
+pub use quantity::Amount;
+pub use rollout::{Analysis, CanaryStep, Rollout};
+pub use serving::{Autoscaling, Batching, PodTemplate, Resources, Serving};
+pub use source::{ImageSource, Source, UrlSource, VolumeSource};
+pub use status::{
+    CandidateState, CandidateStatus, FailedRevision, ModelDeploymentStatus, OptimizationStatus, Phase, RevisionStatus,
+    RolloutStage, RolloutStatus, TrackStatus,
+};

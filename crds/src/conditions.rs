@@ -1,0 +1,82 @@
+use strum::{Display, IntoStaticStr, VariantArray};
+
+/// Conditions of a ModelDeployment. `Ready`, `Reconciling` and `Stalled` are read by kstatus (Flux, `kubectl wait`, Argo CD).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray)]
+pub enum ConditionType {
+    /// Requests are answered, by the revision that the spec asks for.
+    Ready,
+    /// Work is going on; there only while true.
+    Reconciling,
+    /// Only a change of the spec (or of the cluster, by hand) helps; there only while true.
+    Stalled,
+    /// The candidates of this spec are made and measured, and one is chosen.
+    Optimized,
+    /// The stable revision has the pods that it should have.
+    Available,
+    /// A canary is on its way.
+    Progressing,
+}
+
+/// Reasons of conditions, candidates and events. Each has an entry in docs/runbook.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, IntoStaticStr, VariantArray)]
+pub enum Reason {
+    /// The spec cannot be turned into children; the message names the fields.
+    InvalidSpec,
+    /// The optimization Job is at work.
+    Optimizing,
+    /// A candidate was chosen.
+    CandidateSelected,
+    /// Measured, and over a limit.
+    GateBroken,
+    /// Every candidate breaks a gate.
+    NoCandidatePasses,
+    /// Every candidate failed, for several reasons.
+    OptimizationFailed,
+    InvalidModel,
+    DigestMismatch,
+    InvalidDataset,
+    InvalidRecipe,
+    InvalidTask,
+    SourceUnreachable,
+    StoreUnavailable,
+    Internal,
+    OutOfMemory,
+    DeadlineExceeded,
+    /// The first revision is starting.
+    Deploying,
+    /// The stable revision answers requests.
+    Serving,
+    /// The stable revision has fewer ready pods than it should have.
+    Unavailable,
+    /// A canary is on its way.
+    CanaryProgressing,
+    /// All steps are passed.
+    Promoting,
+    Promoted,
+    RolledBack,
+    /// The canary's error rate is over `maxErrorRate`.
+    ErrorRate,
+    /// The canary disagrees with the stable model more than `minAgreement` allows.
+    Disagreement,
+    CrashLoop,
+    ProgressDeadlineExceeded,
+    /// The spec changed while a canary was on its way.
+    Superseded,
+    /// No canary.
+    Idle,
+    Suspended,
+    /// The API server refused a child; the message says which and why.
+    ApplyFailed,
+}
+
+impl ConditionType {
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl Reason {
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}

@@ -1,0 +1,66 @@
+use drydock_contract::Preprocessing;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::{ArtifactStore, ModelDeploymentStatus, Optimization, Rollout, Serving, Source};
+
+/// A trained ONNX model, how to make it better, and how to serve it.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "drydock.dev",
+    version = "v1alpha1",
+    kind = "ModelDeployment",
+    plural = "modeldeployments",
+    shortname = "mdep",
+    category = "all",
+    namespaced,
+    status = "ModelDeploymentStatus",
+    derive = "PartialEq",
+    doc = "A trained ONNX model that Drydock optimizes, serves, scales and rolls out.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Candidate", type_ = "string", json_path = ".status.candidate"),
+    printcolumn(name = "Accuracy", type_ = "string", json_path = ".status.accuracyChange"),
+    printcolumn(name = "Speedup", type_ = "string", json_path = ".status.speedup"),
+    printcolumn(name = "Size", type_ = "string", json_path = ".status.sizeRatio"),
+    printcolumn(name = "Canary", type_ = "string", json_path = ".status.canaryWeight"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
+    validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name names Services and pods: at most 40 characters, a-z, 0-9 and '-', beginning with a letter and not ending with '-'"),
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelDeploymentSpec {
+    /// Freezes the optimization and the rollout where they are; what is served stays served.
+    #[serde(default)]
+    pub suspend: bool,
+    pub model: Model,
+    /// How to make candidates of the model and which of them to keep; without it the model is served as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimization: Option<Optimization>,
+    #[serde(default)]
+    pub serving: Serving,
+    #[serde(default)]
+    pub rollout: Rollout,
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("artifactStore cannot change while the ModelDeployment exists: delete it and create it again, or use another name"))]
+    pub artifact_store: ArtifactStore,
+}
+
+/// The trained model.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.preprocessing) || !has(self.preprocessing.std) || self.preprocessing.std.all(s, s > 0.0)")
+    .message("preprocessing.std divides: every value must be over 0; leave std out to divide by 1"))]
+pub struct Model {
+    /// Where the ONNX file is.
+    pub source: Source,
+    /// How raw data becomes the model's input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocessing: Option<Preprocessing>,
+    /// Class names, by index of the model's first output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100_000))]
+    pub labels: Vec<String>,
+}

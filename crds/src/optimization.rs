@@ -1,0 +1,116 @@
+use drydock_contract::Recipe;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Amount, Resources, Source};
+
+/// How to make candidates of the model and which of them to keep.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.recipes) || self.recipes.size() == 0 || has(self.dataset)")
+    .message("recipes need dataset: its calibration file sets the ranges, its evaluation file measures the accuracy that the gates look at"))]
+pub struct Optimization {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<Dataset>,
+    /// One candidate for each. The model as it came is always measured beside them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.all(r, self.exists_one(s, s.name == r.name))")
+        .message("each recipe needs a name of its own"))]
+    #[x_kube(validation = Rule::new("self.all(r, r.name != 'original')")
+        .message("'original' names the model as it came: give the recipe another name"))]
+    #[x_kube(validation = Rule::new("self.all(r, r.techniques.all(t, has(t.quantize)))")
+        .message("each entry of techniques names one technique: write quantize: {}"))]
+    pub recipes: Vec<Recipe>,
+    #[serde(default)]
+    pub gates: Gates,
+    #[serde(default)]
+    pub objective: Objective,
+    #[serde(default)]
+    pub when_no_candidate_passes: CandidateFallback,
+    /// Of the container that optimizes. Default: requests of 500m CPU and 512Mi, a memory limit of 2Gi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// The whole optimization is given up after this many seconds.
+    #[serde(default = "default_deadline")]
+    #[schemars(range(min = 10, max = 604_800))]
+    pub deadline_seconds: i64,
+}
+
+fn default_deadline() -> i64 {
+    3600
+}
+
+/// NumPy `.npz` files with the arrays `x` (images: uint8 or float32, first dimension is the image) and `y` (class numbers).
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dataset {
+    /// Images that ranges are taken from; must not be among those of `evaluation`.
+    pub calibration: Source,
+    /// Labelled images that accuracy is measured on.
+    pub evaluation: Source,
+}
+
+/// Limits that a candidate must keep, each compared with the original measured beside it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gates {
+    /// Points of top-1 that may be lost: 0.5 lets 91.8 % become 91.3 %.
+    #[serde(default = "default_accuracy_drop")]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub max_accuracy_drop: f64,
+    /// At least this many times as fast as the original, by CPU time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub min_speedup: Option<f64>,
+    /// Median CPU time of one inference on one thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub max_latency_milliseconds: Option<f64>,
+    /// Size of the file over that of the original: 0.3 keeps what is at most 30 % of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub max_size_ratio: Option<f64>,
+    /// Peak memory of a process that runs the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_memory: Option<Amount>,
+}
+
+fn default_accuracy_drop() -> f64 {
+    1.0
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self {
+            max_accuracy_drop: default_accuracy_drop(),
+            min_speedup: None,
+            max_latency_milliseconds: None,
+            max_size_ratio: None,
+            max_memory: None,
+        }
+    }
+}
+
+/// What the best of the candidates that pass the gates is best in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Objective {
+    /// The lowest CPU time of one inference.
+    #[default]
+    Latency,
+    /// The smallest file.
+    Size,
+    /// The highest top-1.
+    Accuracy,
+}
+
+/// What to serve when every candidate breaks a gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CandidateFallback {
+    /// Go on with what is served now, and say so in `Stalled`.
+    #[default]
+    KeepCurrent,
+    /// Serve the model as it came.
+    ServeOriginal,
+}

@@ -1,0 +1,117 @@
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a new revision takes the place of the one that is served.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// Canary steps, in order; after the last one the new revision is promoted. Empty: promoted as soon as it is ready.
+    #[serde(default = "default_steps")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.map(s, s.weight).isSorted()")
+        .message("the weights of the steps must not fall: a rollout only goes forward, or back to 0 as a whole"))]
+    pub steps: Vec<CanaryStep>,
+    #[serde(default)]
+    pub analysis: Analysis,
+    /// A canary that is not ready after this many seconds is rolled back.
+    #[serde(default = "default_progress_deadline")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub progress_deadline_seconds: i32,
+    /// The replaced revision's pods are kept this long after a promotion.
+    #[serde(default = "default_scale_down_delay")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub scale_down_delay_seconds: i32,
+}
+
+/// Send `weight` percent of the requests to the canary, for at least `holdSeconds`.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CanaryStep {
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: i32,
+    #[serde(default = "default_hold")]
+    #[schemars(range(min = 0, max = 604_800))]
+    pub hold_seconds: i32,
+}
+
+/// When a canary is worse than what it would replace. The numbers come from the stable pods, which send the canary its
+/// requests and answer in its place when it fails.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Analysis {
+    /// Percent of the canary's requests that may fail.
+    #[serde(default = "default_error_rate")]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub max_error_rate: f64,
+    /// Requests that a verdict needs.
+    #[serde(default = "default_min_requests")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min_requests: i32,
+    /// A canary that takes longer than this has failed the request, and the stable model answers it.
+    #[serde(default = "default_timeout")]
+    #[schemars(range(min = 1, max = 600_000))]
+    pub timeout_milliseconds: i32,
+    /// Percent of compared answers in which both models must name the same class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub min_agreement: Option<f64>,
+    /// Percent of the canary's requests that the stable model answers too, when `minAgreement` is set.
+    #[serde(default = "default_compare")]
+    #[schemars(range(min = 1, max = 100))]
+    pub compare_percentage: i32,
+}
+
+fn default_steps() -> Vec<CanaryStep> {
+    [10, 50].map(|weight| CanaryStep { weight, hold_seconds: default_hold() }).to_vec()
+}
+
+fn default_hold() -> i32 {
+    60
+}
+
+fn default_progress_deadline() -> i32 {
+    600
+}
+
+fn default_scale_down_delay() -> i32 {
+    30
+}
+
+fn default_error_rate() -> f64 {
+    1.0
+}
+
+fn default_min_requests() -> i32 {
+    20
+}
+
+fn default_timeout() -> i32 {
+    1000
+}
+
+fn default_compare() -> i32 {
+    20
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self {
+            steps: default_steps(),
+            analysis: Analysis::default(),
+            progress_deadline_seconds: default_progress_deadline(),
+            scale_down_delay_seconds: default_scale_down_delay(),
+        }
+    }
+}
+
+impl Default for Analysis {
+    fn default() -> Self {
+        Self {
+            max_error_rate: default_error_rate(),
+            min_requests: default_min_requests(),
+            timeout_milliseconds: default_timeout(),
+            min_agreement: None,
+            compare_percentage: default_compare(),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator saw and did. `optimization` and `rollout` are its memory, for what the children cannot tell.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelDeploymentStatus {
+    /// The generation of the spec that the rest speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    #[serde(default)]
+    pub phase: Phase,
+    /// The candidate that is served, or the one that is on its way while nothing is served.
+    #[serde(default)]
+    pub candidate: String,
+    /// Points of top-1 that the candidate has over the original: `-0.08`.
+    #[serde(default)]
+    pub accuracy_change: String,
+    /// Times as fast as the original, by CPU time: `3.80x`.
+    #[serde(default)]
+    pub speedup: String,
+    /// Of the original's size: `25.8%`.
+    #[serde(default)]
+    pub size_ratio: String,
+    /// Share of the requests that the canary gets: `20%`; empty without a canary.
+    #[serde(default)]
+    pub canary_weight: String,
+    /// What is going on, for people.
+    #[serde(default)]
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<TrackStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<TrackStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimization: Option<OptimizationStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    #[default]
+    Pending,
+    /// Candidates are made and measured.
+    Optimizing,
+    /// The first revision is starting.
+    Deploying,
+    /// A new revision gets a share of the requests.
+    Canary,
+    /// The new revision is scaled to the old one's size and takes its place.
+    Promoting,
+    Serving,
+    /// The last revision asked for was worse and is not tried again until the spec changes.
+    RolledBack,
+    Suspended,
+    /// Only a change of the spec helps; what is served stays served.
+    Failed,
+}
+
+/// Pods of one track.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackStatus {
+    pub revision: String,
+    pub candidate: String,
+    /// Digest of the model package.
+    pub package: String,
+    pub ready_replicas: i32,
+    pub replicas: i32,
+}
+
+/// The candidates of one optimization Job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OptimizationStatus {
+    /// Hash of everything that the Job's result depends on; the Job's name ends with it.
+    pub task: String,
+    pub candidates: Vec<CandidateStatus>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CandidateStatus {
+    /// `original`, or the recipe's name.
+    pub name: String,
+    pub state: CandidateState,
+    /// No other candidate that passes is at least as good in accuracy, latency and size.
+    #[serde(default)]
+    pub pareto: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// Top-1 on the evaluation set, percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// Points of top-1 over the original's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy_change: Option<f64>,
+    /// Percent of the evaluation images on which it names the class that the original names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
+    /// Median CPU milliseconds of one inference on one thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_milliseconds: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speedup: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_ratio: Option<f64>,
+    /// Peak resident set of a process that runs the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<i64>,
+    /// Why it failed (`InvalidModel`), or `GateBroken`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Each number beside its limit, or what was found and what was expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CandidateState {
+    #[default]
+    Pending,
+    Running,
+    /// Failed for a reason that may pass; the Job tries again.
+    Retrying,
+    /// Measured; the reference or one that keeps every gate.
+    Passed,
+    /// Measured; breaks a gate.
+    Rejected,
+    /// Passed, and the best by the objective.
+    Selected,
+    Failed,
+}
+
+/// Where the rollout is: the one thing that the children cannot tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStatus {
+    /// The revision that `<name>` selects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<RevisionStatus>,
+    /// Whether the stable revision has ever been ready: one that has not is replaced without a canary.
+    #[serde(default)]
+    pub stable_was_ready: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<RevisionStatus>,
+    #[serde(default)]
+    pub stage: RolloutStage,
+    /// Index in `spec.rollout.steps`.
+    #[serde(default)]
+    pub step: i32,
+    /// When the stage began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// The revision replaced last, kept until `previousUntil`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<RevisionStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_until: Option<Time>,
+    /// Rolled back; not tried again while the spec asks for just this revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<FailedRevision>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RolloutStage {
+    /// No canary.
+    #[default]
+    Idle,
+    /// Waits until the canary has the ready pods that the step's weight needs.
+    Scaling,
+    /// The step's weight is set and its time runs.
+    Holding,
+    /// All steps are passed; waits until the canary can take every request.
+    Promoting,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionStatus {
+    pub revision: String,
+    pub candidate: String,
+    /// Digest of the model package.
+    pub package: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedRevision {
+    pub revision: String,
+    pub candidate: String,
+    pub reason: String,
+    pub message: String,
+    pub at: Time,
+}
