@@ -1,0 +1,99 @@
+//! Every CEL rule of the CRD accepts and refuses what tests/validation.yaml says, with the message that it says.
+
+use drydock_crds::ModelDeployment;
+use kube::CustomResourceExt as _;
+use kube::core::cel::{validate_cel, validate_cel_update};
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Deserialize)]
+struct Table {
+    base: Value,
+    accept: Vec<Accept>,
+    reject: Vec<Reject>,
+    reject_update: Vec<Reject>,
+}
+
+#[derive(Deserialize)]
+struct Accept {
+    name: String,
+    change: Value,
+}
+
+#[derive(Deserialize)]
+struct Reject {
+    name: String,
+    change: Value,
+    message: String,
+    #[serde(default)]
+    by: Option<String>,
+}
+
+fn table() -> Table {
+    serde_yaml::from_str(include_str!("validation.yaml")).expect("tests/validation.yaml")
+}
+
+fn object(base: &Value, change: &Value) -> ModelDeployment {
+    let mut object = base.clone();
+    json_patch::merge(&mut object, change);
+    serde_json::from_value(object).expect("a ModelDeployment")
+}
+
+#[test]
+fn accepts() {
+    let table = table();
+    for case in &table.accept {
+        if let Err(errors) = validate_cel(&object(&table.base, &case.change)) {
+            panic!("{}: refused: {errors:?}", case.name);
+        }
+    }
+}
+
+#[test]
+fn rejects_with_a_message_that_helps() {
+    let table = table();
+    for case in table.reject.iter().filter(|c| c.by.is_none()) {
+        let errors = validate_cel(&object(&table.base, &case.change)).expect_err(&case.name);
+        assert!(format!("{errors:?}").contains(&case.message), "{}: {errors:?}", case.name);
+    }
+    for case in &table.reject_update {
+        let errors = validate_cel_update(
+            &object(&table.base, &case.change),
+            &object(&table.base, &Value::Object(serde_json::Map::new())),
+        )
+        .expect_err(&case.name);
+        assert!(format!("{errors:?}").contains(&case.message), "{}: {errors:?}", case.name);
+    }
+}
+
+/// A rule that is added without a case is found here.
+#[test]
+fn every_rule_has_a_case() {
+    let table = table();
+    let crd = serde_json::to_value(ModelDeployment::crd()).unwrap();
+    let mut messages = Vec::new();
+    collect_messages(&crd, &mut messages);
+    assert!(messages.len() >= 15, "the schema has lost its rules: {messages:?}");
+    for message in messages {
+        assert!(
+            table.reject.iter().chain(&table.reject_update).any(|c| message.contains(&c.message)),
+            "no case in tests/validation.yaml expects the rule that says: {message}"
+        );
+    }
+}
+
+fn collect_messages(schema: &Value, found: &mut Vec<String>) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::Array(rules)) = map.get("x-kubernetes-validations") {
+                for rule in rules {
+                    let message = rule.get("message").and_then(Value::as_str);
+                    found.push(message.expect("each rule says what to write instead").to_owned());
+                }
+            }
+            map.values().for_each(|v| collect_messages(v, found));
+        }
+        Value::Array(list) => list.iter().for_each(|v| collect_messages(v, found)),
+        _ => {}
+    }
+}
