@@ -1,0 +1,55 @@
+# The verbs of this repository; CI calls only these. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Caches live outside the clone, so that the next clone is warm.
+export DRYDOCK_CACHE ?= $(HOME)/.cache/drydock
+export CARGO_TARGET_DIR ?= $(DRYDOCK_CACHE)/target
+CLUSTER := e2e/cluster/cluster
+IMAGES := $(DRYDOCK_CACHE)/images
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+.PHONY: demo
+demo: ## Everything from nothing: cluster, operator, a model optimized, served, rolled out and rolled back
+	@e2e/demo.sh
+
+.PHONY: test
+test: check unit e2e ## All tests, those on a real cluster too
+
+.PHONY: check
+check: ## Formatting and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: unit
+unit: ## Tests that need no cluster
+	ORT_DYLIB_PATH=$$(e2e/onnxruntime.sh) cargo test --workspace --locked --exclude drydock-e2e
+	cargo test --locked -p drydock-e2e --lib --bins
+
+.PHONY: e2e
+e2e: ## Tests on a real cluster: the local one, or that of KUBECONFIG
+	@e2e/run.sh
+
+.PHONY: gen
+gen: ## Everything that is generated and committed
+	cargo run -q --locked -p drydock-crds --bin crdgen crds/yaml charts/drydock/crds
+
+.PHONY: images
+images: ## The product's images as OCI archives in $DRYDOCK_CACHE/images
+	@e2e/images.sh $(IMAGES)
+
+.PHONY: cluster-up cluster-down cluster-status
+cluster-up: ## Start the local two-node Kubernetes
+	@$(CLUSTER) build && $(CLUSTER) up
+cluster-down: ## End it and put the machine back as it was
+	@$(CLUSTER) down
+cluster-status: ## Its components, nodes and logs
+	@$(CLUSTER) status
+
+.PHONY: bench-optimizer bench-serving bench-rollouts bench-scaling bench-operator bench-cluster
+bench-optimizer bench-serving bench-rollouts bench-scaling bench-operator bench-cluster:
+	@e2e/bench.sh $(@:bench-%=%)

@@ -1,0 +1,29 @@
+#!/bin/bash
+# Builds the product's images as OCI archives, without docker, with the content that the Dockerfiles give them, and prints
+# the archives' paths. usage: e2e/images.sh OUTDIR
+set -euo pipefail
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+out=${1:?usage: images.sh OUTDIR}
+mkdir -p "$out"
+cd "$root"
+target=${CARGO_TARGET_DIR:-$root/target}
+cargo build --release --locked -p drydock-operator -p drydock-optimizer -p inference-sidecar -p drydock-e2e --bins >&2
+engine=$("$root/e2e/onnxruntime.sh")
+
+image() { # image NAME BINARY [ARGUMENT OF MKIMAGE]...
+  local name=$1 binary=$2
+  shift 2
+  "$root/e2e/cluster/mkimage.py" -t "localhost/drydock/$name" -o "$out/${name%:*}.tar" --user 65532:65532 \
+    --entrypoint "[\"/$binary\"]" --ldd "$target/release/$binary" "$target/release/$binary:/$binary:0755" \
+    /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt "$@" >&2
+}
+with_engine=(--ldd "$engine" "$engine:/usr/lib/libonnxruntime.so:0755" --env ORT_DYLIB_PATH=/usr/lib/libonnxruntime.so)
+image operator:dev drydock-operator
+image optimizer:dev drydock-optimizer "${with_engine[@]}"
+image inference-sidecar:dev inference-sidecar "${with_engine[@]}"
+image faulty-server:dev faulty-server
+
+models=$root/examples/models
+"$root/e2e/cluster/mkimage.py" -t localhost/drydock/fashion-models:1 -o "$out/fashion-models.tar" \
+  $(cd "$models" && for f in *.onnx *.npz README.md; do echo "$models/$f:/$f"; done) >&2
+ls "$out"/*.tar
