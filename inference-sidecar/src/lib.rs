@@ -1,1 +1,36 @@
+//! The server that every serving pod runs: one model package over the Open Inference Protocol, and, in a stable pod, the
+//! splitter that sends a share of the requests to the canary.
+//!
+//! ```text
+//!  http ─┐                               ┌─▶ stable: serve ─▶ queue ─▶ backend (ONNX Runtime)
+//!        ├─▶ split (whose turn is it?) ──┤
+//!  grpc ─┘                               └─▶ canary: the same request, sent on
+//! ```
 
+mod admin;
+mod backend;
+mod config;
+mod connection;
+mod cores;
+mod error;
+mod grpc;
+mod http;
+mod lifecycle;
+mod metrics;
+mod oip;
+mod package;
+mod queue;
+mod run;
+mod serve;
+mod split;
+mod tensor;
+#[cfg(test)]
+mod test_support;
+
+pub use backend::BackendError;
+pub use config::{Cli, Command, Config};
+pub use error::{ServeError, StartError};
+pub use grpc::proto;
+pub use lifecycle::{Lifecycle, Phase};
+pub use package::PackageError;
+pub use run::{Server, run};

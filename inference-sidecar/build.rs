@@ -1,0 +1,10 @@
+//! Compiles the Open Inference Protocol's gRPC service without `protoc`.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let proto = "proto/open_inference_grpc.proto";
+    println!("cargo:rerun-if-changed={proto}");
+    let files = protox::compile([proto], ["proto"])?;
+    // `Bytes`: tensors are slices of the received message, not copies of it.
+    tonic_prost_build::configure().bytes(".inference").compile_fds(files)?;
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! The port to an engine. Everything above it knows tensors only.
+
+mod onnxruntime;
+
+pub use onnxruntime::OnnxRuntime;
+
+use std::fmt;
+
+use drydock_contract::TensorSignature;
+
+use crate::tensor::Tensor;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    #[error(
+        "cannot load ONNX Runtime from {path}: {message}; set ORT_DYLIB_PATH to a libonnxruntime.so of 1.24 or newer"
+    )]
+    Library { path: String, message: String },
+    #[error("the engine cannot load the model: {0}")]
+    Load(String),
+    #[error("{side} {name:?} is {found}, which this server cannot carry; expected a tensor of numbers or booleans")]
+    Unsupported { side: &'static str, name: String, found: String },
+    #[error("{0}")]
+    Run(String),
+}
+
+/// Inputs and outputs as the model file itself declares them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    pub inputs: Vec<TensorSignature>,
+    pub outputs: Vec<TensorSignature>,
+}
+
+/// Opens sessions of one model.
+pub trait Engine: fmt::Debug + Send + Sync {
+    fn open(&self) -> Result<Box<dyn Backend>, BackendError>;
+}
+
+/// One session. It lives and dies on one worker thread, which is why it need not be `Send`.
+pub trait Backend {
+    fn signature(&self) -> &Signature;
+
+    /// Inputs come checked, in the order of the signature; outputs go out in the order of the signature.
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError>;
+}

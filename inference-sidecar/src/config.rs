@@ -1,0 +1,120 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use drydock_contract::Digest;
+
+use crate::cores;
+use crate::queue::{Batching, QueueConfig};
+
+#[derive(Debug, Parser)]
+#[command(name = "inference-sidecar", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve one model package until SIGTERM.
+    Serve(Box<Config>),
+}
+
+/// Every flag can come from the environment too.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// Directory of the model package: package.json and model.onnx.
+    #[arg(long, env = "DRYDOCK_PACKAGE")]
+    pub package: PathBuf,
+
+    /// Digest of the package; any other package is refused.
+    #[arg(long, env = "DRYDOCK_DIGEST")]
+    pub digest: Digest,
+
+    /// Name of the model in paths and messages.
+    #[arg(long, env = "DRYDOCK_MODEL_NAME")]
+    pub model_name: String,
+
+    /// Revision of the ModelDeployment that this pod is; the model's version. Default: 12 digits of the digest.
+    #[arg(long, env = "DRYDOCK_REVISION")]
+    pub revision: Option<String>,
+
+    /// Address to listen on; `::` for IPv6 and dual-stack clusters.
+    #[arg(long, env = "DRYDOCK_ADDRESS", default_value = "0.0.0.0")]
+    pub address: IpAddr,
+
+    #[arg(long, env = "DRYDOCK_HTTP_PORT", default_value_t = 8080)]
+    pub http_port: u16,
+
+    #[arg(long, env = "DRYDOCK_GRPC_PORT", default_value_t = 8081)]
+    pub grpc_port: u16,
+
+    /// Metrics and the split's counts.
+    #[arg(long, env = "DRYDOCK_ADMIN_PORT", default_value_t = 8082)]
+    pub admin_port: u16,
+
+    /// File with the split in force, as JSON; read again when it changes.
+    #[arg(long, env = "DRYDOCK_SPLIT_FILE")]
+    pub split_file: Option<PathBuf>,
+
+    /// Where HTTP requests of the canary's share go: http://host:port.
+    #[arg(long, env = "DRYDOCK_CANARY_HTTP")]
+    pub canary_http: Option<String>,
+
+    /// Where gRPC requests of the canary's share go: http://host:port.
+    #[arg(long, env = "DRYDOCK_CANARY_GRPC")]
+    pub canary_grpc: Option<String>,
+
+    /// Larger requests are refused.
+    #[arg(long, env = "DRYDOCK_MAX_BODY_BYTES", default_value_t = 16 << 20)]
+    pub max_body_bytes: usize,
+
+    /// Rows that requests waiting together may be joined to; 1: each alone. Needs a model with an open first dimension.
+    #[arg(long, env = "DRYDOCK_BATCH_MAX_SIZE", default_value_t = 1)]
+    pub batch_max_size: usize,
+
+    /// How long the first request of a batch waits for others.
+    #[arg(long, env = "DRYDOCK_BATCH_MAX_DELAY_MILLISECONDS", default_value_t = 0)]
+    pub batch_max_delay_milliseconds: u64,
+
+    /// Threads of one inference.
+    #[arg(long, env = "DRYDOCK_THREADS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+
+    /// Inferences at one time, each with its own copy of the model. Default: cores of the cgroup / threads.
+    #[arg(long, env = "DRYDOCK_SESSIONS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub sessions: Option<u16>,
+
+    /// Requests that may wait; more are refused with 429.
+    #[arg(long, env = "DRYDOCK_QUEUE_SIZE", default_value_t = 64)]
+    pub queue_size: u16,
+
+    /// How long requests are still taken after SIGTERM, until the Services have forgotten this pod.
+    #[arg(long, env = "DRYDOCK_DRAIN_SECONDS", default_value_t = 5)]
+    pub drain_seconds: u64,
+
+    /// The ONNX Runtime library.
+    #[arg(long, env = "ORT_DYLIB_PATH", default_value = "libonnxruntime.so")]
+    pub onnxruntime: PathBuf,
+
+    /// Where the reason goes if the server cannot start; written only if the file exists.
+    #[arg(long, env = "DRYDOCK_TERMINATION_LOG", default_value = "/dev/termination-log")]
+    pub termination_log: PathBuf,
+}
+
+impl Config {
+    pub(crate) fn revision(&self) -> String {
+        self.revision.clone().filter(|r| !r.is_empty()).unwrap_or_else(|| self.digest.short().to_owned())
+    }
+
+    pub(crate) fn queue(&self) -> QueueConfig {
+        let (threads, size) = (usize::from(self.threads), usize::from(self.queue_size));
+        let sessions = self.sessions.map_or_else(|| cores::sessions(cores::available(), threads), usize::from);
+        let batching = Batching {
+            max_size: self.batch_max_size,
+            max_delay: Duration::from_millis(self.batch_max_delay_milliseconds),
+        };
+        QueueConfig { sessions, size, batching: (batching.max_size > 1).then_some(batching) }
+    }
+}

@@ -1,0 +1,81 @@
+use http::StatusCode;
+use tonic::Code;
+
+/// Why a request got no answer from the model. One place maps it to each protocol's status.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServeError {
+    /// The message names what was found and what was expected.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("no model {found:?} here; expected {expected:?}")]
+    UnknownModel { found: String, expected: String },
+    #[error("model {model:?} has no version {found:?}; expected {expected:?}, or none")]
+    UnknownVersion { model: String, found: String, expected: String },
+    #[error("the body is larger than {limit} bytes; send less, or raise --max-body-bytes")]
+    TooLarge { limit: usize },
+    #[error("content-encoding {0:?} is not supported; send the body as it is")]
+    Encoded(String),
+    #[error("the body did not arrive within {seconds} s")]
+    SlowBody { seconds: u64 },
+    #[error("{limit} requests are in progress or waiting already; try again later")]
+    Overloaded { limit: usize },
+    #[error("the model failed on this request: {0}")]
+    Engine(String),
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+impl ServeError {
+    pub fn status(&self) -> StatusCode {
+        self.statuses().0
+    }
+
+    pub fn code(&self) -> Code {
+        self.statuses().1
+    }
+
+    fn statuses(&self) -> (StatusCode, Code) {
+        match self {
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+            Self::UnknownModel { .. } | Self::UnknownVersion { .. } => (StatusCode::NOT_FOUND, Code::NotFound),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Code::OutOfRange),
+            Self::Encoded(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
+            Self::SlowBody { .. } => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+            Self::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+            Self::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        }
+    }
+}
+
+/// Why the server does not start. Written for the termination message: found, expected, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Package(#[from] crate::package::PackageError),
+    #[error("{0}")]
+    Engine(#[from] crate::backend::BackendError),
+    #[error("the model's {side} are {found}, but the package's manifest says {expected}; optimize the model again")]
+    Signature { side: &'static str, found: String, expected: String },
+    #[error("the model failed on an input of zeros: {0}; check that it runs in ONNX Runtime at all")]
+    WarmUp(String),
+    #[error("cannot listen on {address}: {source}; another container of the pod may hold the port")]
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
+    #[error("cannot start a worker thread: {0}")]
+    Thread(std::io::Error),
+    #[error("{0:?} is no address of a canary: {1}; expected http://host:port")]
+    Canary(String, String),
+}
+
+impl StartError {
+    /// sysexits(3): 65 `EX_DATAERR` where no restart can help, else 75 `EX_TEMPFAIL`.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Package(crate::package::PackageError::Read { .. })
+            | Self::Listen { .. }
+            | Self::Thread(_)
+            | Self::Engine(_) => 75,
+            Self::Package(_) | Self::Signature { .. } | Self::WarmUp(_) | Self::Canary(..) => 65,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The Open Inference Protocol over gRPC.
+
+mod convert;
+mod infer;
+#[allow(clippy::pedantic, missing_debug_implementations, unreachable_pub, reason = "generated")]
+pub mod proto {
+    tonic::include_proto!("inference");
+}
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+use tonic_health::ServingStatus;
+
+use crate::error::ServeError;
+use crate::lifecycle::Phase;
+use crate::serve::{App, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
+use proto::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
+use proto::{
+    ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
+    ModelReadyResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
+    ServerReadyRequest, ServerReadyResponse, model_metadata_response::TensorMetadata,
+};
+
+const SERVICE: &str = "inference.GRPCInferenceService";
+
+pub(crate) async fn router(app: Arc<App>) -> Router {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_service_status(SERVICE, ServingStatus::Serving).await;
+    let lifecycle = app.lifecycle.clone();
+    tokio::spawn(async move {
+        lifecycle.reached(Phase::LameDuck).await;
+        for service in ["", SERVICE] {
+            reporter.set_service_status(service, ServingStatus::NotServing).await;
+        }
+    });
+    let limit = app.max_body_bytes;
+    let service = GrpcInferenceServiceServer::new(Service { app })
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(usize::MAX);
+    Routes::new(service).add_service(health).prepare().into_axum_router()
+}
+
+#[derive(Debug)]
+struct Service {
+    app: Arc<App>,
+}
+
+impl Service {
+    fn respond<T>(&self, message: T) -> Response<T> {
+        let mut response = Response::new(message);
+        name_revision(response.metadata_mut(), &self.app.model.revision);
+        response
+    }
+
+    fn refuse(&self, e: &ServeError) -> Status {
+        let mut status = Status::new(e.code(), e.to_string());
+        name_revision(status.metadata_mut(), &self.app.model.revision);
+        status
+    }
+}
+
+/// Names the revision that answered, unless the answer does so itself.
+fn name_revision(metadata: &mut MetadataMap, revision: &str) {
+    if let (false, Ok(revision)) = (metadata.contains_key(REVISION_HEADER), MetadataValue::try_from(revision)) {
+        metadata.insert(REVISION_HEADER, revision);
+    }
+}
+
+#[tonic::async_trait]
+impl GrpcInferenceService for Service {
+    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Result<Response<ServerLiveResponse>, Status> {
+        Ok(self.respond(ServerLiveResponse { live: true }))
+    }
+
+    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Result<Response<ServerReadyResponse>, Status> {
+        Ok(self.respond(ServerReadyResponse { ready: self.app.lifecycle.is_ready() }))
+    }
+
+    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
+        let ModelReadyRequest { name, version } = request.into_inner();
+        self.app.model.check(&name, &version).map_err(|e| self.refuse(&e))?;
+        Ok(self.respond(ModelReadyResponse { ready: self.app.lifecycle.is_ready() }))
+    }
+
+    async fn server_metadata(
+        &self,
+        _: Request<ServerMetadataRequest>,
+    ) -> Result<Response<ServerMetadataResponse>, Status> {
+        Ok(self.respond(ServerMetadataResponse {
+            name: SERVER_NAME.into(),
+            version: SERVER_VERSION.into(),
+            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
+        }))
+    }
+
+    async fn model_metadata(
+        &self,
+        request: Request<ModelMetadataRequest>,
+    ) -> Result<Response<ModelMetadataResponse>, Status> {
+        let ModelMetadataRequest { name, version } = request.into_inner();
+        let model = &self.app.model;
+        model.check(&name, &version).map_err(|e| self.refuse(&e))?;
+        let tensors = |side: &[drydock_contract::TensorSignature]| {
+            let tensor = |t: &drydock_contract::TensorSignature| TensorMetadata {
+                name: t.name.clone(),
+                datatype: t.datatype.to_string(),
+                shape: t.shape.clone(),
+            };
+            side.iter().map(tensor).collect()
+        };
+        Ok(self.respond(ModelMetadataResponse {
+            name: model.name.clone(),
+            versions: vec![model.revision.clone()],
+            platform: PLATFORM.into(),
+            inputs: tensors(&model.signature.inputs),
+            outputs: tensors(&model.signature.outputs),
+            properties: HashMap::from([("digest".to_owned(), model.digest.to_string())]),
+        }))
+    }
+
+    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
+        infer::infer(self, request).await
+    }
+}

@@ -1,0 +1,110 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Request, Response, Status};
+
+use super::proto::{ModelInferRequest, ModelInferResponse};
+use super::{Service, convert, name_revision};
+use crate::error::ServeError;
+use crate::metrics::Protocol;
+use crate::serve::App;
+use crate::split::{self, Exchange, Failure, HOP_HEADER, Splitter};
+
+pub(super) async fn infer(
+    service: &Service,
+    request: Request<ModelInferRequest>,
+) -> Result<Response<ModelInferResponse>, Status> {
+    let start = Instant::now();
+    let app = &service.app;
+    let (answer, canary) = answer(app, request).await.unwrap_or_else(|e| (Err(service.refuse(&e)), None));
+    let revision = canary.as_deref().unwrap_or(&app.model.revision);
+    let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+    app.metrics.request(revision, Protocol::grpc, format!("{code:?}"), start.elapsed());
+    match answer {
+        Ok(Answer { metadata, message }) => {
+            let mut response = Response::new(Arc::unwrap_or_clone(message));
+            *response.metadata_mut() = metadata;
+            name_revision(response.metadata_mut(), revision);
+            Ok(response)
+        }
+        Err(mut status) => {
+            name_revision(status.metadata_mut(), revision);
+            Err(status)
+        }
+    }
+}
+
+async fn answer(
+    app: &Arc<App>,
+    request: Request<ModelInferRequest>,
+) -> Result<(Result<Answer, Status>, Option<String>), ServeError> {
+    let (metadata, _, message) = request.into_parts();
+    app.model.check(&message.model_name, &message.model_version)?;
+    let _permit = app.admit()?;
+    let exchange = GrpcExchange { app: app.clone(), metadata: Arc::new(metadata), message: Arc::new(message) };
+    let answered = split::answer(app.splitter.as_ref(), exchange).await;
+    Ok((answered.answer, answered.canary))
+}
+
+#[derive(Clone)]
+struct Answer {
+    metadata: MetadataMap,
+    message: Arc<ModelInferResponse>,
+}
+
+#[derive(Clone)]
+struct GrpcExchange {
+    app: Arc<App>,
+    metadata: Arc<MetadataMap>,
+    message: Arc<ModelInferRequest>,
+}
+
+impl Exchange for GrpcExchange {
+    type Answer = Result<Answer, Status>;
+
+    fn may_forward(&self) -> bool {
+        // A version names this revision: no other may answer.
+        self.message.model_version.is_empty() && !self.metadata.contains_key(HOP_HEADER)
+    }
+
+    async fn forward(&self, splitter: &Splitter) -> Result<Self::Answer, Failure> {
+        let canary = splitter.grpc.as_ref().ok_or(Failure::Unreachable)?;
+        // The tensors of the copy are the same bytes: only the messages around them are copied.
+        let response = canary.send(&self.metadata, self.message.as_ref().clone()).await?;
+        let (metadata, message, _) = response.into_parts();
+        Ok(Ok(Answer { metadata, message: Arc::new(message) }))
+    }
+
+    async fn serve(&self) -> Self::Answer {
+        let (request, model) = (self.message.as_ref(), &self.app.model);
+        let answer = async {
+            let inputs = convert::read_inputs(request).map_err(ServeError::Invalid)?;
+            let names: Vec<&str> = request.outputs.iter().map(|o| o.name.as_str()).collect();
+            model.infer(inputs, &names).await
+        };
+        let outputs = answer.await.map_err(|e| Status::new(e.code(), e.to_string()))?;
+        let (outputs, raw_output_contents) = convert::write_outputs(outputs, !request.raw_input_contents.is_empty());
+        let message = ModelInferResponse {
+            model_name: model.name.clone(),
+            model_version: model.revision.clone(),
+            id: request.id.clone(),
+            outputs,
+            raw_output_contents,
+            ..ModelInferResponse::default()
+        };
+        Ok(Answer { metadata: MetadataMap::new(), message: Arc::new(message) })
+    }
+
+    fn is_ok(answer: &Self::Answer) -> bool {
+        answer.is_ok()
+    }
+
+    fn classes(answer: &Self::Answer) -> Option<Vec<usize>> {
+        convert::read_first_output(&answer.as_ref().ok()?.message)?.classes()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.app.model.queue.is_busy()
+    }
+}

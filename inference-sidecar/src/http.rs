@@ -1,0 +1,123 @@
+//! The Open Inference Protocol over HTTP.
+
+mod infer;
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
+use http::{StatusCode, Version};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::error::ServeError;
+use crate::serve::{App, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
+
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let model =
+        Router::new().route("/", get(metadata)).route("/ready", get(model_ready)).route("/infer", post(infer::infer));
+    Router::new()
+        .route("/v2", get(server_metadata))
+        .route("/v2/", get(server_metadata))
+        .route("/v2/health/live", get(live))
+        .route("/v2/health/ready", get(ready))
+        .nest("/v2/models/{model}", model.clone())
+        .nest("/v2/models/{model}/versions/{version}", model)
+        .fallback(|| async { error(StatusCode::NOT_FOUND, "no such path; GET /v2 names what is served") })
+        .method_not_allowed_fallback(|| async {
+            error(StatusCode::METHOD_NOT_ALLOWED, "infer is POST, all else is GET")
+        })
+        .layer(middleware::from_fn_with_state(app.clone(), finish))
+        .with_state(app)
+}
+
+/// Which model the path names.
+#[derive(Clone, Debug, Deserialize)]
+struct ModelPath {
+    model: String,
+    #[serde(default)]
+    version: String,
+}
+
+#[derive(Serialize)]
+struct TensorMetadata<'a> {
+    name: &'a str,
+    datatype: &'static str,
+    shape: &'a [i64],
+}
+
+async fn live() -> Response {
+    Json(json!({"live": true})).into_response()
+}
+
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    let ready = app.lifecycle.is_ready();
+    (ready_status(ready), Json(json!({"ready": ready}))).into_response()
+}
+
+async fn server_metadata() -> Response {
+    Json(json!({"name": SERVER_NAME, "version": SERVER_VERSION, "extensions": EXTENSIONS})).into_response()
+}
+
+async fn model_ready(State(app): State<Arc<App>>, Path(path): Path<ModelPath>) -> Result<Response, ServeError> {
+    app.model.check(&path.model, &path.version)?;
+    let ready = app.lifecycle.is_ready();
+    Ok((ready_status(ready), Json(json!({"name": app.model.name, "ready": ready}))).into_response())
+}
+
+fn ready_status(ready: bool) -> StatusCode {
+    if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+async fn metadata(State(app): State<Arc<App>>, Path(path): Path<ModelPath>) -> Result<Response, ServeError> {
+    let model = &app.model;
+    model.check(&path.model, &path.version)?;
+    let tensors = |side: &[drydock_contract::TensorSignature]| {
+        let tensor = |t: &drydock_contract::TensorSignature| {
+            json!(TensorMetadata { name: &t.name, datatype: t.datatype.as_str(), shape: &t.shape })
+        };
+        side.iter().map(tensor).collect::<Vec<_>>()
+    };
+    Ok(Json(json!({
+        "name": model.name,
+        "versions": [model.revision],
+        "platform": PLATFORM,
+        "inputs": tensors(&model.signature.inputs),
+        "outputs": tensors(&model.signature.outputs),
+        "properties": {"digest": model.digest.to_string()},
+    }))
+    .into_response())
+}
+
+/// What every response carries, whoever wrote it.
+async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let version = request.version();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if let (false, Ok(revision)) = (headers.contains_key(REVISION_HEADER), HeaderValue::from_str(&app.model.revision)) {
+        headers.insert(REVISION_HEADER, revision);
+    }
+    // A client that keeps its connection would never look for another pod.
+    if !app.lifecycle.is_ready() && version <= Version::HTTP_11 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn error(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({"error": message}))).into_response()
+}
+
+impl IntoResponse for ServeError {
+    fn into_response(self) -> Response {
+        let mut response = error(self.status(), &self.to_string());
+        if matches!(self, Self::Overloaded { .. }) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

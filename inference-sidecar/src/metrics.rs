@@ -1,0 +1,155 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use drydock_contract::PackageManifest;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::split::Failure;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "the label's value as it is written")]
+pub(crate) enum Protocol {
+    http,
+    grpc,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    revision: String,
+    protocol: Protocol,
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DurationLabels {
+    revision: String,
+    protocol: Protocol,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RevisionLabels {
+    revision: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    revision: String,
+    reason: &'static str,
+}
+
+type HistogramFamily = Family<DurationLabels, Histogram, fn() -> Histogram>;
+
+/// Everything that `GET /metrics` shows. Label values are revisions, protocols and status codes: all bounded.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: HistogramFamily,
+    inference_duration: Histogram,
+    queue_length: Gauge,
+    batch_size: Histogram,
+    canary_requests: Family<RevisionLabels, Counter>,
+    canary_failures: Family<FailureLabels, Counter>,
+    canary_compared: Family<RevisionLabels, Counter>,
+    canary_agreed: Family<RevisionLabels, Counter>,
+}
+
+/// 0.5 ms to 8 s.
+fn durations() -> Histogram {
+    Histogram::new(exponential_buckets(0.0005, 2.0, 15))
+}
+
+impl Metrics {
+    pub fn new(manifest: &PackageManifest, model: &str, revision: &str) -> Arc<Self> {
+        let mut registry = Registry::with_prefix("drydock");
+        let metrics = Self {
+            requests: Family::default(),
+            request_duration: Family::new_with_constructor(durations),
+            inference_duration: durations(),
+            queue_length: Gauge::default(),
+            batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            canary_requests: Family::default(),
+            canary_failures: Family::default(),
+            canary_compared: Family::default(),
+            canary_agreed: Family::default(),
+            registry: Registry::default(),
+        };
+        let m = &metrics;
+        registry.register("requests", "Inference requests answered, by the revision that answered", m.requests.clone());
+        registry.register(
+            "request_duration_seconds",
+            "From the request's head to the answer",
+            m.request_duration.clone(),
+        );
+        registry.register(
+            "inference_duration_seconds",
+            "One run of the engine, of one batch",
+            m.inference_duration.clone(),
+        );
+        registry.register("queue_length", "Requests waiting for a session", m.queue_length.clone());
+        registry.register("batch_size", "Rows of one run of the engine", m.batch_size.clone());
+        registry.register("canary_requests", "Requests sent on to the canary, and ended", m.canary_requests.clone());
+        registry.register(
+            "canary_failures",
+            "Of those, requests that the stable model answered in the canary's place",
+            m.canary_failures.clone(),
+        );
+        registry.register("canary_compared", "Requests that both models answered", m.canary_compared.clone());
+        registry.register("canary_agreed", "Of those, requests on which both agreed", m.canary_agreed.clone());
+        let recipe = manifest.record.recipe.as_ref().map_or("none", |r| r.name.as_str());
+        let info = [
+            ("model", model),
+            ("revision", revision),
+            ("digest", &manifest.digest.to_string()),
+            ("candidate", &manifest.record.candidate),
+            ("recipe", recipe),
+        ]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()));
+        registry.register("model", "The model that this process serves", Info::new(Vec::from(info)));
+        Arc::new(Self { registry, ..metrics })
+    }
+
+    pub(crate) fn request(&self, revision: &str, protocol: Protocol, code: String, took: Duration) {
+        let revision = revision.to_owned();
+        self.request_duration
+            .get_or_create(&DurationLabels { revision: revision.clone(), protocol })
+            .observe(took.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { revision, protocol, code }).inc();
+    }
+
+    pub(crate) fn inference(&self, rows: usize, took: Duration) {
+        self.inference_duration.observe(took.as_secs_f64());
+        self.batch_size.observe(rows as f64);
+    }
+
+    pub(crate) fn canary_request(&self, revision: &str, failure: Option<Failure>) {
+        let revision = revision.to_owned();
+        if let Some(failure) = failure {
+            let labels = FailureLabels { revision: revision.clone(), reason: failure.as_str() };
+            self.canary_failures.get_or_create(&labels).inc();
+        }
+        self.canary_requests.get_or_create(&RevisionLabels { revision }).inc();
+    }
+
+    pub(crate) fn canary_compared(&self, revision: &str, agreed: bool) {
+        let labels = RevisionLabels { revision: revision.to_owned() };
+        if agreed {
+            self.canary_agreed.get_or_create(&labels).inc();
+        }
+        self.canary_compared.get_or_create(&labels).inc();
+    }
+
+    /// The OpenMetrics text, with the queue as long as it is now.
+    pub(crate) fn text(&self, queue_length: usize) -> Result<String, std::fmt::Error> {
+        self.queue_length.set(i64::try_from(queue_length).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,164 @@
+use bytes::Bytes;
+use drydock_contract::Datatype;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::data;
+use crate::error::ServeError;
+use crate::tensor::{self, Tensor};
+
+/// An inference request, read but not yet held against the model's signature.
+#[derive(Debug, PartialEq)]
+pub(crate) struct InferMessage {
+    pub(crate) id: Option<String>,
+    pub(crate) inputs: Vec<Tensor>,
+    /// Empty: all outputs.
+    pub(crate) outputs: Vec<OutputRequest>,
+    /// Whether outputs are binary that do not say it themselves.
+    pub(crate) binary: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OutputRequest {
+    pub(crate) name: String,
+    pub(crate) binary: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RequestJson<'a> {
+    id: Option<String>,
+    parameters: Option<RequestParameters>,
+    #[serde(borrow)]
+    inputs: Vec<TensorJson<'a>>,
+    outputs: Option<Vec<OutputJson>>,
+}
+
+#[derive(Deserialize)]
+struct ResponseJson<'a> {
+    #[serde(borrow)]
+    outputs: Vec<TensorJson<'a>>,
+}
+
+#[derive(Deserialize)]
+struct TensorJson<'a> {
+    name: String,
+    datatype: String,
+    shape: Vec<i64>,
+    parameters: Option<TensorParameters>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct OutputJson {
+    name: String,
+    parameters: Option<OutputParameters>,
+}
+
+#[derive(Deserialize)]
+struct RequestParameters {
+    binary_data_output: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct TensorParameters {
+    binary_data_size: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct OutputParameters {
+    binary_data: Option<bool>,
+    classification: Option<IgnoredAny>,
+}
+
+/// Reads the body of an infer request. `header_length`: the value of the header `Inference-Header-Content-Length`.
+pub(crate) fn read_request(body: &Bytes, header_length: Option<&str>) -> Result<InferMessage, ServeError> {
+    let (json, binary) = split_body(body, header_length)?;
+    let request: RequestJson<'_> = parse(json)?;
+    let outputs = request.outputs.unwrap_or_default().into_iter().map(output).collect::<Result<_, _>>()?;
+    Ok(InferMessage {
+        id: request.id,
+        inputs: tensors(request.inputs, binary, "input")?,
+        outputs,
+        binary: request.parameters.and_then(|p| p.binary_data_output).unwrap_or(false),
+    })
+}
+
+/// Reads the outputs of an infer response: another server's, or our own.
+pub(crate) fn read_response(body: &Bytes, header_length: Option<&str>) -> Result<Vec<Tensor>, ServeError> {
+    let (json, binary) = split_body(body, header_length)?;
+    tensors(parse::<ResponseJson<'_>>(json)?.outputs, binary, "output")
+}
+
+fn output(output: OutputJson) -> Result<OutputRequest, ServeError> {
+    let parameters = output.parameters;
+    if parameters.as_ref().is_some_and(|p| p.classification.is_some()) {
+        return Err(ServeError::Invalid(
+            "the classification extension is not supported; ask for the output itself".into(),
+        ));
+    }
+    Ok(OutputRequest { name: output.name, binary: parameters.and_then(|p| p.binary_data) })
+}
+
+/// The JSON part and the binary tensors behind it.
+fn split_body<'a>(body: &'a Bytes, header_length: Option<&str>) -> Result<(&'a [u8], Bytes), ServeError> {
+    let Some(text) = header_length else { return Ok((body, Bytes::new())) };
+    let length: usize = text.trim().parse().map_err(|_| {
+        ServeError::Invalid(format!("Inference-Header-Content-Length is {text:?}; expected a number of bytes"))
+    })?;
+    match body.get(..length) {
+        Some(json) => Ok((json, body.slice(length..))),
+        None => Err(ServeError::Invalid(format!(
+            "Inference-Header-Content-Length is {length}, but the whole body has only {} bytes",
+            body.len()
+        ))),
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, ServeError> {
+    // serde_json's message ends with the line and column.
+    serde_json::from_slice(json)
+        .map_err(|e| ServeError::Invalid(format!("the JSON of the body is not as expected: {e}")))
+}
+
+fn tensors(list: Vec<TensorJson<'_>>, mut binary: Bytes, side: &str) -> Result<Vec<Tensor>, ServeError> {
+    let tensors = list.into_iter().map(|t| {
+        let name = t.name.clone();
+        tensor(t, &mut binary).map_err(|e| ServeError::Invalid(format!("{side} {name:?}: {e}")))
+    });
+    let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+    if binary.is_empty() {
+        Ok(tensors)
+    } else {
+        Err(ServeError::Invalid(format!(
+            "{} bytes are left behind the last tensor; expected that the binary_data_size of all {side}s add up to the body",
+            binary.len()
+        )))
+    }
+}
+
+fn tensor(t: TensorJson<'_>, binary: &mut Bytes) -> Result<Tensor, String> {
+    let datatype: Datatype =
+        t.datatype.parse().map_err(|found| format!("unknown datatype {found:?}; expected one like FP32"))?;
+    let expected = tensor::byte_size(datatype, &t.shape)?;
+    let data = match (t.parameters.and_then(|p| p.binary_data_size), t.data) {
+        (Some(_), Some(_)) => return Err("has data and a binary_data_size; expected one of them".into()),
+        (None, None) => return Err("has neither data nor a binary_data_size".into()),
+        (None, Some(text)) => {
+            let elements = datatype.width().map_or(0, |w| expected / w);
+            Bytes::from(data::read(text.get(), datatype, &t.shape, elements)?)
+        }
+        (Some(size), None) if size != expected => {
+            return Err(format!("binary_data_size is {size}; {datatype} of shape {:?} has {expected} bytes", t.shape));
+        }
+        (Some(size), None) if size > binary.len() => {
+            return Err(format!("binary_data_size is {size}, but only {} bytes are left of the body", binary.len()));
+        }
+        (Some(size), None) => binary.split_to(size),
+    };
+    Ok(Tensor { name: t.name, datatype, shape: t.shape, data })
+}
+
+#[cfg(test)]
+mod tests;

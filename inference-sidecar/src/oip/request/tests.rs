@@ -1,0 +1,83 @@
+use super::*;
+
+fn read(body: &str) -> Result<InferMessage, ServeError> {
+    read_request(&Bytes::copy_from_slice(body.as_bytes()), None)
+}
+
+fn read_binary(json: &str, data: &[u8], header_length: &str) -> Result<InferMessage, ServeError> {
+    read_request(&Bytes::from([json.as_bytes(), data].concat()), Some(header_length))
+}
+
+#[test]
+fn the_order_of_members_does_not_matter() {
+    let a =
+        r#"{"id":"7","inputs":[{"name":"x","datatype":"INT16","shape":[2],"data":[1,-2]}],"outputs":[{"name":"y"}]}"#;
+    let b = r#"{"outputs":[{"name":"y"}],"inputs":[{"data":[1,-2],"shape":[2],"name":"x","datatype":"INT16","extra":{"a":[]}}],"id":"7"}"#;
+    let message = read(a).unwrap();
+    assert_eq!(message, read(b).unwrap());
+    assert_eq!(message.id.as_deref(), Some("7"));
+    assert_eq!(message.inputs[0].data, [1_u8, 0, 254, 255].as_slice());
+    assert_eq!(message.outputs, [OutputRequest { name: "y".into(), binary: None }]);
+}
+
+#[test]
+fn binary_tensors_follow_one_another() {
+    let json = r#"{"parameters":{"binary_data_output":true},"inputs":[
+        {"name":"a","datatype":"UINT8","shape":[3],"parameters":{"binary_data_size":3}},
+        {"name":"b","datatype":"UINT8","shape":[1],"data":[9]},
+        {"name":"c","datatype":"BF16","shape":[1],"parameters":{"binary_data_size":2}}]}"#;
+    let message = read_binary(json, &[1, 2, 3, 4, 5], &json.len().to_string()).unwrap();
+    let data: Vec<&[u8]> = message.inputs.iter().map(|t| &*t.data).collect();
+    assert_eq!(data, [&[1_u8, 2, 3][..], &[9], &[4, 5]]);
+    assert!(message.binary);
+}
+
+#[test]
+fn bad_bodies_are_told_where_and_why() {
+    let x = |rest: &str| format!(r#"{{"inputs":[{{"name":"x",{rest}}}]}}"#);
+    for (body, message) in [
+        (String::new(), "line 1 column 0"),
+        ("{".into(), "line 1 column 1"),
+        ("[]".into(), "column"),
+        ("{\"inputs\":1}".into(), "column 11"),
+        ("{\"inputs\":[}".into(), "column 12"),
+        ("{}".into(), "missing field `inputs`"),
+        (x(r#""datatype":"FP99","shape":[1],"data":[1]"#), "unknown datatype \"FP99\""),
+        (x(r#""datatype":"FP32","shape":[-1],"data":[1]"#), "[-1]"),
+        (x(r#""datatype":"FP32","shape":[9223372036854775807,9],"data":[1]"#), "not possible"),
+        (x(r#""datatype":"FP32","shape":[9223372036854775808],"data":[1]"#), "column"),
+        (x(r#""datatype":"FP32","shape":[2],"data":[1]"#), "1 elements"),
+        (x(r#""datatype":"FP32","shape":[1]"#), "neither data"),
+        (x(r#""datatype":"BYTES","shape":[1],"data":["a"]"#), "BYTES tensors are not supported"),
+        (x(r#""datatype":"FP32","shape":[1],"data":[NaN]"#), "column"),
+        (format!("{{\"inputs\":{}", "[".repeat(1_000_000)), "column"),
+        (x(&format!(r#""datatype":"FP32","shape":[1],"parameters":{}"#, "[".repeat(1_000_000))), "column"),
+        (r#"{"inputs":[],"outputs":[{"name":"y","parameters":{"classification":3}}]}"#.into(), "classification"),
+    ] {
+        let error = read(&body).unwrap_err().to_string();
+        assert!(error.contains(message), "{}: {error}", body.get(..100).unwrap_or(&body));
+    }
+}
+
+#[test]
+fn bad_binary_bodies_are_refused() {
+    let x = |size: &str| format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[2],{size}}}]}}"#);
+    let (good, bad) = (x(r#""parameters":{"binary_data_size":8}"#), x(r#""parameters":{"binary_data_size":7}"#));
+    let both = x(r#""parameters":{"binary_data_size":8},"data":[1,2]"#);
+    let negative = x(r#""parameters":{"binary_data_size":-8}"#);
+    for (json, data, length, message) in [
+        (&good, 8, "99999", "the whole body has only"),
+        (&good, 8, "-1", "expected a number"),
+        (&good, 8, "18446744073709551616", "expected a number"),
+        (&good, 9, "", "1 bytes are left"),
+        (&good, 7, "", "only 7 bytes are left"),
+        (&good, 8, "10", "column"),
+        (&bad, 7, "", "has 8 bytes"),
+        (&both, 8, "", "expected one of them"),
+        (&negative, 8, "", "column"),
+    ] {
+        let length = if length.is_empty() { json.len().to_string() } else { length.to_owned() };
+        let error = read_binary(json, &vec![0; data], &length).unwrap_err().to_string();
+        assert!(error.contains(message), "{json}: {error}");
+    }
+}

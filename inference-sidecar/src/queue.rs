@@ -1,0 +1,109 @@
+//! The bounded queue between the protocols and the sessions.
+
+mod batch;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, TrySendError};
+use tokio::sync::oneshot;
+
+use crate::backend::{Engine, Signature};
+use crate::error::{ServeError, StartError};
+use crate::metrics::Metrics;
+use crate::tensor::Tensor;
+use worker::Worker;
+
+#[derive(Clone, Copy, Debug)]
+pub struct QueueConfig {
+    /// Worker threads, each with its own session.
+    pub sessions: usize,
+    /// Requests that may wait; more are refused at once.
+    pub size: usize,
+    pub batching: Option<Batching>,
+}
+
+/// Requests that come together are run together.
+#[derive(Clone, Copy, Debug)]
+pub struct Batching {
+    /// Rows of a batch.
+    pub max_size: usize,
+    /// How long the first request of a batch waits for others.
+    pub max_delay: Duration,
+}
+
+type Reply = Result<Vec<Tensor>, ServeError>;
+
+/// One request on its way to a session. A receiver that is gone means that the client is gone.
+#[derive(Debug)]
+struct Job {
+    inputs: Vec<Tensor>,
+    reply: oneshot::Sender<Reply>,
+}
+
+/// Hands requests to the sessions. The worker threads end when it is dropped.
+#[derive(Debug)]
+pub struct Queue {
+    jobs: Sender<Job>,
+    config: QueueConfig,
+}
+
+impl Queue {
+    /// Opens all sessions at once, and returns when each has run once: what is returned is ready.
+    pub fn start(
+        engine: &Arc<dyn Engine>,
+        expected: &Signature,
+        config: QueueConfig,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let batching = config.batching.filter(|b| b.max_size > 1 && batch::is_possible(expected));
+        let (jobs, receiver) = crossbeam_channel::bounded(config.size + config.sessions);
+        let (started, starting) = std::sync::mpsc::channel();
+        for i in 0..config.sessions {
+            let worker = Worker {
+                engine: engine.clone(),
+                expected: expected.clone(),
+                jobs: receiver.clone(),
+                batching,
+                metrics: metrics.clone(),
+            };
+            let started = started.clone();
+            std::thread::Builder::new()
+                .name(format!("session-{i}"))
+                .spawn(move || worker.run(started))
+                .map_err(StartError::Thread)?;
+        }
+        drop(started);
+        starting.iter().collect::<Result<(), StartError>>()?;
+        Ok(Self { jobs, config })
+    }
+
+    /// Requests that wait for a session.
+    pub(crate) fn waiting(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Requests that may be in progress at one time: one for each session, and the waiting ones.
+    pub fn limit(&self) -> usize {
+        self.config.size + self.config.sessions
+    }
+
+    /// Whether more requests wait than sessions could take at once.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.jobs.len() >= self.config.sessions
+    }
+
+    /// Inputs must be checked and in the order of the signature.
+    pub(crate) async fn run(&self, inputs: Vec<Tensor>) -> Reply {
+        let (reply, receiver) = oneshot::channel();
+        match self.jobs.try_send(Job { inputs, reply }) {
+            Ok(()) => receiver.await.unwrap_or(Err(ServeError::Stopping)),
+            Err(TrySendError::Full(_)) => Err(ServeError::Overloaded { limit: self.limit() }),
+            Err(TrySendError::Disconnected(_)) => Err(ServeError::Stopping),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

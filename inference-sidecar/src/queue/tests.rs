@@ -1,0 +1,179 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use drydock_contract::{Datatype, TensorSignature};
+
+use super::*;
+use crate::backend::{Backend, BackendError};
+use crate::test_support::metrics;
+
+const ERROR: u8 = 1;
+const PANIC: u8 = 2;
+/// Says that it has begun, and ends when the test says so.
+const WAIT: u8 = 3;
+
+/// Answers with its input; the first byte says what goes wrong.
+#[derive(Debug)]
+struct Fake {
+    opened: AtomicUsize,
+    ran: Arc<Mutex<Vec<usize>>>,
+    begun: Sender<()>,
+    go_on: Arc<Mutex<Receiver<()>>>,
+}
+
+struct FakeSession {
+    signature: Signature,
+    ran: Arc<Mutex<Vec<usize>>>,
+    begun: Sender<()>,
+    go_on: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Engine for Fake {
+    fn open(&self) -> Result<Box<dyn Backend>, BackendError> {
+        self.opened.fetch_add(1, Ordering::SeqCst);
+        let (ran, begun, go_on) = (self.ran.clone(), self.begun.clone(), self.go_on.clone());
+        Ok(Box::new(FakeSession { signature: signature(), ran, begun, go_on }))
+    }
+}
+
+impl Backend for FakeSession {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
+        self.ran.lock().unwrap().push(inputs[0].rows());
+        if inputs[0].data.contains(&ERROR) {
+            return Err(BackendError::Run("no".into()));
+        }
+        assert!(!inputs[0].data.contains(&PANIC), "asked to panic");
+        if inputs[0].data.contains(&WAIT) {
+            self.begun.send(()).unwrap();
+            self.go_on.lock().unwrap().recv().unwrap();
+        }
+        Ok(vec![Tensor { name: "y".into(), ..inputs[0].clone() }])
+    }
+}
+
+fn signature() -> Signature {
+    let tensor = |name: &str| TensorSignature { name: name.into(), datatype: Datatype::Uint8, shape: vec![-1, 1] };
+    Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")] }
+}
+
+fn input(rows: &[u8]) -> Vec<Tensor> {
+    let (shape, data) = (vec![rows.len() as i64, 1], rows.to_vec().into());
+    vec![Tensor { name: "x".into(), datatype: Datatype::Uint8, shape, data }]
+}
+
+struct Setup {
+    queue: Arc<Queue>,
+    engine: Arc<Fake>,
+    begun: Receiver<()>,
+    go_on: Sender<()>,
+}
+
+fn setup(size: usize, batching: Option<Batching>) -> Setup {
+    let ((begun, has_begun), (go, go_on)) = (channel(), channel());
+    let engine =
+        Arc::new(Fake { opened: AtomicUsize::new(0), ran: Arc::default(), begun, go_on: Arc::new(Mutex::new(go_on)) });
+    let config = QueueConfig { sessions: 1, size, batching };
+    let dynamic: Arc<dyn Engine> = engine.clone();
+    let queue = Arc::new(Queue::start(&dynamic, &signature(), config, &metrics()).unwrap());
+    engine.ran.lock().unwrap().clear();
+    Setup { queue, engine, begun: has_begun, go_on: go }
+}
+
+/// Starts a request that keeps the session busy until `go_on`.
+fn occupy(setup: &Setup) -> tokio::task::JoinHandle<Reply> {
+    let queue = setup.queue.clone();
+    let busy = tokio::spawn(async move { queue.run(input(&[WAIT])).await });
+    tokio::task::block_in_place(|| setup.begun.recv().unwrap());
+    busy
+}
+
+#[tokio::test]
+async fn an_error_or_a_panic_is_one_requests_own() {
+    let setup = setup(8, None);
+    for (row, opened) in [(ERROR, 1), (PANIC, 2)] {
+        let reply = setup.queue.run(input(&[row])).await;
+        assert!(matches!(reply, Err(ServeError::Engine(_))), "{reply:?}");
+        assert_eq!(setup.queue.run(input(&[9])).await.unwrap()[0].data, vec![9]);
+        assert_eq!(setup.engine.opened.load(Ordering::SeqCst), opened);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses_at_once() {
+    let setup = setup(1, None);
+    let busy = occupy(&setup);
+    let waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let queue = setup.queue.clone();
+            tokio::spawn(async move { queue.run(input(&[9])).await })
+        })
+        .collect();
+    while setup.queue.waiting() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(setup.queue.run(input(&[9])).await, Err(ServeError::Overloaded { limit: 2 }));
+    setup.go_on.send(()).unwrap();
+    assert!(busy.await.unwrap().is_ok());
+    for request in waiting {
+        assert!(request.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_client_that_is_gone() {
+    let setup = setup(4, None);
+    let busy = occupy(&setup);
+    let queue = setup.queue.clone();
+    let gone = tokio::spawn(async move { queue.run(input(&[8, 8, 8])).await });
+    while setup.queue.waiting() < 1 {
+        tokio::task::yield_now().await;
+    }
+    gone.abort();
+    let _ = gone.await;
+    setup.go_on.send(()).unwrap();
+    busy.await.unwrap().unwrap();
+    setup.queue.run(input(&[9])).await.unwrap();
+    assert_eq!(*setup.engine.ran.lock().unwrap(), [1, 1], "the abandoned request of 3 rows was run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_requests_share_a_run_and_a_bad_one_is_alone_with_it() {
+    let setup = setup(8, Some(Batching { max_size: 4, max_delay: Duration::ZERO }));
+    let busy = occupy(&setup);
+    let mut waiting = Vec::new();
+    for (i, rows) in [&[10][..], &[11, 12], &[13], &[14], &[ERROR]].into_iter().enumerate() {
+        let queue = setup.queue.clone();
+        waiting.push(tokio::spawn(async move { queue.run(input(rows)).await }));
+        while setup.queue.waiting() < i + 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    setup.go_on.send(()).unwrap();
+    busy.await.unwrap().unwrap();
+    let mut replies = Vec::new();
+    for request in waiting {
+        replies.push(request.await.unwrap().map(|t| t[0].data.to_vec()));
+    }
+    assert_eq!(replies[..4], [Ok(vec![10]), Ok(vec![11, 12]), Ok(vec![13]), Ok(vec![14])]);
+    assert!(matches!(replies[4], Err(ServeError::Engine(_))));
+    // The busy one, the four rows that fit, the two that failed together, and each of those alone.
+    assert_eq!(*setup.engine.ran.lock().unwrap(), [1, 4, 2, 1, 1]);
+}
+
+#[test]
+fn another_model_than_the_manifests_is_refused() {
+    let (begun, _) = channel();
+    let (_, go_on) = channel();
+    let engine: Arc<dyn Engine> =
+        Arc::new(Fake { opened: AtomicUsize::new(0), ran: Arc::default(), begun, go_on: Arc::new(Mutex::new(go_on)) });
+    let config = QueueConfig { sessions: 2, size: 1, batching: None };
+    let mut expected = signature();
+    expected.inputs[0].datatype = Datatype::Fp32;
+    let error = Queue::start(&engine, &expected, config, &metrics()).unwrap_err().to_string();
+    assert!(error.contains("x UINT8[-1, 1]") && error.contains("x FP32[-1, 1]"), "{error}");
+}

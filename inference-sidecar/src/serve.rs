@@ -1,0 +1,180 @@
+//! What both protocols do with a request, written once.
+
+use std::sync::Arc;
+
+use drydock_contract::{Datatype, Digest, TensorSignature};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::backend::Signature;
+use crate::error::ServeError;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::split::Splitter;
+use crate::tensor::{self, Tensor};
+
+pub(crate) const SERVER_NAME: &str = "drydock-inference-sidecar";
+pub(crate) const SERVER_VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const EXTENSIONS: [&str; 1] = ["binary_tensor_data"];
+pub(crate) const PLATFORM: &str = "onnx_onnxv1";
+/// Names the revision that answered: header of every HTTP response, metadata of every gRPC response.
+pub(crate) const REVISION_HEADER: &str = "drydock-revision";
+
+/// One process: one model, and perhaps a canary beside it.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) model: Model,
+    pub(crate) splitter: Option<Arc<Splitter>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) max_body_bytes: usize,
+    /// One permit for each request in progress, taken before its body is read: this bounds the memory.
+    pub(crate) admission: Arc<Semaphore>,
+}
+
+impl App {
+    pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, ServeError> {
+        let limit = self.model.queue.limit();
+        self.admission.clone().try_acquire_owned().map_err(|_| ServeError::Overloaded { limit })
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) name: String,
+    /// The model's only version is its revision: a request that names it is answered by this revision or not at all.
+    pub(crate) revision: String,
+    pub(crate) digest: Digest,
+    pub(crate) signature: Signature,
+    pub(crate) queue: Queue,
+}
+
+impl Model {
+    /// Whether this is the model asked for. An empty version is any.
+    pub(crate) fn check(&self, name: &str, version: &str) -> Result<(), ServeError> {
+        if name != self.name {
+            return Err(ServeError::UnknownModel { found: name.into(), expected: self.name.clone() });
+        }
+        if !version.is_empty() && version != self.revision {
+            return Err(ServeError::UnknownVersion {
+                model: name.into(),
+                found: version.into(),
+                expected: self.revision.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Answers with the outputs named, in that order; with all of them if none are.
+    pub(crate) async fn infer(&self, inputs: Vec<Tensor>, outputs: &[&str]) -> Result<Vec<Tensor>, ServeError> {
+        let unknown = outputs.iter().find(|o| !self.signature.outputs.iter().any(|s| s.name == **o));
+        if let Some(unknown) = unknown {
+            let names = names(&self.signature.outputs);
+            return Err(ServeError::Invalid(format!("the model has no output {unknown:?}; expected one of {names}")));
+        }
+        let inputs = in_order(&self.signature.inputs, inputs)?;
+        let mut answer = self.queue.run(inputs).await?;
+        if outputs.is_empty() {
+            return Ok(answer);
+        }
+        let mut selected = Vec::with_capacity(outputs.len());
+        for name in outputs {
+            if let Some(i) = answer.iter().position(|t| t.name == **name) {
+                selected.push(answer.swap_remove(i));
+            }
+        }
+        Ok(selected)
+    }
+}
+
+fn names(signature: &[TensorSignature]) -> String {
+    signature.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The inputs in the order of the signature, each held against it.
+fn in_order(signature: &[TensorSignature], mut inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ServeError> {
+    let mut ordered = Vec::with_capacity(signature.len());
+    for expected in signature {
+        let Some(i) = inputs.iter().position(|t| t.name == expected.name) else {
+            let found = inputs.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(ServeError::Invalid(format!("input {:?} is missing; found {found:?}", expected.name)));
+        };
+        let tensor = inputs.swap_remove(i);
+        check_input(expected, &tensor).map_err(|e| ServeError::Invalid(format!("input {:?}: {e}", expected.name)))?;
+        ordered.push(tensor);
+    }
+    match inputs.first() {
+        None => Ok(ordered),
+        Some(t) => {
+            let names = names(signature);
+            Err(ServeError::Invalid(format!("the model has no input {:?}, or it came twice; expected {names}", t.name)))
+        }
+    }
+}
+
+fn check_input(expected: &TensorSignature, found: &Tensor) -> Result<(), String> {
+    if found.datatype != expected.datatype {
+        return Err(format!("datatype is {}; expected {}", found.datatype, expected.datatype));
+    }
+    if !tensor::shape_fits(&expected.shape, &found.shape) {
+        return Err(format!("shape is {:?}; expected {:?} (-1: any)", found.shape, expected.shape));
+    }
+    let size = tensor::byte_size(found.datatype, &found.shape)?;
+    if found.data.len() != size {
+        return Err(format!(
+            "data has {} bytes; {} of shape {:?} has {size}",
+            found.data.len(),
+            found.datatype,
+            found.shape
+        ));
+    }
+    if found.datatype == Datatype::Bool && found.data.iter().any(|b| *b > 1) {
+        return Err("a BOOL is neither 0 nor 1".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signature(name: &str, datatype: Datatype, shape: &[i64]) -> TensorSignature {
+        TensorSignature { name: name.into(), datatype, shape: shape.to_vec() }
+    }
+
+    fn tensor(name: &str, datatype: Datatype, shape: &[i64], bytes: usize) -> Tensor {
+        Tensor { name: name.into(), datatype, shape: shape.to_vec(), data: vec![0; bytes].into() }
+    }
+
+    #[test]
+    fn inputs_come_into_the_models_order() {
+        let expected = [signature("a", Datatype::Fp32, &[-1, 2]), signature("b", Datatype::Bool, &[1])];
+        let (a, b) = (tensor("a", Datatype::Fp32, &[3, 2], 24), tensor("b", Datatype::Bool, &[1], 1));
+        let ordered = in_order(&expected, vec![b.clone(), a.clone()]).unwrap();
+        assert_eq!(ordered, [a, b]);
+    }
+
+    #[test]
+    fn wrong_inputs_are_told_what_was_expected() {
+        let expected = [signature("a", Datatype::Fp32, &[-1, 2])];
+        let good = || tensor("a", Datatype::Fp32, &[1, 2], 8);
+        for (inputs, message) in [
+            (vec![], "\"a\" is missing"),
+            (vec![tensor("x", Datatype::Fp32, &[1, 2], 8)], "\"a\" is missing; found \"x\""),
+            (vec![good(), good()], "came twice"),
+            (vec![good(), tensor("x", Datatype::Fp32, &[1], 4)], "no input \"x\""),
+            (vec![tensor("a", Datatype::Fp64, &[1, 2], 16)], "datatype is FP64; expected FP32"),
+            (vec![tensor("a", Datatype::Fp32, &[1, 3], 12)], "shape is [1, 3]; expected [-1, 2]"),
+            (vec![tensor("a", Datatype::Fp32, &[2], 8)], "expected [-1, 2]"),
+            (vec![tensor("a", Datatype::Fp32, &[i64::MAX, 2], 8)], "not possible"),
+            (vec![tensor("a", Datatype::Fp32, &[0, 2], 0)], "not possible"),
+            (vec![tensor("a", Datatype::Fp32, &[1, 2], 7)], "data has 7 bytes"),
+        ] {
+            let error = in_order(&expected, inputs).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+        let flag = [signature("f", Datatype::Bool, &[1])];
+        let two = Tensor { data: vec![2].into(), ..tensor("f", Datatype::Bool, &[1], 1) };
+        assert!(in_order(&flag, vec![two]).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! The traffic splitter of a stable pod.
+//!
+//! ```text
+//!  request ─▶ rotation ──no──▶ stable model ─▶ answer
+//!                 │yes
+//!                 ▼
+//!              canary ──OK──▶ answer ─▶ (some: stable model too, to compare)
+//!                 │failed
+//!                 ▼
+//!            stable model ─▶ answer, and the failure counts against the canary
+//! ```
+
+mod exchange;
+mod grpc;
+mod http;
+mod rotation;
+mod watch;
+mod window;
+
+pub(crate) use exchange::{Exchange, answer};
+pub(crate) use grpc::GrpcCanary;
+pub(crate) use http::HttpCanary;
+pub(crate) use watch::watch;
+pub(crate) use window::Splitter;
+
+/// A request with this header or metadata came from another sidecar, and is never sent on again.
+pub(crate) const HOP_HEADER: &str = "drydock-hop";
+
+/// Why the canary's answer could not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// No connection, or it broke.
+    Unreachable,
+    /// It answered that it failed.
+    Error,
+    Timeout,
+}
+
+impl Failure {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+        }
+    }
+}

@@ -1,0 +1,76 @@
+use std::future::Future;
+use std::sync::Arc;
+
+use super::{Failure, Splitter};
+
+/// One request in the words of its protocol: how to have it answered, by either model.
+pub(crate) trait Exchange: Clone + Send + Sync + 'static {
+    type Answer: Clone + Send + Sync + 'static;
+
+    /// Whether the canary may answer it.
+    fn may_forward(&self) -> bool;
+
+    /// The canary's answer, if it is one that the user can have.
+    fn forward(&self, splitter: &Splitter) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
+
+    /// The stable model's answer, refusals among them.
+    fn serve(&self) -> impl Future<Output = Self::Answer> + Send;
+
+    fn is_ok(answer: &Self::Answer) -> bool;
+
+    /// The class of each row of the first output.
+    fn classes(answer: &Self::Answer) -> Option<Vec<usize>>;
+
+    /// Whether the stable model has enough to do without comparisons.
+    fn is_busy(&self) -> bool;
+}
+
+#[derive(Debug)]
+pub(crate) struct Answered<A> {
+    pub(crate) answer: A,
+    /// The canary's revision, if the canary answered.
+    pub(crate) canary: Option<String>,
+}
+
+/// Answers a request by the model that is its turn. A canary that fails costs the user time, never the answer.
+pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchange: E) -> Answered<E::Answer> {
+    let turn = splitter.filter(|_| exchange.may_forward()).and_then(|s| s.next().map(|sent| (s, sent)));
+    let Some((splitter, sent)) = turn else {
+        return Answered { answer: exchange.serve().await, canary: None };
+    };
+
+    let forwarded = exchange.forward(splitter);
+    match tokio::time::timeout(sent.timeout(), forwarded).await.unwrap_or(Err(Failure::Timeout)) {
+        Ok(answer) => {
+            splitter.ended(&sent, None);
+            let canary = Some(sent.revision().to_owned());
+            if let Some(permit) = splitter.compares(&sent).filter(|_| !exchange.is_busy()) {
+                let (splitter, canarys) = (splitter.clone(), answer.clone());
+                // In the background: the user has the canary's answer by then.
+                tokio::spawn(async move {
+                    let stables = exchange.serve().await;
+                    if E::is_ok(&stables) {
+                        let classes = E::classes(&canarys);
+                        splitter.compared(&sent, classes.is_some() && classes == E::classes(&stables));
+                    }
+                    drop(permit);
+                });
+            }
+            Answered { answer, canary }
+        }
+        Err(failure) => {
+            let answer = exchange.serve().await;
+            // What the stable model refuses too is the user's mistake, not the canary's.
+            let failure = Some(failure).filter(|_| E::is_ok(&answer));
+            if let Some(failure) = failure {
+                tracing::warn!(
+                    canary = sent.revision(),
+                    reason = failure.as_str(),
+                    "the canary failed; answered by the stable model"
+                );
+            }
+            splitter.ended(&sent, failure);
+            Answered { answer, canary: None }
+        }
+    }
+}

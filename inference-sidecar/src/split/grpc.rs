@@ -1,0 +1,59 @@
+use std::error::Error as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response};
+
+use super::{Failure, HOP_HEADER};
+use crate::error::StartError;
+use crate::grpc::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
+use crate::grpc::proto::{ModelInferRequest, ModelInferResponse};
+
+/// A channel is one connection, and a Service picks a pod per connection: several reach several pods.
+const CHANNELS: usize = 4;
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// The canary's gRPC side.
+#[derive(Debug)]
+pub(crate) struct GrpcCanary {
+    clients: Vec<GrpcInferenceServiceClient<Channel>>,
+    next: AtomicUsize,
+}
+
+impl GrpcCanary {
+    pub(crate) fn new(url: &str, max_message_bytes: usize) -> Result<Self, StartError> {
+        let endpoint = Endpoint::from_shared(url.to_owned())
+            .map_err(|e| StartError::Canary(url.to_owned(), e.to_string()))?
+            .tcp_nodelay(true)
+            // A pod that went without a word is found out, and its connection replaced.
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true);
+        let client = || {
+            GrpcInferenceServiceClient::new(endpoint.connect_lazy())
+                .max_decoding_message_size(max_message_bytes)
+                .max_encoding_message_size(max_message_bytes)
+        };
+        Ok(Self { clients: (0..CHANNELS).map(|_| client()).collect(), next: AtomicUsize::new(0) })
+    }
+
+    pub(crate) async fn send(
+        &self,
+        metadata: &MetadataMap,
+        message: ModelInferRequest,
+    ) -> Result<Response<ModelInferResponse>, Failure> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % CHANNELS;
+        let mut client = self.clients.get(turn).cloned().ok_or(Failure::Unreachable)?;
+        let mut request = Request::new(message);
+        *request.metadata_mut() = metadata.clone();
+        request.metadata_mut().insert(HOP_HEADER, MetadataValue::from_static("1"));
+        // The user's deadline is kept by the stable side; the canary's own error would hide that it was a timeout.
+        request.metadata_mut().remove("grpc-timeout");
+        client.model_infer(request).await.map_err(|status| {
+            // A status of the canary's own came over the wire and has no source; a broken connection has.
+            if status.source().is_some() { Failure::Unreachable } else { Failure::Error }
+        })
+    }
+}

@@ -1,0 +1,197 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use drydock_contract::{Split, SplitWindow};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::rotation::Rotation;
+use super::{Failure, GrpcCanary, HttpCanary};
+use crate::metrics::Metrics;
+
+/// Decides which requests go to the canary, and keeps count of what became of them.
+#[derive(Debug)]
+pub(crate) struct Splitter {
+    pub(crate) http: Option<HttpCanary>,
+    pub(crate) grpc: Option<GrpcCanary>,
+    forward: Rotation,
+    compare: Rotation,
+    state: Mutex<State>,
+    /// Requests that may wait for the canary: with one that hangs, the others must still find room.
+    waiting: Arc<Semaphore>,
+    comparing: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    split: Option<Arc<Split>>,
+    /// Changes with (revision, window), so that a late result is not counted in the next window.
+    generation: u64,
+    counts: SplitWindow,
+}
+
+/// A request on its way to the canary.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    split: Arc<Split>,
+    generation: u64,
+    _waiting: OwnedSemaphorePermit,
+}
+
+impl Sent {
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_millis(u64::from(self.split.timeout_milliseconds))
+    }
+
+    pub(crate) fn revision(&self) -> &str {
+        &self.split.revision
+    }
+}
+
+impl Splitter {
+    pub(crate) fn new(
+        http: Option<HttpCanary>,
+        grpc: Option<GrpcCanary>,
+        max_waiting: usize,
+        max_comparing: usize,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            http,
+            grpc,
+            forward: Rotation::default(),
+            compare: Rotation::default(),
+            state: Mutex::default(),
+            waiting: Arc::new(Semaphore::new(max_waiting)),
+            comparing: Arc::new(Semaphore::new(max_comparing)),
+            metrics,
+        }
+    }
+
+    /// Nothing that holds the lock can leave it half-changed.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a split in force; `None`: the stable model answers everything.
+    pub(crate) fn set(&self, split: Option<Split>) {
+        let mut state = self.state();
+        let key = |s: &Split| (s.revision.clone(), s.window.clone());
+        if state.split.as_deref().map(key) != split.as_ref().map(key) {
+            state.generation += 1;
+            state.counts = SplitWindow::default();
+        }
+        if let Some(split) = &split {
+            state.counts.revision.clone_from(&split.revision);
+            state.counts.window.clone_from(&split.window);
+            state.counts.weight = split.weight;
+        }
+        state.split = split.map(Arc::new);
+    }
+
+    pub(crate) fn window(&self) -> SplitWindow {
+        self.state().counts.clone()
+    }
+
+    /// Whether the next request goes to the canary.
+    pub(crate) fn next(&self) -> Option<Sent> {
+        let (split, generation) = {
+            let state = self.state();
+            (state.split.clone()?, state.generation)
+        };
+        if !self.forward.picks(split.weight) {
+            return None;
+        }
+        let waiting = self.waiting.clone().try_acquire_owned().ok()?;
+        Some(Sent { split, generation, _waiting: waiting })
+    }
+
+    /// Counts a request that the canary has ended.
+    pub(crate) fn ended(&self, sent: &Sent, failure: Option<Failure>) {
+        self.metrics.canary_request(sent.revision(), failure);
+        self.count(sent, |counts| {
+            counts.requests += 1;
+            match failure {
+                None => {}
+                Some(Failure::Unreachable) => counts.unreachable += 1,
+                Some(Failure::Error) => counts.errors += 1,
+                Some(Failure::Timeout) => counts.timeouts += 1,
+            }
+        });
+    }
+
+    /// Whether this request is compared, if there is room for it.
+    pub(crate) fn compares(&self, sent: &Sent) -> Option<OwnedSemaphorePermit> {
+        if self.compare.picks(sent.split.compare) { self.comparing.clone().try_acquire_owned().ok() } else { None }
+    }
+
+    pub(crate) fn compared(&self, sent: &Sent, agreed: bool) {
+        self.metrics.canary_compared(sent.revision(), agreed);
+        self.count(sent, |counts| {
+            counts.compared += 1;
+            counts.agreed += u64::from(agreed);
+        });
+    }
+
+    fn count(&self, sent: &Sent, add: impl FnOnce(&mut SplitWindow)) {
+        let mut state = self.state();
+        if state.generation == sent.generation {
+            add(&mut state.counts);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::metrics;
+
+    fn splitter() -> Splitter {
+        Splitter::new(None, None, 8, 1, metrics())
+    }
+
+    fn split(weight: u8, window: &str) -> Option<Split> {
+        let (revision, window) = ("r2".to_owned(), window.to_owned());
+        Some(Split { weight, revision, window, compare: 100, timeout_milliseconds: 100 })
+    }
+
+    #[test]
+    fn a_late_result_is_not_counted_in_the_next_window() {
+        let splitter = splitter();
+        splitter.set(split(100, "1"));
+        let (first, late) = (splitter.next().unwrap(), splitter.next().unwrap());
+        splitter.ended(&first, None);
+        assert_eq!(splitter.window().requests, 1);
+        splitter.set(split(100, "2"));
+        assert_eq!(splitter.window().requests, 0);
+        splitter.ended(&late, Some(Failure::Timeout));
+        splitter.compared(&late, true);
+        assert_eq!((splitter.window().requests, splitter.window().timeouts, splitter.window().compared), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_new_weight_alone_does_not_reset_the_counts() {
+        let splitter = splitter();
+        splitter.set(split(100, "1"));
+        let sent = splitter.next().unwrap();
+        splitter.set(split(50, "1"));
+        splitter.ended(&sent, Some(Failure::Error));
+        let window = splitter.window();
+        assert_eq!((window.weight, window.requests, window.errors, window.window.as_str()), (50, 1, 1, "1"));
+        splitter.set(None);
+        assert_eq!(splitter.window(), SplitWindow::default());
+        assert!(splitter.next().is_none());
+    }
+
+    #[test]
+    fn no_more_wait_for_the_canary_than_may() {
+        let splitter = splitter();
+        splitter.set(split(100, "1"));
+        let sent: Vec<_> = (0..9).map(|_| splitter.next()).collect();
+        assert_eq!(sent.iter().flatten().count(), 8);
+        drop(sent);
+        let sent = splitter.next().unwrap();
+        let permit = splitter.compares(&sent);
+        assert!(permit.is_some() && splitter.compares(&sent).is_none());
+    }
+}

@@ -1,0 +1,193 @@
+//! The binary itself: how it refuses to start, and how it ends.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use drydock_contract::{Digest, MODEL_FILE};
+use inference_sidecar::proto::ModelInferRequest;
+use inference_sidecar::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
+use inference_sidecar::proto::model_infer_request::InferInputTensor;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::support::{MODEL, Package, Running, bytes, image, json_body};
+
+fn command(arguments: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inference-sidecar"));
+    command.args(arguments).env_remove("ORT_DYLIB_PATH").stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Runs a server that must not start; its exit code and the reason it left.
+async fn refused(package: &Package, more: &[&str]) -> (i32, String) {
+    let log = package.path("termination-log");
+    std::fs::write(&log, "").unwrap();
+    let log_path = log.display().to_string();
+    let arguments = package.arguments(&[more, &["--termination-log", &log_path]].concat());
+    let output = command(&arguments).output().await.unwrap();
+    let reason = std::fs::read_to_string(&log).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!reason.is_empty() && !stderr.contains("panicked"), "{stderr}");
+    (output.status.code().unwrap(), reason)
+}
+
+#[tokio::test]
+async fn what_is_not_as_asked_for_does_not_start() {
+    let package = Package::new();
+    let other = Digest::of(b"other").to_string();
+    let (code, reason) = refused(&package, &["--digest", &other]).await;
+    assert_eq!(code, 65);
+    assert!(reason.contains(&other) && reason.contains(&package.digest.to_string()), "{reason}");
+
+    let (code, reason) = refused(&package, &["--onnxruntime", "/nowhere/libonnxruntime.so"]).await;
+    assert_eq!(code, 75);
+    assert!(reason.contains("/nowhere/libonnxruntime.so") && reason.contains("ORT_DYLIB_PATH"), "{reason}");
+
+    let (code, reason) = refused(&package, &["--package", "/nowhere"]).await;
+    assert_eq!(code, 75);
+    assert!(reason.contains("/nowhere/package.json"), "{reason}");
+
+    // The manifest's content was changed, and its digest was not.
+    let mut manifest = package.manifest();
+    manifest.content.labels = vec!["cat".into()];
+    package.write(&manifest);
+    let (code, reason) = refused(&package, &[]).await;
+    assert_eq!(code, 65);
+    assert!(reason.contains("was changed"), "{reason}");
+
+    // The digest is right, and the model has other inputs.
+    manifest.content.labels = vec![];
+    manifest.content.inputs[0].shape = vec![-1, 3, 28, 28];
+    manifest.digest = manifest.content.digest();
+    package.write(&manifest);
+    let (code, reason) = refused(&package, &["--digest", &manifest.digest.to_string()]).await;
+    assert_eq!(code, 65);
+    assert!(reason.contains("[-1, 1, 28, 28]") && reason.contains("[-1, 3, 28, 28]"), "{reason}");
+
+    // The model is not the manifest's.
+    let package = Package::new();
+    let mut model = std::fs::read(package.path(MODEL_FILE)).unwrap();
+    model.truncate(model.len() - 1);
+    std::fs::write(package.path(MODEL_FILE), &model).unwrap();
+    let (code, reason) = refused(&package, &[]).await;
+    assert_eq!(code, 65);
+    assert!(reason.contains(&Digest::of(&model).to_string()), "{reason}");
+}
+
+/// Starts the binary; where it listens, once it is ready.
+async fn start(package: &Package, more: &[&str]) -> (Child, SocketAddr, SocketAddr) {
+    let mut child = command(&package.arguments(more)).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    loop {
+        let line = lines.next_line().await.unwrap().expect("it ended before it was ready");
+        let event: Value = serde_json::from_str(&line).unwrap();
+        if event["message"] == "ready" {
+            // The rest of the log must be read, or the process would stop at a full pipe.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            let address = |key: &str| event[key].as_str().unwrap().parse().unwrap();
+            return (child, address("http"), address("grpc"));
+        }
+    }
+}
+
+fn terminate(child: &Child) {
+    let id = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_lost_when_it_is_told_to_stop() {
+    let package = Package::new();
+    let (mut child, http, grpc) = start(&package, &["--drain-seconds", "4"]).await;
+    let until = Instant::now() + Duration::from_secs(2);
+    let mut load = Vec::new();
+    for seed in 0..4 {
+        load.push(tokio::spawn(async move {
+            let (client, mut answered) = (reqwest::Client::new(), 0);
+            let url = format!("http://{http}/v2/models/{MODEL}/infer");
+            while Instant::now() < until {
+                let response = client.post(&url).json(&json_body(&image(seed))).send().await.unwrap();
+                assert_eq!(response.status(), 200);
+                response.bytes().await.unwrap();
+                answered += 1;
+            }
+            answered
+        }));
+        load.push(tokio::spawn(async move {
+            let url = format!("http://{grpc}");
+            let (mut client, mut answered) = (GrpcInferenceServiceClient::connect(url).await.unwrap(), 0);
+            while Instant::now() < until {
+                client.model_infer(message(seed)).await.unwrap();
+                answered += 1;
+            }
+            answered
+        }));
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    terminate(&child);
+    for task in load {
+        assert!(task.await.unwrap() > 0);
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it still drains");
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let package = Package::new();
+    let (mut child, http, _) = start(&package, &["--drain-seconds", "600"]).await;
+    terminate(&child);
+    let client = reqwest::Client::new();
+    let ready = format!("http://{http}/v2/health/ready");
+    while client.get(&ready).send().await.unwrap().status() != 503 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    terminate(&child);
+    assert_eq!(child.wait().await.unwrap().code(), Some(143));
+}
+
+fn message(seed: usize) -> ModelInferRequest {
+    let shape = vec![1, 1, 28, 28];
+    let input = InferInputTensor { name: "input".into(), datatype: "FP32".into(), shape, ..Default::default() };
+    let raw_input_contents = vec![bytes(&image(seed)).into()];
+    ModelInferRequest { model_name: MODEL.into(), inputs: vec![input], raw_input_contents, ..Default::default() }
+}
+
+#[tokio::test]
+async fn more_than_fit_are_told_to_come_again() {
+    // Room for two: one that runs and one that waits. Two whose bodies do not end take it.
+    let running = Running::start(&["--queue-size", "1"]).await;
+    let body = json_body(&image(1)).to_string();
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(running.server.http).await.unwrap();
+        let head = format!(
+            "POST /v2/models/{MODEL}/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    let response = loop {
+        let response = running.client.post(running.infer_url()).body(body.clone()).send().await.unwrap();
+        if response.status() != 200 {
+            break response;
+        }
+    };
+    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"1".parse().unwrap()));
+    let mut client = GrpcInferenceServiceClient::connect(format!("http://{}", running.server.grpc)).await.unwrap();
+    let status = client.model_infer(message(1)).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+
+    for mut stream in slow {
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let response = running.client.post(running.infer_url()).body(body).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+}

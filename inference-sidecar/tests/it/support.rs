@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::sync::LazyLock;
+
+use clap::Parser as _;
+use drydock_contract::{
+    Datatype, Digest, MANIFEST_FILE, MODEL_FILE, Measurements, ModelFile, PackageContent, PackageManifest,
+    PackageRecord, Preprocessing, SCHEMA, TensorSignature,
+};
+use inference_sidecar::{Cli, Command, Config, Lifecycle, Phase, Server};
+use tempfile::TempDir;
+
+pub(crate) const MODEL: &str = "fashion";
+pub(crate) const REVISION: &str = "r1";
+
+/// ORT_DYLIB_PATH, or what the repository's own script fetched.
+pub(crate) static LIBRARY: LazyLock<String> = LazyLock::new(|| {
+    std::env::var("ORT_DYLIB_PATH").unwrap_or_else(|_| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e/onnxruntime.sh");
+        let output = Process::new(&script).output().unwrap_or_else(|e| panic!("{}: {e}", script.display()));
+        assert!(output.status.success(), "{}: {output:?}", script.display());
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    })
+});
+
+/// A package of the example model, in a directory of its own.
+pub(crate) struct Package {
+    pub(crate) directory: TempDir,
+    pub(crate) digest: Digest,
+}
+
+impl Package {
+    pub(crate) fn new() -> Self {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/fashion-mobilenet.onnx");
+        let model = std::fs::read(&model).unwrap_or_else(|e| panic!("{}: {e}", model.display()));
+        let tensor = |name: &str, shape: &[i64]| TensorSignature {
+            name: name.into(),
+            datatype: Datatype::Fp32,
+            shape: shape.to_vec(),
+        };
+        let content = PackageContent {
+            schema: SCHEMA,
+            model: ModelFile { sha256: Digest::of(&model), size: model.len() as u64 },
+            inputs: vec![tensor("input", &[-1, 1, 28, 28])],
+            outputs: vec![tensor("logits", &[-1, 10])],
+            preprocessing: Preprocessing::default(),
+            labels: vec![],
+        };
+        let record = PackageRecord {
+            candidate: "original".into(),
+            recipe: None,
+            source: Digest::of(&model),
+            calibration: None,
+            evaluation: None,
+            measurements: Measurements::default(),
+            tools: BTreeMap::new(),
+        };
+        let (directory, digest) = (tempfile::tempdir().unwrap(), content.digest());
+        let package = Self { directory, digest: digest.clone() };
+        std::fs::write(package.path(MODEL_FILE), model).unwrap();
+        package.write(&PackageManifest { digest, content, record });
+        package
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn manifest(&self) -> PackageManifest {
+        serde_json::from_slice(&std::fs::read(self.path(MANIFEST_FILE)).unwrap()).unwrap()
+    }
+
+    pub(crate) fn write(&self, manifest: &PackageManifest) {
+        std::fs::write(self.path(MANIFEST_FILE), serde_json::to_vec(manifest).unwrap()).unwrap();
+    }
+
+    /// The arguments of a server of this package on ports that the kernel chooses. `more`: pairs of flag and value,
+    /// which go before what is here.
+    pub(crate) fn arguments(&self, more: &[&str]) -> Vec<String> {
+        let (directory, digest) = (self.directory.path().display().to_string(), self.digest.to_string());
+        let mut flags = BTreeMap::from([
+            ("--package", directory.as_str()),
+            ("--digest", &digest),
+            ("--model-name", MODEL),
+            ("--revision", REVISION),
+            ("--address", "127.0.0.1"),
+            ("--http-port", "0"),
+            ("--grpc-port", "0"),
+            ("--admin-port", "0"),
+            ("--sessions", "1"),
+            ("--onnxruntime", &LIBRARY),
+        ]);
+        flags.extend(more.chunks(2).map(|pair| (pair[0], pair[1])));
+        let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]);
+        std::iter::once("serve".to_owned()).chain(flags).collect()
+    }
+
+    pub(crate) fn config(&self, more: &[&str]) -> Config {
+        let arguments = std::iter::once("inference-sidecar".to_owned()).chain(self.arguments(more));
+        let Command::Serve(config) = Cli::parse_from(arguments).command;
+        *config
+    }
+}
+
+/// A server in this process.
+pub(crate) struct Running {
+    pub(crate) server: Server,
+    pub(crate) package: Package,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) client: reqwest::Client,
+}
+
+impl Running {
+    pub(crate) async fn start(more: &[&str]) -> Self {
+        let (package, lifecycle) = (Package::new(), Lifecycle::default());
+        let server = Server::start(&package.config(more), lifecycle.clone()).await.unwrap();
+        Self { server, package, lifecycle, client: reqwest::Client::new() }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.http)
+    }
+
+    pub(crate) fn admin(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.admin)
+    }
+
+    pub(crate) fn infer_url(&self) -> String {
+        self.url(&format!("/v2/models/{MODEL}/infer"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.lifecycle.advance(Phase::Stopping);
+    }
+}
+
+/// An image that no two seeds share.
+pub(crate) fn image(seed: usize) -> Vec<f32> {
+    (0..784).map(|i| ((i * 7 + seed * 131) % 255) as f32 / 255.0 - 0.3).collect()
+}
+
+pub(crate) fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+pub(crate) fn largest(values: &[f32]) -> usize {
+    values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0
+}
+
+pub(crate) fn json_body(image: &[f32]) -> serde_json::Value {
+    serde_json::json!({
+        "id": "42",
+        "inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 1, 28, 28], "data": image}],
+    })
+}
