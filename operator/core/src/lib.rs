@@ -1,1 +1,40 @@
+//! What the operator decides. Values in, values out: no client, no clock, no log.
+//!
+//! ```text
+//! observe ─▶ resolve ─▶ plan ─▶ apply ─▶ status
+//!   shell      here     here    shell    here
+//! ```
+//!
+//! - [`resolve`] turns a ModelDeployment into a [`Resolved`], or into everything that is wrong with it.
+//! - [`plan`] looks at what is asked for, what is there, what was remembered and the time, and says what to write, what to
+//!   remove, what to remember, what to tell and when to look again.
+//! - [`status`] says how it stands, for people and for programs.
+//!
+//! Every function is total.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)
+)]
+
+mod applied;
+mod ask;
+mod child;
+mod memory;
+mod observed;
+mod outlook;
+mod plan;
+mod report;
+mod resolve;
+mod resolved;
+
+pub use applied::Applied;
+pub use ask::{PodToAsk, pods_to_ask};
+pub use child::{Child, ChildKind, ChildRef};
+pub use memory::Memory;
+pub use observed::Observed;
+pub use outlook::Outlook;
+pub use plan::{Notice, Plan, PodSplit, Scale, Wake, plan};
+pub use report::{invalid_status, status};
+pub use resolve::{SpecError, SpecErrors, resolve};
+pub use resolved::{Defaults, Resolved};

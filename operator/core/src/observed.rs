@@ -1,0 +1,25 @@
+use std::collections::BTreeMap;
+
+use drydock_contract::SplitWindow;
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+
+/// What is in the namespace now: everything that bears our labels, and, where it is cheap, whatever has the name of a child
+/// and belongs to something else (it is then left alone and reported).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    pub claims: Vec<PersistentVolumeClaim>,
+    pub jobs: Vec<Job>,
+    /// Of Jobs and of Deployments.
+    pub pods: Vec<Pod>,
+    pub revisions: Vec<ControllerRevision>,
+    pub deployments: Vec<Deployment>,
+    pub services: Vec<Service>,
+    pub autoscalers: Vec<HorizontalPodAutoscaler>,
+    pub budgets: Vec<PodDisruptionBudget>,
+    /// What stable pods answered on their admin port, by pod name. Who is absent did not answer.
+    pub splits: BTreeMap<String, SplitWindow>,
+}
