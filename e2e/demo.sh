@@ -1,0 +1,8 @@
+#!/bin/bash
+# `make demo`: from a bare machine to a model that is optimized, served, rolled out and rolled back.
+set -euo pipefail
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+cluster_with_images
+say "the loop"
+"$CLUSTER" exec "$CARGO_TARGET_DIR/release/demo"
+say "done"

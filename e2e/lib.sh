@@ -1,0 +1,30 @@
+# What run.sh, demo.sh and bench.sh share: caches, the cluster with this clone's images, and the programs that talk to it.
+# shellcheck shell=bash
+ROOT=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+CLUSTER=$ROOT/e2e/cluster/cluster
+export DRYDOCK_CACHE=${DRYDOCK_CACHE:-$HOME/.cache/drydock}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$DRYDOCK_CACHE/target}
+STARTED=$SECONDS
+
+say() { printf '\e[1m%4d s  %s\e[0m\n' $((SECONDS - STARTED)) "$*"; }
+
+# The cluster is up and has the images of this clone.
+cluster_with_images() {
+  say "cluster programs (built once, then cached)"
+  "$CLUSTER" build
+  say "product images"
+  mapfile -t archives < <("$ROOT/e2e/images.sh" "$DRYDOCK_CACHE/images")
+  say "cluster"
+  "$CLUSTER" up
+  "$CLUSTER" load "${archives[@]}"
+  # Pods of an earlier build are replaced when the images have changed.
+  DRYDOCK_IMAGES=$(cat "${archives[@]/%/.key}" | sha256sum | cut -c1-16)
+  export DRYDOCK_IMAGES
+}
+
+# test_program TARGET: the path of a compiled test of this crate.
+test_program() {
+  cd "$ROOT"
+  cargo test --locked -p drydock-e2e --test "$1" --no-run --message-format=json-render-diagnostics |
+    jq -r 'select(.executable != null and .target.kind == ["test"]) | .executable' | tail -1
+}

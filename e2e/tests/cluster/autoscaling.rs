@@ -1,0 +1,53 @@
+//! The HPA scales on real CPU load, and the operator never touches `replicas`.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use drydock_e2e::kubernetes::wait;
+use drydock_e2e::load::Load;
+use k8s_openapi::api::apps::v1::Deployment;
+use serde_json::json;
+
+use crate::support::{assert_lossless, samples, served, space, stable_revision};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_one_to_three_and_back() -> Result<()> {
+    let space = space("autoscaling").await?;
+    let object = served(
+        &space,
+        &json!({"spec": {"serving": {
+            "replicas": null,
+            "autoscaling": {"minReplicas": 1, "maxReplicas": 3, "targetCPUUtilizationPercentage": 50},
+            "resources": {"requests": {"cpu": "40m"}},
+        }}}),
+    )
+    .await?;
+    let deployment = format!("model-{}", stable_revision(&object));
+    let api = space.api::<Deployment>();
+    let replicas = || async { anyhow::Ok(api.get(&deployment).await?.spec.replicas.unwrap_or_default()) };
+    assert_eq!(replicas().await?, 1);
+    let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, 250);
+    wait(Duration::from_secs(180), "three replicas", || async { Ok((replicas().await? == 3).then_some(())) }).await?;
+    wait(Duration::from_secs(60), "three ready replicas", || async {
+        let status = api.get(&deployment).await?.status;
+        Ok((status.and_then(|s| s.ready_replicas) == Some(3)).then_some(()))
+    })
+    .await?;
+    assert_lossless(&traffic.stop().await, "scaling up");
+    // Constant, but light: one pod is enough.
+    let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, 10);
+    wait(Duration::from_secs(300), "one replica", || async { Ok((replicas().await? == 1).then_some(())) }).await?;
+    let report = traffic.stop().await;
+    assert_eq!(report.failed, 0, "scaling down: {:?}", report.failures);
+
+    let owners = api.get(&deployment).await?.metadata.managed_fields.context("managedFields")?;
+    let owners: Vec<String> = owners
+        .iter()
+        .filter(|m| serde_json::to_string(&m.fields_v1).is_ok_and(|f| f.contains("f:replicas") && f.contains("f:spec")))
+        .map(|m| {
+            format!("{} {}", m.manager.as_deref().unwrap_or_default(), m.subresource.as_deref().unwrap_or_default())
+        })
+        .collect();
+    assert!(!owners.iter().any(|o| o.starts_with("drydock")), "the operator owns replicas: {owners:?}");
+    space.delete().await
+}

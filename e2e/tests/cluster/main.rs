@@ -1,0 +1,14 @@
+//! Drydock on a real cluster: real API server, kubelet, containers and network. `e2e/run.sh` runs these; they take turns, for
+//! the machine's sake, and each has a namespace of its own under Pod Security `restricted`.
+
+mod autoscaling;
+mod bad_canaries;
+mod bad_input;
+mod children;
+mod examples;
+mod operator_killed;
+mod quickstart;
+mod quiet;
+mod requests;
+mod support;
+mod validation;

@@ -1,0 +1,88 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use drydock_crds::ModelDeployment;
+use drydock_e2e::fashion::{self, Sample};
+use drydock_e2e::install;
+use drydock_e2e::kubernetes::{Space, changed, example, is_ready};
+use drydock_e2e::load::{Load, Report};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+/// Requests a second that go on during everything.
+pub(crate) const RATE: u32 = 60;
+/// Long enough for an optimization Job on a machine that has other things to do.
+pub(crate) const OPTIMIZED: Duration = Duration::from_secs(300);
+pub(crate) const ROLLED_OUT: Duration = Duration::from_secs(180);
+
+/// A fresh namespace on a cluster that runs this clone's operator.
+pub(crate) async fn space(name: &str) -> Result<Space> {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    INSTALLED.get_or_try_init(install::operator).await?;
+    Space::fresh(&format!("e2e-{name}")).await
+}
+
+/// A ModelDeployment named `model` that is served as it came, by pods that want little, with `change` over it.
+pub(crate) fn model(change: &Value) -> Result<Value> {
+    let base = changed(
+        example("as-it-is.yaml")?,
+        &json!({
+            "metadata": {"name": "model"},
+            "spec": {
+                "serving": {"replicas": 1, "resources": {"requests": {"cpu": "50m"}}},
+                "rollout": {
+                    "steps": [{"weight": 20, "holdSeconds": 4}, {"weight": 60, "holdSeconds": 4}],
+                    "progressDeadlineSeconds": 25,
+                    "scaleDownDelaySeconds": 5,
+                    "analysis": {"timeoutMilliseconds": 500},
+                },
+            },
+        }),
+    );
+    Ok(changed(base, change))
+}
+
+/// Applies `model(change)` and waits until it is served.
+pub(crate) async fn served(space: &Space, change: &Value) -> Result<ModelDeployment> {
+    space.apply(model(change)?).await?;
+    space.until("model", OPTIMIZED, "to be served", is_ready).await
+}
+
+pub(crate) fn samples() -> Result<Arc<Vec<Sample>>> {
+    Ok(Arc::new(fashion::evaluation(1000)?))
+}
+
+pub(crate) async fn load(space: &Space, name: &str) -> Result<Load> {
+    Ok(Load::start(space.service_url(name).await?, name.to_owned(), samples()?, RATE))
+}
+
+/// No request failed, the load was what it should be, and what it was.
+pub(crate) fn assert_lossless(report: &Report, what: &str) {
+    println!(
+        "{what}: {} requests at {:.0}/s, {} failed, p50 {:.1} ms, p99 {:.1} ms, by revision {:?}",
+        report.sent,
+        report.rate(),
+        report.failed,
+        report.quantile(0.5) * 1e3,
+        report.quantile(0.99) * 1e3,
+        report.by_revision
+    );
+    assert_eq!(report.failed, 0, "{what}: users saw failures:\n{}", report.failures.join("\n"));
+    assert_eq!(report.answered, report.sent, "{what}");
+    assert!(report.rate() >= 50.0, "{what}: the load was only {:.1} requests/s", report.rate());
+}
+
+pub(crate) fn stable_revision(object: &ModelDeployment) -> String {
+    object.status.as_ref().and_then(|s| s.stable.as_ref()).map(|t| t.revision.clone()).unwrap_or_default()
+}
+
+pub(crate) fn canary_revision(object: &ModelDeployment) -> String {
+    object.status.as_ref().and_then(|s| s.canary.as_ref()).map(|t| t.revision.clone()).unwrap_or_default()
+}
+
+/// The revision that was rolled back last, and why.
+pub(crate) fn failed(object: &ModelDeployment) -> Option<(String, String)> {
+    let rollout = object.status.as_ref()?.rollout.as_ref()?;
+    rollout.failed.as_ref().map(|f| (f.revision.clone(), f.reason.clone()))
+}
