@@ -1,8 +1,9 @@
 # The programs: Debian packages that are missing, then one `go build` into a cache keyed by its inputs.
 # shellcheck shell=bash
 
-PACKAGES=(runc iptables nftables conntrack ethtool ipset kmod openssl jq busybox curl iproute2
-  util-linux procps ca-certificates)
+# package:command it brings
+PACKAGES=(runc:runc iptables:iptables nftables:nft conntrack:conntrack ethtool:ethtool ipset:ipset kmod:modprobe
+  openssl:openssl jq:jq busybox:busybox curl:curl iproute2:ip util-linux:nsenter procps:sysctl ca-certificates:update-ca-certificates)
 PROGRAMS=(etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl
   containerd containerd-shim-runc-v2 ctr bridge loopback host-local portmap coredns metrics-server helm crictl)
 
@@ -24,25 +25,23 @@ BIN=$CACHE/cluster-bin/${BIN_KEY:0:16}
 if foreign_kubeconfig; then PATH=$PATH:$BIN; else PATH=$BIN:$PATH; fi
 export PATH=$PATH:/usr/sbin:/sbin
 
-built() { [[ -e $BIN/.complete && -e $IMAGES/.complete ]]; }
-
 build_packages() {
-  local missing
-  missing=$(comm -23 <(printf '%s\n' "${PACKAGES[@]}" | sort) \
-    <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${PACKAGES[@]}" 2>/dev/null | sed -n 's/^installed //p' | sort))
-  [[ -n $missing ]] || return 0
+  local pair missing=()
+  for pair in "${PACKAGES[@]}"; do
+    command -v "${pair#*:}" >/dev/null || missing+=("${pair%:*}")
+  done
+  for pair in go cc python3; do command -v "$pair" >/dev/null || die "$pair is missing"; done
+  ((${#missing[@]})) || return 0
   need_root
-  command -v apt-get >/dev/null || die "please install: ${missing//$'\n'/ }"
-  step "installing packages: ${missing//$'\n'/ }"
-  # shellcheck disable=SC2086
+  command -v apt-get >/dev/null || die "please install: ${missing[*]}"
+  step "installing packages: ${missing[*]}"
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends $missing; } >"$CACHE/apt.log" 2>&1 ||
+    apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$CACHE/apt.log" 2>&1 ||
     { tail -20 "$CACHE/apt.log" >&2; die "apt-get failed"; }
 }
 
 build_programs() {
   [[ ! -e $BIN/.complete ]] || return 0
-  command -v go >/dev/null || die "go is missing"
   local tmp=$BIN.part log=$CACHE/go-build.log total began=$SECONDS pid
   mkdir -p "$tmp"
   step "programs: fetching modules (the first time: some minutes)"
@@ -73,6 +72,6 @@ cmd_build() {
   build_packages
   build_programs
   build_images
-  step "build complete: $BIN"
+  step "built: $BIN"
   exec 8>&-
 }

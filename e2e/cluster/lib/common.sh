@@ -42,8 +42,15 @@ wait_for() {
   step "$what"
 }
 
+# put FILE: stdin into FILE, left alone when it says that already (kube-proxy ends when its file is rewritten).
+put() {
+  local new
+  new=$(cat)
+  [[ -e $1 && $(<"$1") == "$new" ]] || printf '%s\n' "$new" >"$1"
+}
+
 in_node() { local n=$1; shift; nsenter --net="$(netns_file "$n")" -- "$@"; }
-kc() { in_node 1 env KUBECONFIG="$OWN_KUBECONFIG" kubectl --request-timeout=10s "$@"; }
+kc() { in_node 1 env KUBECONFIG="$OWN_KUBECONFIG" KUBECACHEDIR="$STATE/kubectl-cache" kubectl --request-timeout=10s "$@"; }
 
 # True when the caller set KUBECONFIG to a cluster that is not ours.
 foreign_kubeconfig() {

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 audit_policy() {
-  cat >"$CONF/audit-policy.yaml" <<YAML
+  put "$CONF/audit-policy.yaml" <<YAML
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]

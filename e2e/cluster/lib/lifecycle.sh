@@ -58,11 +58,11 @@ bring_up() {
   step "add-ons applied"
   kc -n kube-system wait --request-timeout=0 --for=condition=Available --timeout=120s deployment "${ADDON_DEPLOYMENTS[@]}" >/dev/null
   step "CoreDNS and metrics-server Available"
-  wait_for 60 "no problems" healthy
+  wait_for 60 "no problems" healthy || { problems | sed 's/^/found: /'; return 1; }
 }
 
 cmd_up() {
-  local nodes="" rc repair=""
+  local nodes="" rc repair="" found
   while (($#)); do
     case $1 in
       --nodes) nodes=${2:?--nodes N}; shift 2 ;;
@@ -81,8 +81,9 @@ cmd_up() {
   if [[ -e $STATE/nodes ]]; then
     if [[ -n $nodes && $nodes != "$(<"$STATE/nodes")" ]]; then die "a cluster of $(<"$STATE/nodes") nodes exists: 'cluster down' first"; fi
     nodes=$(<"$STATE/nodes")
-    if healthy; then step "the cluster is up ($nodes nodes)"; return; fi
-    problems | sed 's/^/found: /'
+    found=$(problems)
+    if [[ -z $found ]]; then step "the cluster is up ($nodes nodes)"; return; fi
+    printf 'found: %s\n' "${found//$'\n'/, }"
     if same_boot && netns_alive 1 && netns_alive "$nodes" && [[ -e $OWN_KUBECONFIG ]]; then
       repair=1
       say "repairing"
@@ -91,7 +92,8 @@ cmd_up() {
       take_down ""
     fi
   fi
-  built || cmd_build
+  cmd_build
+  [[ -e $STATE/nodes ]] || rm -rf "$LOGS" # those of an earlier cluster
   # Not "bring_up || ...": errexit would be off inside.
   set +e; (set -e; bring_up "${nodes:-2}"); rc=$?; set -e
   if ((rc)) && [[ -n $repair ]]; then

@@ -3,7 +3,7 @@
 
 containerd_config() {
   local dir=$STATE/node$1 p="plugins.'io.containerd.cri.v1"
-  cat >"$dir/containerd.toml" <<TOML
+  put "$dir/containerd.toml" <<TOML
 version = 3
 root = "$dir/containerd/root"
 state = "$dir/containerd/state"
@@ -34,7 +34,7 @@ TOML
 
 # The network is named after the node: libcni's cache on the host (/var/lib/cni) uses that name.
 cni_config() {
-  cat >"$STATE/node$1/cni/10-drydock.conflist" <<JSON
+  put "$STATE/node$1/cni/10-drydock.conflist" <<JSON
 {"cniVersion": "1.0.0", "name": "drydock-node$1", "plugins": [
   {"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true, "ipMasq": false,
    "ipam": {"type": "host-local", "dataDir": "$STATE/node$1/ipam",
@@ -46,7 +46,7 @@ JSON
 kubelet_config() {
   local dir=$STATE/node$1
   : >"$dir/resolv.conf"
-  cat >"$dir/kubelet.yaml" <<YAML
+  put "$dir/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 failCgroupV1: false
@@ -78,7 +78,7 @@ YAML
 }
 
 proxy_config() {
-  cat >"$STATE/node$1/kube-proxy.yaml" <<YAML
+  put "$STATE/node$1/kube-proxy.yaml" <<YAML
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: nftables

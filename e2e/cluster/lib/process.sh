@@ -36,16 +36,16 @@ start() {
   echo "$pid $(start_time "$pid")" >"$PIDS/$name"
 }
 
-# stop NAME...: TERM, and KILL after 5 seconds.
+# stop NAME...: TERM, and KILL after 2 seconds: nothing of the state is needed any more.
 stop() {
   local name pid deadline
   for name; do
     if pid=$(recorded "$name"); then kill "$pid" 2>/dev/null || true; fi
   done
-  deadline=$((SECONDS + 5))
+  deadline=$(($(now_ms) + 2000))
   for name; do
     while pid=$(recorded "$name"); do
-      ((SECONDS < deadline)) || kill -KILL "$pid" 2>/dev/null || true
+      (($(now_ms) < deadline)) || kill -KILL "$pid" 2>/dev/null || true
       sleep 0.05
     done
     rm -f "$PIDS/$name"
