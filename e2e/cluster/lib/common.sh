@@ -13,6 +13,7 @@ NODE_NET=10.200.0.0/24 API_IP=10.200.0.1
 PODS=10.244.0.0/16 SERVICES=10.96.0.0/16 API_SERVICE_IP=10.96.0.1 DNS_IP=10.96.0.10
 BRIDGE=br-k8s
 CGROUP=drydock
+OWNER=/run/drydock-cluster # names the state directory of the machine's one cluster
 
 node_ip() { echo "10.200.0.$1"; }
 node_pods() { echo "10.244.$(($1 - 1)).0/24"; }

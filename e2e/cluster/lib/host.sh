@@ -8,8 +8,9 @@ HOST_SYSCTLS=(fs.inotify.max_user_instances fs.inotify.max_user_watches kernel.p
 boot_id() { cat /proc/sys/kernel/random/boot_id; }
 same_boot() { [[ -e $STATE/boot-id && $(<"$STATE/boot-id") == "$(boot_id)" ]]; }
 
-save_sysctls() {
+save_host() {
   [[ ! -e $STATE/host-sysctls ]] || return 0
+  [[ -e /var/lib/kubelet ]] || touch "$STATE/made-var-lib-kubelet" # the socket's path there is fixed
   sysctl -e "${HOST_SYSCTLS[@]}" >"$STATE/host-sysctls.part"
   mv "$STATE/host-sysctls.part" "$STATE/host-sysctls"
 }
@@ -80,7 +81,8 @@ stray_files() {
   for file in /var/log/containers/*; do
     if [[ $(readlink "$file") == "$STATE"/* ]]; then echo "$file"; fi
   done
-  for file in /var/lib/cni/results/drydock-node*; do [[ ! -e $file ]] || echo "$file"; done
+  grep -lsF "\"$STATE/" /var/lib/cni/results/* || true
+  if [[ -e $STATE/made-var-lib-kubelet ]]; then find /var/lib/kubelet/device-plugins -type s 2>/dev/null || true; fi
   find "$STATE" -path '*/containerd/state/*/bootstrap.json' -exec jq -r '.address // empty' {} + 2>/dev/null |
     while IFS= read -r file; do [[ ! -e ${file#unix://} ]] || echo "${file#unix://}"; done
 }
@@ -88,7 +90,8 @@ stray_files() {
 stray_files_down() {
   local file dir
   while IFS= read -r file; do rm -f "$file"; done < <(stray_files)
-  for dir in /var/log/containers /var/lib/cni/results /var/lib/cni /run/containerd/s /run/containerd/fifo /run/containerd; do
+  for dir in /var/log/containers /var/lib/cni/results /var/lib/cni \
+    /var/lib/kubelet/device-plugins /var/lib/kubelet /run/containerd/s /run/containerd/fifo /run/containerd; do
     rmdir "$dir" 2>/dev/null || true
   done
 }

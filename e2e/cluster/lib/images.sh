@@ -1,11 +1,16 @@
 # Images: the base images of the cluster, and loading of archives into every node's containerd.
 # shellcheck shell=bash
 
-IMAGES_KEY=$({ echo "$BIN"; cat "$HERE/mkimage.py" "$HERE/base/pause.c" "$HERE/lib/images.sh"
-  stat -c '%n %s %Y' /bin/busybox /usr/bin/curl 2>/dev/null || true; } | sha256sum)
-IMAGES=$CACHE/cluster-images/${IMAGES_KEY:0:16}
+find_images() { # keyed by what they are made of
+  local key
+  key=$({ echo "$BIN"; cat "$HERE/mkimage.py" "$HERE/base/pause.c" "$HERE/lib/images.sh"
+    stat -c '%n %s %Y' /bin/busybox /usr/bin/curl 2>/dev/null || true; } | sha256sum)
+  IMAGES=$CACHE/cluster-images/${key:0:16}
+}
+find_images
 
 build_images() {
+  find_images # again: the packages may just have come
   [[ ! -e $IMAGES/.complete ]] || return 0
   local mk=("$HERE/mkimage.py") tmp applet links=()
   tmp=$(mktemp -d)

@@ -5,6 +5,9 @@ lock() {
   mkdir -p "$CACHE"
   exec 9>"$CACHE/cluster.lock"
   flock -n 9 || { say "another up or down is running, waiting for it"; flock 9; }
+  local other
+  other=$(cat "$OWNER" 2>/dev/null || true)
+  [[ -z $other || $other == "$STATE" || ! -e $other/nodes ]] || die "this machine runs the cluster of $other (another DRYDOCK_CACHE)"
 }
 
 # One line per thing that is wrong; nothing when all is well.
@@ -31,7 +34,8 @@ bring_up() {
   mkdir -p "$LOGS" "$PIDS" "$CONF"
   echo "$nodes" >"$STATE/nodes"
   boot_id >"$STATE/boot-id"
-  save_sysctls
+  echo "$STATE" >"$OWNER"
+  save_host
   raise_sysctls
   cgroups_up
   volumes_up
@@ -125,6 +129,7 @@ take_down() {
   [[ -z $left ]] || { warn "left over:"; printf '  %s\n' "$left" >&2; exit 1; }
   find "$STATE" -mindepth 1 -maxdepth 1 ${1:+! -name logs} -exec rm -rf --one-file-system {} + 2>/dev/null || true
   rmdir "$STATE" 2>/dev/null || true
+  rm -f "$OWNER"
 }
 
 cmd_down() {
