@@ -1,1 +1,28 @@
+//! Takes a trained ONNX model and a recipe to a smaller, faster, measured model package.
+//!
+//! ```text
+//!  fetch ─▶ onnx ─▶ passes (calibrate between) ─▶ evaluate ─▶ benchmark ─▶ memory ─▶ store
+//!           Graph   Graph → (Graph, report)       Measurements                      PackageManifest
+//! ```
+//!
+//! [`job`] does it for one index of the optimization Job, [`candidate::make`] for any caller. The same inputs give the
+//! same `model.onnx`, bit for bit.
 
+pub mod benchmark;
+pub mod calibrate;
+pub mod candidate;
+pub mod dataset;
+pub mod engine;
+pub mod error;
+pub mod evaluate;
+pub mod fetch;
+pub mod inspect;
+pub mod job;
+pub mod memory;
+pub mod onnx;
+pub mod passes;
+pub mod progress;
+pub mod proto;
+pub mod store;
+
+pub use error::Error;

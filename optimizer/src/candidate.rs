@@ -1,0 +1,195 @@
+//! From a model and at most one recipe to a measured package in the store.
+
+use std::path::Path;
+
+use drydock_contract::{
+    CandidateReport, Measurements, PackageContent, PackageManifest, PackageRecord, Preprocessing, Quantize, Recipe,
+    SCHEMA, SizeMeasurement, Technique, TensorSignature,
+};
+
+use crate::Error;
+use crate::benchmark::benchmark;
+use crate::calibrate::calibrate;
+use crate::dataset::Dataset;
+use crate::engine::Engine;
+use crate::evaluate::evaluate;
+use crate::fetch::Fetched;
+use crate::memory;
+use crate::onnx::{self, Graph};
+use crate::passes;
+use crate::progress::Progress;
+use crate::store::Store;
+
+/// One candidate to make. Everything in it is local already.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// `original`, or the recipe's name.
+    pub name: &'a str,
+    /// None: the model as it came.
+    pub recipe: Option<&'a Recipe>,
+    pub model: &'a Fetched,
+    pub calibration: Option<&'a Fetched>,
+    pub evaluation: Option<&'a Fetched>,
+    pub preprocessing: &'a Preprocessing,
+    pub labels: &'a [String],
+    pub store: &'a Path,
+    /// This program's binary, which the memory measurement starts again; None leaves that measurement out.
+    pub program: Option<&'a Path>,
+}
+
+/// Versions of what the result depends on.
+pub fn tools(engine: &Engine) -> std::collections::BTreeMap<String, String> {
+    let own = ("drydock-optimizer".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    [own, ("onnxruntime".to_owned(), engine.version())].into()
+}
+
+/// Transforms, evaluates, benchmarks and publishes.
+///
+/// # Errors
+/// The first thing that went wrong; nothing is published then.
+pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> Result<CandidateReport, Error> {
+    progress.stage(5.0, 10.0);
+    let source = onnx::read(&request.model.path)?;
+    let (inputs, outputs) = onnx::signature(&source.graph)?;
+    let evaluation = open(request.evaluation, &inputs, request.preprocessing)?;
+
+    progress.stage(10.0, 30.0);
+    let original = source.single_file();
+    let candidate = match request.recipe {
+        Some(recipe) => {
+            let calibration = open(request.calibration, &inputs, request.preprocessing)?;
+            Some(apply(engine, source.graph, recipe, calibration.as_ref(), progress)?)
+        }
+        None => None,
+    };
+
+    progress.stage(30.0, 80.0);
+    let mut measured = Measurements::default();
+    if let (Some(data), Some(output)) = (&evaluation, outputs.first()) {
+        measured.accuracy = Some(evaluate(engine, &original, candidate.as_deref(), &output.name, data, progress)?);
+    }
+    progress.stage(80.0, 95.0);
+    let shape = run_shape(&inputs, evaluation.as_ref());
+    match &shape {
+        Some(shape) => measured.latency = Some(benchmark(engine, &original, candidate.as_deref(), shape, progress)?),
+        None => progress.note("latency and memory are not measured: they need one FP32 input of known shape"),
+    }
+    let result = candidate.as_deref().unwrap_or(&original);
+    measured.size = Some(SizeMeasurement { bytes: result.len() as u64, original_bytes: original.len() as u64 });
+
+    progress.stage(95.0, 100.0);
+    let staged = Store::open(request.store)?.stage(result)?;
+    if let (Some(shape), Some(program)) = (&shape, request.program) {
+        measured.memory = Some(memory::measure(program, &staged.model_path(), shape)?);
+    }
+    let content = PackageContent {
+        schema: SCHEMA,
+        model: staged.file().clone(),
+        inputs,
+        outputs,
+        preprocessing: request.preprocessing.clone(),
+        labels: request.labels.to_vec(),
+    };
+    let digest = content.digest();
+    let record = PackageRecord {
+        candidate: request.name.to_owned(),
+        recipe: request.recipe.cloned(),
+        source: request.model.digest.clone(),
+        calibration: request.recipe.and(request.calibration).map(|f| f.digest.clone()),
+        evaluation: request.evaluation.map(|f| f.digest.clone()),
+        measurements: measured.clone(),
+        tools: tools(engine),
+    };
+    staged.publish(&PackageManifest { digest: digest.clone(), content, record })?;
+    progress.step("publish", 1, 1, "package");
+    Ok(CandidateReport {
+        candidate: request.name.to_owned(),
+        package: Some(digest),
+        measurements: measured,
+        failure: None,
+    })
+}
+
+fn open(
+    file: Option<&Fetched>,
+    inputs: &[TensorSignature],
+    preprocessing: &Preprocessing,
+) -> Result<Option<Dataset>, Error> {
+    Ok(file.map(|f| Dataset::open(&f.path, inputs, preprocessing)).transpose()?)
+}
+
+/// The recipe's techniques, one after another; the result as a file.
+pub fn apply(
+    engine: &Engine,
+    mut graph: Graph,
+    recipe: &Recipe,
+    calibration: Option<&Dataset>,
+    progress: &mut Progress,
+) -> Result<Vec<u8>, Error> {
+    check(recipe)?;
+    for technique in &recipe.techniques {
+        if let Some(options) = &technique.quantize {
+            graph = quantize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
+        }
+    }
+    Ok(graph.encode())
+}
+
+fn check(recipe: &Recipe) -> Result<(), Error> {
+    let fail = |what: String| Err(Error::Recipe(format!("recipe {:?}: {what}", recipe.name)));
+    if recipe.techniques.is_empty() {
+        return fail("no techniques; expected at least one".into());
+    }
+    for (i, Technique { quantize }) in recipe.techniques.iter().enumerate() {
+        match quantize {
+            None => return fail(format!("technique {i} sets no field that this version knows; expected `quantize`")),
+            Some(q) if !(50.0..=100.0).contains(&q.percentile) => {
+                return fail(format!("technique {i} has percentile {}; expected 50 to 100", q.percentile));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn quantize(
+    engine: &Engine,
+    graph: Graph,
+    options: &Quantize,
+    calibration: &Dataset,
+    progress: &mut Progress,
+) -> Result<Graph, Error> {
+    let (graph, lifted) = passes::lift_constants(graph);
+    let (graph, folded) = passes::fold_batch_norm(graph)?;
+    let selection = passes::select(&graph)?;
+    if selection.is_empty() {
+        return Err(Error::Recipe(
+            "nothing to quantize; expected a Conv, Gemm or MatMul with constant float32 weights".into(),
+        ));
+    }
+    let ranges = calibrate(engine, &graph, &selection, calibration, options, progress)?;
+    let (graph, report) = passes::quantize(graph, &selection, &ranges, options)?;
+    progress.note(&format!(
+        "quantize: {} (absorbed {} Relu or Clip, folded {} BatchNormalization, lifted {} constants); in float: {}",
+        counts(&report.quantized),
+        report.absorbed,
+        folded.folded,
+        lifted.constants,
+        counts(&report.left_in_float),
+    ));
+    Ok(graph)
+}
+
+fn counts(nodes: &std::collections::BTreeMap<String, usize>) -> String {
+    let each: Vec<String> = nodes.iter().map(|(op, n)| format!("{n} {op}")).collect();
+    if each.is_empty() { "nothing".into() } else { each.join(", ") }
+}
+
+/// The shape of one input at a time; `None` where there are several inputs or a dimension is not known.
+fn run_shape(inputs: &[TensorSignature], data: Option<&Dataset>) -> Option<Vec<i64>> {
+    let [input] = inputs else { return None };
+    let (batch, rest) = input.shape.split_first()?;
+    let rest = data.map_or(rest, Dataset::item_shape);
+    let known = rest.iter().all(|d| *d > 0) && input.datatype == drydock_contract::Datatype::Fp32;
+    known.then(|| std::iter::once((*batch).max(1)).chain(rest.iter().copied()).collect())
+}

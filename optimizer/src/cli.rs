@@ -1,0 +1,150 @@
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use drydock_contract::{CandidateReport, Input, Location, Preprocessing, Recipe, TASK_ENV};
+use drydock_optimizer::Error;
+use drydock_optimizer::candidate::{self, Request};
+use drydock_optimizer::engine::Engine;
+use drydock_optimizer::fetch::{Fetched, Purpose, fetch};
+use drydock_optimizer::job;
+use drydock_optimizer::progress::Progress;
+
+/// Takes a trained ONNX model and a recipe to a smaller, faster, measured model package.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// One index of an optimization Job, as the environment says
+    Job(JobArgs),
+    /// Apply one recipe to one model
+    Optimize(OptimizeArgs),
+    /// Say what a model is
+    Inspect { model: PathBuf },
+    /// Print the peak memory, in bytes, of loading and running a model
+    #[command(hide = true)]
+    MeasureMemory {
+        model: PathBuf,
+        /// Dimensions of the input
+        #[arg(value_delimiter = ',')]
+        shape: Vec<i64>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobArgs {
+    /// The task, as JSON
+    #[arg(long, env = TASK_ENV, default_value = "", hide_env_values = true)]
+    task: String,
+    #[arg(long, env = job::INDEX_ENV, default_value = "")]
+    index: String,
+    /// Where the report goes
+    #[arg(long, env = job::REPORT_ENV, default_value = job::DEFAULT_REPORT)]
+    report: PathBuf,
+}
+
+impl JobArgs {
+    pub(crate) fn config(self) -> Result<job::Config, String> {
+        let program = std::env::current_exe().map_err(|e| format!("cannot find this program's own file: {e}"))?;
+        Ok(job::Config { task: self.task, index: self.index, report: self.report, program })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OptimizeArgs {
+    #[arg(long)]
+    model: PathBuf,
+    /// .npz with `x`
+    #[arg(long)]
+    calibration: PathBuf,
+    /// .npz with `x` and `y`
+    #[arg(long)]
+    evaluation: Option<PathBuf>,
+    /// YAML of one recipe, as in a ModelDeployment
+    #[arg(long)]
+    recipe: PathBuf,
+    /// Directory that the package goes to
+    #[arg(long)]
+    store: PathBuf,
+    /// Multiplies each raw value before the mean is taken off
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
+    mean: Vec<f64>,
+    #[arg(long, value_delimiter = ',')]
+    std: Vec<f64>,
+    /// Class names, in the order of the output
+    #[arg(long, value_delimiter = ',')]
+    labels: Vec<String>,
+}
+
+pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
+    let text = std::fs::read_to_string(&args.recipe)
+        .map_err(|e| Error::Recipe(format!("cannot read {}: {e}", args.recipe.display())))?;
+    let recipe: Recipe =
+        serde_yaml::from_str(&text).map_err(|e| Error::Recipe(format!("{}: {e}", args.recipe.display())))?;
+    let engine = Engine::load()?;
+    let scratch = std::env::temp_dir();
+    let local = |path: &Path, purpose| -> Result<Fetched, Error> {
+        let location = Location::Path(path.display().to_string());
+        Ok(fetch(&Input { location, sha256: None }, purpose, &scratch)?)
+    };
+    let model = local(&args.model, Purpose::Model)?;
+    let calibration = local(&args.calibration, Purpose::Calibration)?;
+    let evaluation = args.evaluation.as_deref().map(|p| local(p, Purpose::Evaluation)).transpose()?;
+    let preprocessing = Preprocessing { scale: args.scale, mean: args.mean.clone(), std: args.std.clone() };
+    let program = std::env::current_exe().ok();
+    let request = Request {
+        name: &recipe.name,
+        recipe: Some(&recipe),
+        model: &model,
+        calibration: Some(&calibration),
+        evaluation: evaluation.as_ref(),
+        preprocessing: &preprocessing,
+        labels: &args.labels,
+        store: &args.store,
+        program: program.as_deref(),
+    };
+    let report = candidate::make(&engine, &request, &mut Progress::default())?;
+    let _ = std::io::stdout().write_all(table(&report).as_bytes());
+    Ok(())
+}
+
+fn table(report: &CandidateReport) -> String {
+    let m = &report.measurements;
+    let mut rows: Vec<[String; 4]> = vec![["", "original", &report.candidate, ""].map(str::to_owned)];
+    let mut row = |what: &str, original: String, candidate: String, note: String| {
+        rows.push([what.to_owned(), original, candidate, note]);
+    };
+    if let Some(a) = &m.accuracy {
+        let agreement = format!("agreement {:.2} % of {}", a.agreement, a.images);
+        row("top-1", format!("{:.2} %", a.original_top1), format!("{:.2} %", a.top1), agreement);
+    }
+    if let Some(l) = &m.latency {
+        let faster = format!("{:.2} times as fast", l.speedup());
+        row("CPU", format!("{:.3} ms", l.original_cpu), format!("{:.3} ms", l.cpu), faster);
+        row("p50", format!("{:.3} ms", l.original_p50), format!("{:.3} ms", l.p50), String::new());
+        row("p99", format!("{:.3} ms", l.original_p99), format!("{:.3} ms", l.p99), String::new());
+    }
+    if let Some(s) = &m.size {
+        let share = format!("{:.1} % of the size", 100.0 * s.bytes as f64 / s.original_bytes as f64);
+        row("size", format!("{} B", s.original_bytes), format!("{} B", s.bytes), share);
+    }
+    if let Some(memory) = &m.memory {
+        row(
+            "memory",
+            String::new(),
+            format!("{:.1} MiB", memory.peak_bytes as f64 / f64::from(1 << 20)),
+            String::new(),
+        );
+    }
+    if let Some(package) = &report.package {
+        row("package", String::new(), package.to_string(), String::new());
+    }
+    rows.iter().map(|[a, b, c, d]| format!("{a:<8} {b:>14} {c:>14}  {d}").trim_end().to_owned() + "\n").collect()
+}

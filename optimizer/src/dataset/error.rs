@@ -1,0 +1,25 @@
+use std::path::{Path, PathBuf};
+
+/// Why a data set cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    #[error("cannot read {}: {problem}; expected an .npz file that numpy.savez wrote", path.display())]
+    Read { path: PathBuf, problem: String },
+    #[error("{} has no array `{array}`; expected `x` (inputs) and, to measure accuracy, `y` (labels)", path.display())]
+    Missing { path: PathBuf, array: String },
+    #[error("{}: found {found}; expected {expected}", path.display())]
+    Shape { path: PathBuf, found: String, expected: String },
+    #[error("{}: `{array}` is {found}; expected {expected}", path.display())]
+    Element { path: PathBuf, array: String, found: String, expected: &'static str },
+    #[error("{}: row {row} of `x` holds NaN or infinity after pre-processing", path.display())]
+    NotFinite { path: PathBuf, row: usize },
+    #[error("{}: label {label} of row {row}; the model has classes 0 to {}", path.display(), classes.saturating_sub(1))]
+    Label { path: PathBuf, row: usize, label: i64, classes: usize },
+}
+
+impl DatasetError {
+    pub(super) fn element(path: &Path, array: &str, found: &str) -> Self {
+        let expected = if array == "y" { "integers" } else { "uint8 or little-endian float32, in C order" };
+        Self::Element { path: path.to_owned(), array: array.to_owned(), found: found.to_owned(), expected }
+    }
+}

@@ -1,0 +1,196 @@
+//! Brings a source to a local file and knows its digest.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::Duration;
+
+use drydock_contract::{Digest, FailureReason, Input, Location};
+use reqwest::StatusCode;
+use reqwest::blocking::{Client, Response};
+use sha2::{Digest as _, Sha256};
+
+use crate::onnx::MAX_MODEL_BYTES;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+const OVERALL_TIMEOUT: Duration = Duration::from_secs(3600);
+const MAX_DATASET_BYTES: u64 = 64 << 30;
+
+/// What a source is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Model,
+    Calibration,
+    Evaluation,
+}
+
+impl Purpose {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Calibration => "calibration data",
+            Self::Evaluation => "evaluation data",
+        }
+    }
+
+    fn limit(self) -> u64 {
+        if self == Self::Model { MAX_MODEL_BYTES } else { MAX_DATASET_BYTES }
+    }
+}
+
+/// A local file whose content has this digest.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    pub path: PathBuf,
+    pub digest: Digest,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("{}: cannot read {source_name}: {problem}", purpose.as_str())]
+    Unreachable { purpose: Purpose, source_name: String, problem: String },
+    #[error("{}: {source_name} has digest {found}; expected {expected}", purpose.as_str())]
+    Digest { purpose: Purpose, source_name: String, found: Digest, expected: Digest },
+    #[error("{}: {source_name} has more than {limit} bytes", purpose.as_str())]
+    TooLarge { purpose: Purpose, source_name: String, limit: u64 },
+    #[error("{}: {source_name}: {problem}", purpose.as_str())]
+    Location { purpose: Purpose, source_name: String, problem: &'static str },
+    #[error("cannot write {} to the scratch directory: {problem}", path.display())]
+    Scratch { path: PathBuf, problem: String },
+}
+
+impl FetchError {
+    pub fn reason(&self) -> FailureReason {
+        match self {
+            Self::Unreachable { .. } => FailureReason::SourceUnreachable,
+            Self::Digest { .. } => FailureReason::DigestMismatch,
+            Self::TooLarge { purpose: Purpose::Model, .. } => FailureReason::InvalidModel,
+            Self::TooLarge { .. } => FailureReason::InvalidDataset,
+            Self::Location { .. } => FailureReason::InvalidTask,
+            Self::Scratch { .. } => FailureReason::Internal,
+        }
+    }
+}
+
+/// Hashes the file, or downloads it into `scratch` on the way, and verifies the digest if one is given. What is
+/// downloaded is never in memory whole.
+///
+/// # Errors
+/// [`FetchError`]. Every HTTP status but success is [`FetchError::Unreachable`], as its cause may go away: a missing
+/// file can be uploaded, a permission given.
+pub fn fetch(input: &Input, purpose: Purpose, scratch: &Path) -> Result<Fetched, FetchError> {
+    let (name, fetched) = match &input.location {
+        Location::Path(path) => (path.clone(), hash_file(Path::new(path), purpose)?),
+        Location::Url(url) => download(url, input.sha256.is_some(), purpose, scratch)?,
+    };
+    match &input.sha256 {
+        Some(expected) if *expected != fetched.digest => {
+            Err(FetchError::Digest { purpose, source_name: name, found: fetched.digest, expected: expected.clone() })
+        }
+        _ => Ok(fetched),
+    }
+}
+
+fn hash_file(path: &Path, purpose: Purpose) -> Result<Fetched, FetchError> {
+    let name = path.display().to_string();
+    let unreachable =
+        |e: std::io::Error| FetchError::Unreachable { purpose, source_name: name.clone(), problem: e.to_string() };
+    let file = File::open(path).map_err(unreachable)?;
+    let digest = copy(BufReader::new(file), &mut std::io::sink(), purpose, &name)?;
+    Ok(Fetched { path: path.to_owned(), digest })
+}
+
+fn download(text: &str, verified: bool, purpose: Purpose, scratch: &Path) -> Result<(String, Fetched), FetchError> {
+    let location = |problem| FetchError::Location { purpose, source_name: redact(text), problem };
+    let url = reqwest::Url::parse(text).map_err(|_| location("expected a URL, https://… or http://…"))?;
+    match url.scheme() {
+        "https" => {}
+        "http" if verified => {}
+        "http" => return Err(location("http:// needs a sha256, or anyone on the way can replace the file")),
+        _ => return Err(location("expected https:// or http://")),
+    }
+    let name = redact(text);
+    let unreachable = |problem: String| FetchError::Unreachable { purpose, source_name: name.clone(), problem };
+    let response =
+        client(!verified).and_then(|c| c.get(url).send()).map_err(|e| unreachable(describe(&e.without_url())))?;
+    if response.status() != StatusCode::OK {
+        return Err(unreachable(format!("the server answered {}", response.status())));
+    }
+    check_length(&response, purpose, &name)?;
+
+    let path = scratch.join(purpose.as_str().replace(' ', "-"));
+    let scratch_error = |e: std::io::Error| FetchError::Scratch { path: path.clone(), problem: e.to_string() };
+    let mut file = File::create(&path).map_err(scratch_error)?;
+    let digest = copy(response, &mut file, purpose, &name)?;
+    Ok((name, Fetched { path, digest }))
+}
+
+fn client(https_only: bool) -> reqwest::Result<Client> {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        // An error says that there is one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    Client::builder()
+        .user_agent(concat!("drydock-optimizer/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(OVERALL_TIMEOUT)
+        // Redirects are held to it too.
+        .https_only(https_only)
+        .build()
+}
+
+fn check_length(response: &Response, purpose: Purpose, name: &str) -> Result<(), FetchError> {
+    match response.content_length() {
+        Some(n) if n > purpose.limit() => Err(too_large(purpose, name)),
+        _ => Ok(()),
+    }
+}
+
+fn too_large(purpose: Purpose, name: &str) -> FetchError {
+    FetchError::TooLarge { purpose, source_name: name.to_owned(), limit: purpose.limit() }
+}
+
+/// Copies to the end and gives the digest of what went by.
+fn copy(mut from: impl Read, to: &mut impl Write, purpose: Purpose, name: &str) -> Result<Digest, FetchError> {
+    let unreachable = |problem: String| FetchError::Unreachable { purpose, source_name: name.to_owned(), problem };
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    let mut left = purpose.limit();
+    loop {
+        let n = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(unreachable(describe(&e))),
+        };
+        left = left.checked_sub(n as u64).ok_or_else(|| too_large(purpose, name))?;
+        hasher.update(&buffer[..n]);
+        to.write_all(&buffer[..n]).map_err(|e| FetchError::Scratch { path: name.into(), problem: e.to_string() })?;
+    }
+    Ok(Digest::from_hash(&hasher.finalize()))
+}
+
+/// The error and its causes: the outermost alone says little more than "error sending request".
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// Without what may be secret: user, password and query.
+fn redact(url: &str) -> String {
+    let shown = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = shown.split_once("://") else { return shown.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests;

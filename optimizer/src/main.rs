@@ -1,0 +1,47 @@
+//! The optimization Job's program, usable by hand.
+
+mod cli;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use drydock_optimizer::{inspect, job, memory};
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().command {
+        cli::Command::Job(args) => match args.config() {
+            Ok(config) => ExitCode::from(job::run(&config)),
+            Err(e) => fail(&e, 75),
+        },
+        cli::Command::Optimize(args) => match cli::optimize(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(&format!("{}: {e}", e.reason()), e.reason().exit_code()),
+        },
+        cli::Command::Inspect { model } => match inspect::describe(&model) {
+            Ok(text) => print(&text),
+            Err(e) => fail(&e.to_string(), 65),
+        },
+        cli::Command::MeasureMemory { model, shape } => measure_memory(&model, &shape),
+    }
+}
+
+fn measure_memory(model: &Path, shape: &[i64]) -> ExitCode {
+    match memory::measure_self(model, shape) {
+        Ok(bytes) => print(&format!("{bytes}\n")),
+        Err(e) => fail(&e.to_string(), e.reason().exit_code()),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,45 @@
+use crate::proto::attribute_proto::AttributeType;
+use crate::proto::{AttributeProto, NodeProto};
+
+fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
+    node.attribute.iter().find(|a| a.name == name)
+}
+
+pub fn attribute_int(node: &NodeProto, name: &str, default: i64) -> i64 {
+    attribute(node, name).map_or(default, |a| a.i)
+}
+
+pub fn attribute_float(node: &NodeProto, name: &str, default: f32) -> f32 {
+    attribute(node, name).map_or(default, |a| a.f)
+}
+
+pub fn attribute_ints<'n>(node: &'n NodeProto, name: &str) -> Option<&'n [i64]> {
+    attribute(node, name).map(|a| a.ints.as_slice())
+}
+
+pub fn integer_attribute(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i: value, ..AttributeProto::default() }
+}
+
+/// A node of the default domain, named after its first output.
+pub fn new_node(op_type: &str, input: Vec<String>, output: String) -> NodeProto {
+    NodeProto { name: output.clone(), op_type: op_type.into(), input, output: vec![output], ..NodeProto::default() }
+}
+
+impl NodeProto {
+    /// Of the standard operators: another domain's operator of the same name is another operator.
+    pub(crate) fn is(&self, op_type: &str) -> bool {
+        self.op_type == op_type && matches!(self.domain.as_str(), "" | "ai.onnx")
+    }
+
+    /// The name, or what else tells it apart, for messages.
+    pub(crate) fn label(&self) -> String {
+        let name = if self.name.is_empty() { self.output.first() } else { Some(&self.name) };
+        format!("{:?} ({})", name.map_or("", String::as_str), self.op_type)
+    }
+
+    /// The input, where it is there: absent optional inputs are empty names.
+    pub(crate) fn input_at(&self, index: usize) -> Option<&str> {
+        self.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
+    }
+}

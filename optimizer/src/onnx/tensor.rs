@@ -1,0 +1,99 @@
+use super::ModelError;
+use crate::proto::TensorProto;
+use crate::proto::tensor_proto::DataType;
+
+fn problem(tensor: &TensorProto, problem: String) -> ModelError {
+    ModelError::Tensor { tensor: tensor.name.clone(), problem }
+}
+
+/// The product of the dimensions.
+pub fn element_count(tensor: &TensorProto) -> Result<usize, ModelError> {
+    tensor
+        .dims
+        .iter()
+        .try_fold(1_usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?))
+        .filter(|n| *n <= isize::MAX as usize / 8)
+        .ok_or_else(|| problem(tensor, format!("shape {:?}; expected non-negative dimensions that fit", tensor.dims)))
+}
+
+pub fn is_float(tensor: &TensorProto) -> bool {
+    tensor.data_type == DataType::Float as i32
+}
+
+/// The values of a float32 tensor in row-major order.
+///
+/// # Errors
+/// Another element type, or a data length that does not fit the shape.
+pub fn floats(tensor: &TensorProto) -> Result<Vec<f32>, ModelError> {
+    if !is_float(tensor) {
+        return Err(problem(tensor, format!("element type {}; expected float32", tensor.data_type)));
+    }
+    let values: Vec<f32> = if tensor.raw_data.is_empty() {
+        tensor.float_data.clone()
+    } else {
+        let (words, rest) = tensor.raw_data.as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err(problem(tensor, format!("{} bytes of float32 data", tensor.raw_data.len())));
+        }
+        words.iter().map(|w| f32::from_le_bytes(*w)).collect()
+    };
+    check_length(tensor, values.len())?;
+    Ok(values)
+}
+
+/// The values of an int64 tensor.
+pub fn integers(tensor: &TensorProto) -> Result<Vec<i64>, ModelError> {
+    if tensor.data_type != DataType::Int64 as i32 {
+        return Err(problem(tensor, format!("element type {}; expected int64", tensor.data_type)));
+    }
+    let values: Vec<i64> = if tensor.raw_data.is_empty() {
+        tensor.int64_data.clone()
+    } else {
+        tensor.raw_data.as_chunks::<8>().0.iter().map(|w| i64::from_le_bytes(*w)).collect()
+    };
+    check_length(tensor, values.len())?;
+    Ok(values)
+}
+
+fn check_length(tensor: &TensorProto, found: usize) -> Result<(), ModelError> {
+    let expected = element_count(tensor)?;
+    if found == expected {
+        return Ok(());
+    }
+    Err(problem(tensor, format!("{found} values; expected {expected} for shape {:?}", tensor.dims)))
+}
+
+/// A tensor of little-endian bytes.
+pub fn tensor(name: &str, data_type: DataType, dims: &[i64], raw_data: Vec<u8>) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        data_type: data_type as i32,
+        dims: dims.to_vec(),
+        raw_data: raw_data.into(),
+        ..TensorProto::default()
+    }
+}
+
+pub fn float_tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+    tensor(name, DataType::Float, dims, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_both_encodings_and_refuses_lengths_that_lie() {
+        let raw = float_tensor("w", &[2, 1], &[1.5, -2.0]);
+        assert_eq!(floats(&raw).unwrap(), [1.5, -2.0]);
+        let typed = TensorProto { raw_data: bytes::Bytes::new(), float_data: vec![1.5, -2.0], ..raw.clone() };
+        assert_eq!(floats(&typed).unwrap(), [1.5, -2.0]);
+
+        for dims in [vec![3], vec![-1], vec![i64::MAX, i64::MAX], vec![1 << 62], vec![0]] {
+            let lying = TensorProto { dims: dims.clone(), ..raw.clone() };
+            assert!(floats(&lying).is_err(), "{dims:?}");
+        }
+        assert!(floats(&tensor("w", DataType::Float, &[1], vec![0; 5])).is_err());
+        assert!(floats(&tensor("w", DataType::Int8, &[1], vec![0])).is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! Static int8 in QDQ form: `QuantizeLinear` and `DequantizeLinear` around what ONNX Runtime has integer kernels for.
+//!
+//! Activations are U8 with a zero point, weights S8 without one, biases S32 of scale s_x·s_w: of the four sign
+//! combinations only this one is fast on x86. What cannot be quantized stays in float and reads dequantized values.
+
+mod affine;
+mod rewrite;
+mod select;
+mod weights;
+
+pub use affine::Affine;
+pub use rewrite::{QuantizeReport, Ranges, quantize};
+pub use select::{ChannelAxis, Selection, select};

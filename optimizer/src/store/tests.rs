@@ -1,0 +1,126 @@
+use drydock_contract::{CandidateReport, Measurements, PackageContent, PackageRecord, Preprocessing, SCHEMA, Task};
+
+use super::*;
+
+fn manifest(model: &ModelFile) -> PackageManifest {
+    let content = PackageContent {
+        schema: SCHEMA,
+        model: model.clone(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        preprocessing: Preprocessing::default(),
+        labels: Vec::new(),
+    };
+    PackageManifest {
+        digest: content.digest(),
+        content,
+        record: PackageRecord {
+            candidate: "original".into(),
+            recipe: None,
+            source: Digest::of(b""),
+            calibration: None,
+            evaluation: None,
+            measurements: Measurements::default(),
+            tools: [].into(),
+        },
+    }
+}
+
+fn publish(store: &Store, model: &[u8]) -> Digest {
+    let staged = store.stage(model).unwrap();
+    let manifest = manifest(staged.file());
+    staged.publish(&manifest).unwrap();
+    manifest.digest
+}
+
+fn names(root: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(root.join(PACKAGES))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_package_is_whole_or_not_there() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    drop(store.stage(b"never published").unwrap());
+    assert_eq!(names(root.path()), [""; 0]);
+
+    let digest = publish(&store, b"model");
+    assert_eq!(names(root.path()), [digest.hex()]);
+    assert!(store.holds(&digest));
+    let mode = std::fs::metadata(store.package_path(&digest)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o755);
+
+    assert_eq!(publish(&store, b"model"), digest, "a second time");
+    assert_eq!(names(root.path()), [digest.hex()]);
+
+    std::fs::write(store.package_path(&digest).join(MODEL_FILE), b"damaged").unwrap();
+    assert!(!store.holds(&digest));
+    publish(&store, b"model");
+    assert!(store.holds(&digest), "repaired");
+}
+
+#[test]
+fn writers_at_once_agree() {
+    let root = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for i in 0..8_u8 {
+            let root = root.path();
+            scope.spawn(move || publish(&Store::open(root).unwrap(), &[i / 4]));
+        }
+    });
+    assert_eq!(names(root.path()).len(), 2);
+}
+
+#[test]
+fn only_old_staging_is_swept() {
+    let root = tempfile::tempdir().unwrap();
+    let packages = root.path().join(PACKAGES);
+    for name in [".staging-old", ".staging-new", "kept"] {
+        std::fs::create_dir_all(packages.join(name)).unwrap();
+    }
+    let old = SystemTime::now() - 2 * STALE;
+    for name in [".staging-old", "kept"] {
+        File::open(packages.join(name)).unwrap().set_modified(old).unwrap();
+    }
+    Store::open(root.path()).unwrap();
+    assert_eq!(names(root.path()), [".staging-new", "kept"]);
+}
+
+#[test]
+fn a_store_that_cannot_be_written_says_where() {
+    let root = tempfile::NamedTempFile::new().unwrap();
+    let error = Store::open(root.path()).unwrap_err().to_string();
+    assert!(error.contains("cannot create") && error.contains("packages"), "{error}");
+}
+
+#[test]
+fn a_result_is_reused_for_equal_sources_and_a_whole_package_only() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let package = publish(&store, b"model");
+    let task: Task =
+        serde_json::from_str(r#"{"model": {"location": {"path": "/m.onnx"}}, "store": "/store"}"#).unwrap();
+    let report = CandidateReport {
+        candidate: "original".into(),
+        package: Some(package.clone()),
+        measurements: Measurements::default(),
+        failure: None,
+    };
+    let sources = Sources { model: Some(Digest::of(b"model")), ..Sources::default() };
+    let key = ResultKey::new(&task, 0, "1");
+    assert_eq!(store.result(&key, &sources), None);
+    store.keep_result(&key, sources.clone(), report.clone()).unwrap();
+    assert_eq!(store.result(&key, &sources), Some(report));
+
+    let other = Sources { model: Some(Digest::of(b"changed")), ..Sources::default() };
+    assert_eq!(store.result(&key, &other), None);
+    assert_eq!(store.result(&ResultKey::new(&task, 1, "1"), &sources), None);
+    assert_eq!(store.result(&ResultKey::new(&task, 0, "2"), &sources), None);
+    std::fs::remove_file(store.package_path(&package).join(MODEL_FILE)).unwrap();
+    assert_eq!(store.result(&key, &sources), None);
+}

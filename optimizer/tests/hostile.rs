@@ -1,0 +1,104 @@
+//! Files that are damaged, or made to do damage: an error each time, never a panic.
+
+mod common;
+
+use bytes::Bytes;
+use common::example;
+use drydock_contract::Quantize;
+use drydock_optimizer::onnx::{self, ModelError};
+use drydock_optimizer::passes::{self, Ranges};
+
+/// Everything that reads a model, short of ONNX Runtime.
+fn read(bytes: &[u8]) -> Result<usize, ModelError> {
+    let graph = onnx::parse(Bytes::copy_from_slice(bytes))?;
+    onnx::signature(&graph)?;
+    let (graph, _) = passes::lift_constants(graph);
+    let (graph, _) = passes::fold_batch_norm(graph)?;
+    let selection = passes::select(&graph)?;
+    let ranges = selection.calibrated().into_iter().map(|v| (v.to_owned(), (-1.0, 1.0))).collect();
+    let ranges = Ranges { ranges, ..Ranges::default() };
+    let options = Quantize { bias_correction: true, ..Quantize::default() };
+    Ok(passes::quantize(graph, &selection, &ranges, &options)?.0.encode().len())
+}
+
+struct Noise(u64);
+
+impl Noise {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+#[test]
+fn truncated_anywhere() {
+    let bytes = std::fs::read(example("fashion-mobilenet.onnx")).unwrap();
+    let mut noise = Noise(1);
+    let mut cuts: Vec<usize> = (0..40).map(|_| noise.below(bytes.len())).collect();
+    cuts.extend([0, 1, 2, 10, 100, bytes.len() - 1]);
+    for cut in cuts {
+        let error = read(&bytes[..cut]).expect_err("half a model").to_string();
+        assert!(cut == 0 || error.contains("truncated") || error.contains("graph"), "at {cut}: {error}");
+    }
+    assert!(read(&bytes).is_ok());
+}
+
+#[test]
+fn bits_flipped_anywhere() {
+    let original = std::fs::read(example("fashion-mobilenet-bn.onnx")).unwrap();
+    let mut noise = Noise(2);
+    let mut refused = 0;
+    for _ in 0..60 {
+        let mut bytes = original.clone();
+        for _ in 0..1 + noise.below(40) {
+            // Most of the file is weights; what can be broken lies at the nodes and the names, at the front.
+            let limit = if noise.below(2) == 0 { bytes.len() } else { 30_000 };
+            let at = noise.below(limit);
+            bytes[at] ^= 1 << noise.below(8);
+        }
+        refused += usize::from(read(&bytes).is_err());
+    }
+    assert!(refused > 10, "{refused} of 60 refused: the noise does not reach the structure");
+}
+
+#[test]
+fn no_model_at_all() {
+    let nested = {
+        // A graph in an attribute of a node of a graph in …
+        let mut inner: Vec<u8> = Vec::new();
+        for _ in 0..3000 {
+            for field in [0x32_u8, 0x2A, 0x0A] {
+                let mut outer = vec![field];
+                prost::encoding::encode_varint(inner.len() as u64, &mut outer);
+                outer.append(&mut inner);
+                inner = outer;
+            }
+        }
+        inner
+    };
+    for (name, bytes) in [
+        ("empty", &b""[..]),
+        ("text", b"this is no model"),
+        ("zip", b"PK\x03\x04"),
+        ("length that lies", b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),
+        ("nested without end", &nested),
+    ] {
+        assert!(read(bytes).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn an_opset_out_of_range_says_what_to_do() {
+    let mut bytes = std::fs::read(example("fashion-mobilenet.onnx")).unwrap();
+    // opset_import { version: 17 } is the last field of the file.
+    let at = bytes.windows(4).rposition(|w| w == [0x42, 0x02, 0x10, 17] || w == [0x42, 0x04, 0x0A, 0x00]).unwrap();
+    let version = at + bytes[at..].iter().position(|b| *b == 17).unwrap();
+    for (opset, ok) in [(13, true), (23, true), (12, false), (24, false)] {
+        bytes[version] = opset;
+        let result = onnx::parse(Bytes::from(bytes.clone()));
+        assert_eq!(result.is_ok(), ok, "opset {opset}");
+        if let Err(error) = result {
+            assert!(error.to_string().contains("version_converter"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The program as the Job runs it.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use common::{example, int8, library, preprocessing};
+use drydock_contract::{
+    CandidateReport, Dataset, Digest, FailureReason, Input, Location, PackageManifest, Quantize, Task,
+};
+
+fn input(path: &Path) -> Input {
+    Input { location: Location::Path(path.display().to_string()), sha256: None }
+}
+
+fn task(store: &Path) -> Task {
+    Task {
+        model: input(&example("fashion-mobilenet.onnx")),
+        preprocessing: preprocessing(),
+        labels: ["T-shirt/top", "Trouser"].map(str::to_owned).to_vec(),
+        dataset: Some(Dataset {
+            calibration: input(&example("fashion-calibration.npz")),
+            // Small, so that the test is quick.
+            evaluation: input(&example("fashion-calibration.npz")),
+        }),
+        recipes: vec![int8(Quantize { images: 32, ..Quantize::default() })],
+        store: store.display().to_string(),
+    }
+}
+
+fn command(directory: &Path, task: &str, index: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drydock-optimizer"));
+    command
+        .arg("job")
+        .env("DRYDOCK_TASK", task)
+        .env("JOB_COMPLETION_INDEX", index)
+        .env("DRYDOCK_TERMINATION_LOG", directory.join("made/termination-log"))
+        .env("ORT_DYLIB_PATH", library());
+    command
+}
+
+fn report(directory: &Path) -> CandidateReport {
+    let text = std::fs::read_to_string(directory.join("made/termination-log")).unwrap();
+    assert!(text.len() <= 4096);
+    serde_json::from_str(&text).unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn both_indexes_and_a_second_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let task = task(&store);
+    let json = serde_json::to_string(&task).unwrap();
+
+    let output = command(directory.path(), &json, "0").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let original = report(directory.path());
+    assert_eq!((original.candidate.as_str(), &original.failure), ("original", &None));
+    let accuracy = original.measurements.accuracy.unwrap();
+    assert_eq!((accuracy.top1, accuracy.agreement), (accuracy.original_top1, 100.0));
+    assert_eq!(original.measurements.latency.unwrap().speedup(), 1.0);
+    let package = store.join("packages").join(original.package.unwrap().hex());
+    let same = std::fs::read(package.join("model.onnx")).unwrap();
+    assert!(same == std::fs::read(example("fashion-mobilenet.onnx")).unwrap(), "the original is a copy");
+
+    let output = command(directory.path(), &json, "1").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(stdout(&output).contains("32/32 images") && stdout(&output).contains('%'), "{}", stdout(&output));
+    let first = report(directory.path());
+    assert_eq!(first.candidate, "int8");
+    assert!(first.measurements.memory.as_ref().unwrap().peak_bytes > 1 << 20);
+    let package = store.join("packages").join(first.package.as_ref().unwrap().hex());
+    let manifest: PackageManifest =
+        serde_json::from_slice(&std::fs::read(package.join("package.json")).unwrap()).unwrap();
+    assert_eq!(manifest.record.tools["onnxruntime"], "1.31.1");
+    assert_eq!(manifest.content.labels, task.labels);
+
+    let output = command(directory.path(), &json, "1").output().unwrap();
+    assert!(stdout(&output).contains("already"), "{}", stdout(&output));
+    assert_eq!(report(directory.path()), first);
+}
+
+#[test]
+fn without_a_data_set_the_original_is_packaged_and_a_recipe_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let task = Task { dataset: None, ..task(&directory.path().join("store")) };
+    let json = serde_json::to_string(&task).unwrap();
+    assert!(command(directory.path(), &json, "0").status().unwrap().success());
+    let original = report(directory.path());
+    assert!(original.measurements.accuracy.is_none() && original.measurements.latency.is_some());
+
+    assert_eq!(command(directory.path(), &json, "1").status().unwrap().code(), Some(65));
+    assert_eq!(report(directory.path()).failure.unwrap().reason, FailureReason::InvalidDataset);
+}
+
+#[test]
+fn failures_have_a_reason_and_an_exit_code() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let good = task(&store);
+    let text = |task: &Task| serde_json::to_string(task).unwrap();
+    let model = |path: &Path, sha256| Task { model: Input { sha256, ..input(path) }, ..good.clone() };
+    let garbage = directory.path().join("garbage.onnx");
+    std::fs::write(&garbage, b"garbage").unwrap();
+    let wrong = Some(Digest::of(b"something else"));
+    let file_store = Task { store: garbage.display().to_string(), ..good.clone() };
+
+    for (case, task, index, reason, code) in [
+        ("no task", String::new(), "0", FailureReason::InvalidTask, 64),
+        ("newer task", r#"{"model": {}, "novelty": 1}"#.into(), "0", FailureReason::InvalidTask, 64),
+        ("no index", text(&good), "", FailureReason::InvalidTask, 64),
+        ("index too large", text(&good), "2", FailureReason::InvalidTask, 64),
+        ("garbage", text(&model(&garbage, None)), "0", FailureReason::InvalidModel, 65),
+        ("digest", text(&model(&garbage, wrong)), "0", FailureReason::DigestMismatch, 65),
+        ("missing", text(&model(Path::new("/missing"), None)), "0", FailureReason::SourceUnreachable, 75),
+        ("store", text(&file_store), "0", FailureReason::StoreUnavailable, 75),
+    ] {
+        let output = command(directory.path(), &task, index).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{case}: {output:?}");
+        let report = report(directory.path());
+        assert_eq!(report.failure.unwrap().reason, reason, "{case}");
+        assert_eq!(report.package, None);
+    }
+
+    let output = command(directory.path(), &text(&good), "0").env("ORT_DYLIB_PATH", "/missing.so").output().unwrap();
+    assert_eq!(output.status.code(), Some(75));
+    let failure = report(directory.path()).failure.unwrap();
+    assert_eq!(failure.reason, FailureReason::Internal);
+    assert!(failure.message.contains("/missing.so"), "{}", failure.message);
+}
