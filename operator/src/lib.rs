@@ -1,1 +1,33 @@
+//! The operator's shell: it watches ModelDeployments, reads what is there, lets `drydock-operator-core` decide, and
+//! writes what was decided.
+//!
+//! ```text
+//! watch ─▶ observe ─▶ resolve ─▶ plan ─▶ apply ─▶ status ─▶ publish ─▶ wake
+//!          I/O read   core       core    I/O write  core     I/O write
+//! ```
+//!
+//! `reconcile` is the pipe, `cluster` the edge that all its I/O passes, `run` what surrounds it: election, HTTP, signals.
 
+mod admin;
+mod apply;
+mod backoff;
+mod claim;
+mod cluster;
+mod config;
+mod lease;
+mod metrics;
+mod observe;
+mod publish;
+mod reconcile;
+mod run;
+mod seen;
+mod target;
+mod telemetry;
+mod watch;
+
+pub use config::{Config, LeaseName};
+pub use run::run;
+pub use telemetry::init as init_telemetry;
+
+#[cfg(test)]
+mod fixtures;

@@ -1,0 +1,128 @@
+//! The edge to the cluster: what the stages may ask of it, and its Kubernetes implementation.
+
+mod kubernetes;
+
+use std::fmt::Debug;
+use std::future::Future;
+
+use drydock_contract::{Split, SplitWindow};
+use drydock_crds::ModelDeploymentStatus;
+use drydock_operator_core::{Child, ChildRef};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::DynamicObject;
+use kube::core::Status;
+use serde::de::DeserializeOwned;
+
+use crate::target::Target;
+
+pub use kubernetes::Kubernetes;
+
+/// Label of every child: the name of its ModelDeployment.
+pub const NAME_LABEL: &str = "drydock.dev/name";
+/// What every child is found and watched by.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by=drydock";
+
+/// A question or a write that the cluster did not take.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// In the API server's words, which name the object and what is wrong with it.
+    #[error("{}", .0.message)]
+    Refused(Box<Status>),
+    #[error("the API server did not answer: {0}")]
+    NoAnswer(#[source] Box<kube::Error>),
+    #[error("not the leader: nothing is written")]
+    NotLeading,
+}
+
+impl From<kube::Error> for ClusterError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Refused(status),
+            other => Self::NoAnswer(Box::new(other)),
+        }
+    }
+}
+
+impl ClusterError {
+    /// The object that was meant is not there: none has the name, or one with another uid has it now.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Refused(s) if s.is_not_found() || s.is_conflict())
+    }
+}
+
+/// A namespaced kind that can be listed.
+pub trait Kind:
+    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static
+{
+}
+
+impl<K> Kind for K where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static
+{
+}
+
+/// What `observe` may do.
+pub trait ReadCluster: Sync {
+    fn model_deployment(
+        &self,
+        target: &Target,
+    ) -> impl Future<Output = Result<Option<DynamicObject>, ClusterError>> + Send;
+
+    /// Everything of a kind that carries the target's labels.
+    fn labelled<K: Kind>(&self, target: &Target) -> impl Future<Output = Result<Vec<K>, ClusterError>> + Send;
+
+    /// What a stable pod has seen of the canary; `None` if it does not say.
+    fn split_window(&self, pod_ip: &str) -> impl Future<Output = Option<SplitWindow>> + Send;
+}
+
+/// What `apply` and `publish` may do. Each is one request, and none is sent without the right to write.
+pub trait WriteCluster: Sync {
+    /// The metadata of what has a child's name now: a look before the first write.
+    fn look(
+        &self,
+        namespace: &str,
+        child: &Child,
+    ) -> impl Future<Output = Result<Option<ObjectMeta>, ClusterError>> + Send;
+
+    /// Server-side apply; `force` takes fields over that another manager holds.
+    fn apply(
+        &self,
+        namespace: &str,
+        child: &Child,
+        force: bool,
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send;
+
+    fn scale(
+        &self,
+        namespace: &str,
+        deployment: &str,
+        replicas: i32,
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send;
+
+    /// Sets the split of the pod with just this uid, or takes it away.
+    fn set_split(
+        &self,
+        namespace: &str,
+        pod: &str,
+        uid: &str,
+        split: Option<&Split>,
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send;
+
+    /// Deletes the object with just this uid.
+    fn delete(&self, namespace: &str, child: &ChildRef) -> impl Future<Output = Result<(), ClusterError>> + Send;
+
+    fn apply_status(
+        &self,
+        target: &Target,
+        status: &ModelDeploymentStatus,
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send;
+
+    fn create_event(&self, namespace: &str, event: &Event) -> impl Future<Output = Result<(), ClusterError>> + Send;
+}

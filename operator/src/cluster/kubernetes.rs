@@ -1,0 +1,164 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use drydock_contract::{SPLIT_ANNOTATION, Split, SplitWindow};
+use drydock_crds::{ModelDeployment, ModelDeploymentStatus};
+use drydock_operator_core::{Child, ChildKind, ChildRef};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client, Resource};
+use serde_json::json;
+
+use super::{ClusterError, Kind, MANAGED_BY, NAME_LABEL, ReadCluster, WriteCluster};
+use crate::claim::Claim;
+use crate::metrics::Metrics;
+use crate::target::Target;
+
+// A field manager for each concern: what one applies, another never takes away.
+const CHILDREN: &str = "drydock";
+const SCALE: &str = "drydock/scale";
+const SPLIT: &str = "drydock/split";
+const STATUS: &str = "drydock/status";
+
+/// The sidecar's port for what only the operator asks.
+const ADMIN_PORT: u16 = 8082;
+const SPLIT_WITHIN: Duration = Duration::from_millis(500);
+
+/// The cluster behind a [`Client`].
+pub struct Kubernetes {
+    client: Client,
+    pods: reqwest::Client,
+    claim: Arc<Claim>,
+    metrics: Metrics,
+}
+
+impl Kubernetes {
+    pub fn new(client: Client, claim: Arc<Claim>, metrics: Metrics) -> Result<Self, reqwest::Error> {
+        // A pod of the cluster is asked, never a proxy.
+        let pods = reqwest::Client::builder().no_proxy().timeout(SPLIT_WITHIN).build()?;
+        Ok(Self { client, pods, claim, metrics })
+    }
+
+    /// Every write passes here.
+    fn writing(&self, kind: &'static str, verb: &'static str) -> Result<(), ClusterError> {
+        if !self.claim.is_held() {
+            return Err(ClusterError::NotLeading);
+        }
+        self.metrics.wrote(kind, verb);
+        Ok(())
+    }
+
+    fn api<K: Kind>(&self, namespace: &str) -> Api<K> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Untyped: one that this version cannot parse is read and reported too.
+    fn model_deployments(&self, namespace: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::erase::<ModelDeployment>(&());
+        Api::namespaced_with(self.client.clone(), namespace, &resource)
+    }
+
+    fn children(&self, namespace: &str, kind: ChildKind) -> Api<DynamicObject> {
+        let api_version = kind.api_version();
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let gvk = GroupVersionKind::gvk(group, version, kind.kind());
+        let resource = ApiResource::from_gvk_with_plural(&gvk, kind.plural());
+        Api::namespaced_with(self.client.clone(), namespace, &resource)
+    }
+}
+
+impl ReadCluster for Kubernetes {
+    async fn model_deployment(&self, target: &Target) -> Result<Option<DynamicObject>, ClusterError> {
+        Ok(self.model_deployments(&target.namespace).get_opt(&target.name).await?)
+    }
+
+    async fn labelled<K: Kind>(&self, target: &Target) -> Result<Vec<K>, ClusterError> {
+        let labels = format!("{NAME_LABEL}={},{MANAGED_BY}", target.name);
+        Ok(self.api(&target.namespace).list(&ListParams::default().labels(&labels)).await?.items)
+    }
+
+    async fn split_window(&self, pod_ip: &str) -> Option<SplitWindow> {
+        let host = if pod_ip.contains(':') { format!("[{pod_ip}]") } else { pod_ip.to_owned() };
+        let asked = self.pods.get(format!("http://{host}:{ADMIN_PORT}/drydock/split")).send().await;
+        match async { asked?.error_for_status()?.json().await }.await {
+            Ok(window) => Some(window),
+            Err(error) => {
+                // Starting, ending, or on a node that is gone: the planner knows what to make of a pod that is silent.
+                tracing::debug!(%error, "a pod does not say what it has seen of the canary");
+                None
+            }
+        }
+    }
+}
+
+impl WriteCluster for Kubernetes {
+    async fn look(&self, namespace: &str, child: &Child) -> Result<Option<ObjectMeta>, ClusterError> {
+        let found = self.children(namespace, child.kind()).get_metadata_opt(child.name()).await?;
+        Ok(found.map(|object| object.metadata))
+    }
+
+    async fn apply(&self, namespace: &str, child: &Child, force: bool) -> Result<(), ClusterError> {
+        self.writing(child.kind().kind(), "apply")?;
+        let params = PatchParams { force, ..PatchParams::apply(CHILDREN) };
+        let api = self.children(namespace, child.kind());
+        api.patch(child.name(), &params, &Patch::Apply(child.to_json())).await?;
+        Ok(())
+    }
+
+    async fn scale(&self, namespace: &str, deployment: &str, replicas: i32) -> Result<(), ClusterError> {
+        self.writing("Deployment", "scale")?;
+        let params = PatchParams { field_manager: Some(SCALE.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+        self.api::<Deployment>(namespace).patch_scale(deployment, &params, &patch).await?;
+        Ok(())
+    }
+
+    async fn set_split(
+        &self,
+        namespace: &str,
+        pod: &str,
+        uid: &str,
+        split: Option<&Split>,
+    ) -> Result<(), ClusterError> {
+        self.writing("Pod", "apply")?;
+        // With the uid: applying to a pod that is gone would mean creating it.
+        let mut metadata = json!({ "name": pod, "uid": uid });
+        if let Some(split) = split {
+            let value = serde_json::to_string(split).map_err(kube::Error::SerdeError)?;
+            metadata["annotations"] = json!({ SPLIT_ANNOTATION: value });
+        }
+        let patch = Patch::Apply(json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata }));
+        self.api::<Pod>(namespace).patch_metadata(pod, &PatchParams::apply(SPLIT).force(), &patch).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, namespace: &str, child: &ChildRef) -> Result<(), ClusterError> {
+        self.writing(child.kind.kind(), "delete")?;
+        let uid = Preconditions { uid: Some(child.uid.clone()), resource_version: None };
+        let api = self.children(namespace, child.kind);
+        api.delete(&child.name, &DeleteParams::background().preconditions(uid)).await?;
+        Ok(())
+    }
+
+    async fn apply_status(&self, target: &Target, status: &ModelDeploymentStatus) -> Result<(), ClusterError> {
+        self.writing("ModelDeployment", "status")?;
+        let patch = Patch::Apply(json!({
+            "apiVersion": ModelDeployment::api_version(&()),
+            "kind": ModelDeployment::kind(&()),
+            "status": status,
+        }));
+        let api = self.model_deployments(&target.namespace);
+        api.patch_status(&target.name, &PatchParams::apply(STATUS).force(), &patch).await?;
+        Ok(())
+    }
+
+    async fn create_event(&self, namespace: &str, event: &Event) -> Result<(), ClusterError> {
+        self.writing("Event", "create")?;
+        self.api(namespace).create(&PostParams::default(), event).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+use drydock_operator_core::Defaults;
+
+/// How the operator was started.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub defaults: Defaults,
+    /// The one namespace to watch; `None`: all.
+    pub namespace: Option<String>,
+    /// Of `/metrics`, `/livez` and `/readyz`.
+    pub http_port: u16,
+    pub concurrency: u16,
+    /// Of this replica, in the Lease and in events.
+    pub identity: String,
+    /// `None`: no election; only for one replica alone.
+    pub lease: Option<LeaseName>,
+}
+
+#[derive(Debug, Clone)]
+pub struct LeaseName {
+    pub name: String,
+    /// `None`: the namespace of the kubeconfig or of the service account.
+    pub namespace: Option<String>,
+}

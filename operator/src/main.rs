@@ -1,0 +1,69 @@
+use clap::{ArgAction, Parser};
+use drydock_operator::{Config, LeaseName, init_telemetry, run};
+use drydock_operator_core::Defaults;
+
+/// Optimizes, serves and rolls out the models that ModelDeployments name.
+#[derive(Debug, Parser)]
+#[command(name = "drydock-operator", version)]
+struct Args {
+    /// Image of the optimization Jobs.
+    #[arg(long, env = "DRYDOCK_OPTIMIZER_IMAGE")]
+    optimizer_image: String,
+    /// Image of the inference-sidecar, where a ModelDeployment names none.
+    #[arg(long, env = "DRYDOCK_SIDECAR_IMAGE")]
+    sidecar_image: String,
+    /// Of both images: Always, IfNotPresent or Never. Default: as Kubernetes chooses by the tag.
+    #[arg(long, env = "DRYDOCK_IMAGE_PULL_POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
+    image_pull_policy: Option<String>,
+    /// Watch this namespace alone.
+    #[arg(long, env = "DRYDOCK_NAMESPACE")]
+    namespace: Option<String>,
+    /// Port of /metrics, /livez and /readyz.
+    #[arg(long, env = "DRYDOCK_HTTP_PORT", default_value_t = 8080)]
+    http_port: u16,
+    /// ModelDeployments that are worked on at the same time.
+    #[arg(long, env = "DRYDOCK_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+    /// Work only while holding a Lease; without it no second replica may run.
+    #[arg(long, env = "DRYDOCK_LEADER_ELECT", default_value_t = true, action = ArgAction::Set)]
+    leader_elect: bool,
+    #[arg(long, env = "DRYDOCK_LEASE_NAME", default_value = "drydock-operator")]
+    lease_name: String,
+    /// Default: the namespace that the operator runs in.
+    #[arg(long, env = "DRYDOCK_LEASE_NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// Name of this replica in the Lease and in events, different in each. Default: made up at the start.
+    #[arg(long, env = "DRYDOCK_IDENTITY")]
+    identity: Option<String>,
+    /// What to log, as in RUST_LOG.
+    #[arg(long, env = "DRYDOCK_LOG", default_value = "info")]
+    log: String,
+}
+
+impl From<Args> for Config {
+    fn from(args: Args) -> Self {
+        let Args { lease_name: name, lease_namespace: namespace, .. } = args;
+        Self {
+            defaults: Defaults {
+                optimizer_image: args.optimizer_image,
+                sidecar_image: args.sidecar_image,
+                image_pull_policy: args.image_pull_policy,
+            },
+            namespace: args.namespace.filter(|n| !n.is_empty()),
+            http_port: args.http_port,
+            concurrency: args.concurrency,
+            identity: args.identity.unwrap_or_else(|| format!("drydock-operator-{:08x}", fastrand::u32(..))),
+            lease: args.leader_elect.then_some(LeaseName { name, namespace }),
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    init_telemetry(&args.log)?;
+    // Named, so that it does not depend on which crates of the workspace are built together.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    run(args.into()).await
+}

@@ -1,0 +1,136 @@
+//! One pass over one ModelDeployment: the pipe, on one screen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drydock_crds::{ModelDeployment, Reason};
+use drydock_operator_core::{Defaults, Memory, Notice, SpecErrors, Wake, invalid_status, plan, resolve, status};
+use jiff::Timestamp;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use tokio::time::Instant;
+
+use crate::apply::apply;
+use crate::backoff::Backoff;
+use crate::cluster::{ClusterError, ReadCluster, WriteCluster};
+use crate::metrics::Metrics;
+use crate::observe::observe;
+use crate::publish::{Say, publish};
+use crate::seen::Seen;
+use crate::target::Target;
+
+/// What the watch holds: one object that cannot be parsed does not stop the others.
+pub type Watched = DeserializeGuard<ModelDeployment>;
+
+/// A look without a reason, in case an event was lost.
+const RESYNC: Duration = Duration::from_mins(10);
+
+/// What all passes share.
+#[derive(Debug)]
+pub struct Context<C> {
+    pub cluster: C,
+    pub defaults: Defaults,
+    pub metrics: Metrics,
+    pub backoff: Backoff,
+    /// Of this replica; events name it.
+    pub identity: String,
+}
+
+/// I/O failed: try again. A spec that is wrong is not an error but a status.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read the ModelDeployment or its children: {0}")]
+    Observe(#[source] ClusterError),
+    #[error("{count} of the writes failed, first {first}")]
+    Apply { count: usize, first: String },
+    #[error("cannot write the status: {0}")]
+    Publish(#[source] ClusterError),
+}
+
+impl Error {
+    fn stage(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "observe",
+            Self::Apply { .. } => "apply",
+            Self::Publish(_) => "publish",
+        }
+    }
+}
+
+pub async fn reconcile<C: ReadCluster + WriteCluster>(
+    watched: Arc<Watched>,
+    cx: Arc<Context<C>>,
+) -> Result<Action, Error> {
+    let target = Target::of(&*watched);
+    let began = Instant::now();
+    let result = Box::pin(pass(&cx, &target)).await;
+    cx.metrics.reconciled(began.elapsed(), result.as_ref().err().map(Error::stage));
+    if result.is_ok() {
+        cx.backoff.reset(&target);
+    }
+    result
+}
+
+async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -> Result<Action, Error> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    let now = Timestamp::now();
+    // Asked again: the copy of the watch may be older than our last status, which is the planner's memory.
+    let found = cx.cluster.model_deployment(target).await.map_err(Error::Observe)?;
+    let Some(found) = found else { return Ok(Action::await_change()) };
+    if found.metadata.deletion_timestamp.is_some() {
+        // The children are owned: the garbage collector takes them.
+        return Ok(Action::await_change());
+    }
+    let seen = match Seen::read(found) {
+        Ok(seen) => seen,
+        Err(error) => {
+            tracing::error!(%target, %error, "the status cannot be read: left as it is; is this an older operator?");
+            return Ok(Action::await_change());
+        }
+    };
+    let (before, generation) = (seen.status.as_ref(), seen.generation());
+    let say = Say { target, seen: &seen, identity: &cx.identity, now };
+
+    let resolved = match seen.md.as_ref().map_err(SpecErrors::clone).and_then(|md| resolve(md, &cx.defaults)) {
+        Ok(resolved) => resolved,
+        Err(errors) => {
+            let next = invalid_status(before, generation, &errors, now);
+            let notice = Notice { warning: true, reason: Reason::InvalidSpec, note: errors.to_string() };
+            publish(&cx.cluster, &say, &next, &[notice]).await.map_err(Error::Publish)?;
+            return Ok(Action::await_change());
+        }
+    };
+    let observed = observe(&cx.cluster, target, before).await.map_err(Error::Observe)?;
+    let plan = plan(&resolved, &observed, &Memory::of(before), now);
+    let applied = apply(&cx.cluster, &target.namespace, &observed, &plan).await;
+    let next = status(before, generation, &resolved, &plan, &applied, now);
+    // What is announced has happened.
+    let notices = if applied.failed.is_empty() { &*plan.notices } else { &[] };
+    publish(&cx.cluster, &say, &next, notices).await.map_err(Error::Publish)?;
+
+    match applied.failed.first() {
+        None => Ok(Action::requeue(until(&plan.wake, fastrand::f64()))),
+        Some((what, why)) => Err(Error::Apply { count: applied.failed.len(), first: format!("{what}: {why}") }),
+    }
+}
+
+/// kube's hook for a pass that failed.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
+pub fn after_error<C>(watched: Arc<Watched>, error: &Error, cx: Arc<Context<C>>) -> Action {
+    let target = Target::of(&*watched);
+    let wait = cx.backoff.failed(&target);
+    tracing::warn!(%target, stage = error.stage(), %error, again_in_seconds = wait.as_secs(), "the pass failed");
+    Action::requeue(wait)
+}
+
+/// The wait until the next pass; `jitter` in `0.0..1.0` moves the resync by up to 10 % either way.
+fn until(wake: &Wake, jitter: f64) -> Duration {
+    let resync = RESYNC.mul_f64(0.9 + jitter / 5.0);
+    match wake {
+        Wake::OnChange => resync,
+        Wake::After(wait) => Duration::try_from(*wait).unwrap_or_default().min(resync),
+    }
+}
+
+#[cfg(test)]
+mod tests;

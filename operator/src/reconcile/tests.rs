@@ -1,0 +1,115 @@
+use std::sync::Mutex;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cluster::Kubernetes;
+use crate::fixtures::{Asked, Log, Objects, cluster, lines, refusal, writes};
+
+const PATH: &str = "/apis/drydock.dev/v1alpha1/namespaces/ns/modeldeployments/m";
+
+fn model_deployment() -> Value {
+    json!({
+        "apiVersion": "drydock.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": { "name": "m", "namespace": "ns", "uid": "u", "generation": 1 },
+        "spec": { "model": { "source": { "pvc": { "claimName": "c", "path": "m.onnx" } } } },
+    })
+}
+
+fn context(cluster: Kubernetes) -> Context<Kubernetes> {
+    let defaults = Defaults { optimizer_image: "o:1".into(), sidecar_image: "s:1".into(), image_pull_policy: None };
+    Context { cluster, defaults, metrics: Metrics::new(), backoff: Backoff::default(), identity: "pod-1".into() }
+}
+
+fn server(object: Value) -> (Context<Kubernetes>, Log, Arc<Mutex<Objects>>) {
+    let objects = Arc::new(Mutex::new(Objects([(PATH.to_owned(), object)].into())));
+    let shared = objects.clone();
+    let (cluster, log) = cluster(move |asked| shared.lock().unwrap().answer(asked));
+    (context(cluster), log, objects)
+}
+
+async fn go(cx: &Context<Kubernetes>) -> Result<Action, Error> {
+    Box::pin(pass(cx, &Target::new("ns", "m"))).await
+}
+
+#[tokio::test]
+async fn comes_to_rest_and_writes_nothing_then() {
+    let (cx, log, _) = server(model_deployment());
+    for _ in 0..5 {
+        go(&cx).await.unwrap();
+    }
+    log.lock().unwrap().clear();
+    go(&cx).await.unwrap();
+    assert_eq!(writes(&log), Vec::<String>::new());
+    // The object itself and eight kinds of children: asked once each, and at once.
+    assert_eq!(lines(&log).len(), 9, "{:#?}", lines(&log));
+    let selected = "labelSelector=drydock.dev%2Fname%3Dm%2Capp.kubernetes.io%2Fmanaged-by%3Ddrydock";
+    assert!(lines(&log)[1..].iter().all(|l| l.ends_with(selected)), "{:#?}", lines(&log));
+}
+
+#[tokio::test]
+async fn one_that_is_gone_or_going_is_left_to_the_garbage_collector() {
+    let mut going = model_deployment();
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    for object in [going, Value::Null] {
+        let (cx, log, objects) = server(object.clone());
+        if object.is_null() {
+            objects.lock().unwrap().0.clear();
+        }
+        assert_eq!(go(&cx).await.unwrap(), Action::await_change());
+        assert_eq!(lines(&log), [format!("GET {PATH}")]);
+    }
+}
+
+#[tokio::test]
+async fn a_spec_that_cannot_be_read_is_reported_once_and_touches_no_child() {
+    let mut newer = model_deployment();
+    newer["spec"]["optimization"] = json!({ "objective": "Happiness" });
+    let (cx, log, _) = server(newer);
+    assert_eq!(go(&cx).await.unwrap(), Action::await_change());
+    assert_eq!(lines(&log).len(), 3);
+    assert!(lines(&log)[1].starts_with(&format!("PATCH {PATH}/status")));
+    assert!(lines(&log)[2].starts_with("POST /apis/events.k8s.io/v1/"));
+    log.lock().unwrap().clear();
+    go(&cx).await.unwrap();
+    assert_eq!(lines(&log), [format!("GET {PATH}")]);
+}
+
+#[tokio::test]
+async fn a_status_that_cannot_be_read_is_left_as_it_is() {
+    let mut newer = model_deployment();
+    newer["status"] = json!({ "phase": "Dreaming" });
+    let (cx, log, _) = server(newer);
+    assert_eq!(go(&cx).await.unwrap(), Action::await_change());
+    assert_eq!(lines(&log), [format!("GET {PATH}")]);
+}
+
+#[tokio::test]
+async fn a_list_that_fails_stops_the_pass_before_anything_is_written() {
+    let objects = Mutex::new(Objects([(PATH.to_owned(), model_deployment())].into()));
+    let (cluster, log) = cluster(move |asked: &Asked| {
+        if asked.path.ends_with("/services") {
+            return refusal(500, "InternalError", "etcd is away");
+        }
+        objects.lock().unwrap().answer(asked)
+    });
+    let error = go(&context(cluster)).await.unwrap_err();
+    assert_eq!(error.stage(), "observe");
+    assert_eq!(writes(&log), Vec::<String>::new());
+}
+
+#[test]
+fn wakes_when_asked_and_at_the_resync_at_the_latest() {
+    for (wake, jitter, seconds) in [
+        (Wake::OnChange, 0.0, 540),
+        (Wake::OnChange, 0.5, 600),
+        (Wake::OnChange, 1.0, 660),
+        (Wake::After(SignedDuration::from_secs(7)), 0.5, 7),
+        (Wake::After(SignedDuration::from_secs(-7)), 0.5, 0),
+        (Wake::After(SignedDuration::from_hours(9)), 0.5, 600),
+    ] {
+        assert_eq!(until(&wake, jitter).as_secs(), seconds, "{wake:?}, {jitter}");
+    }
+}

@@ -1,0 +1,95 @@
+//! What wakes a pass up.
+
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{ListParams, PartialObjectMeta};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::controller::{self, Controller};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{Kubernetes, MANAGED_BY, NAME_LABEL};
+use crate::reconcile::{Context, Watched, after_error, reconcile};
+
+/// A rollout of a Deployment sends a burst of events: one pass after the burst, not one for each.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+const CRD_EVERY: Duration = Duration::from_secs(3);
+
+/// Passes over every ModelDeployment that changes, or of which a child or a pod does; ends when `stop` is cancelled and
+/// the passes under way have ended.
+pub async fn run(
+    client: Client,
+    namespace: Option<&str>,
+    concurrency: u16,
+    cx: Context<Kubernetes>,
+    stop: CancellationToken,
+) {
+    let ours = watcher::Config::default().labels(MANAGED_BY);
+    Controller::new(api::<Watched>(&client, namespace), watcher::Config::default())
+        .owns(api::<Job>(&client, namespace), ours.clone())
+        .owns(api::<Deployment>(&client, namespace), ours.clone())
+        .owns(api::<Service>(&client, namespace), ours.clone())
+        .owns(api::<HorizontalPodAutoscaler>(&client, namespace), ours.clone())
+        .owns(api::<PodDisruptionBudget>(&client, namespace), ours.clone())
+        .owns(api::<PersistentVolumeClaim>(&client, namespace), ours.clone())
+        .owns(api::<ControllerRevision>(&client, namespace), ours.clone())
+        // Not owned by the ModelDeployment but by a Job or a ReplicaSet: found by their label.
+        .watches(api::<PartialObjectMeta<Pod>>(&client, namespace), ours, |pod| model_deployment_of(&pod))
+        .with_config(controller::Config::default().concurrency(concurrency).debounce(DEBOUNCE))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile::<Kubernetes>, after_error, Arc::new(cx))
+        .for_each(|result| {
+            match result {
+                // `after_error` has said it; a deleted object may still be in the queue.
+                Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
+                Err(error @ controller::Error::ObjectNotFound(_)) => tracing::debug!(%error, "deleted"),
+                Err(error) => tracing::warn!(%error, "watching; it goes on by itself"),
+            }
+            ready(())
+        })
+        .await;
+}
+
+fn model_deployment_of(pod: &PartialObjectMeta<Pod>) -> Option<ObjectRef<Watched>> {
+    let name = pod.labels().get(NAME_LABEL)?;
+    Some(ObjectRef::new(name).within(&pod.namespace()?))
+}
+
+/// Returns when ModelDeployments can be listed: the CRD may be installed after the operator.
+pub async fn until_established(client: &Client, namespace: Option<&str>) {
+    let one = ListParams::default().limit(1);
+    let mut said = String::new();
+    while let Err(error) = api::<Watched>(client, namespace).list_metadata(&one).await {
+        // By what we need it for, and not by reading the CRD: that would be one more right to grant.
+        let now = match &error {
+            kube::Error::Api(s) if s.is_not_found() => "the CRD is not installed yet".to_owned(),
+            kube::Error::Api(s) => s.message.clone(),
+            error => error.to_string(),
+        };
+        if now != said {
+            tracing::warn!(reason = now, "waiting for ModelDeployments to be served");
+            said = now;
+        }
+        tokio::time::sleep(CRD_EVERY).await;
+    }
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
