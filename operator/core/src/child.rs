@@ -42,15 +42,8 @@ pub struct ChildRef {
 }
 
 impl ChildKind {
-    pub const ALL: [Self; 7] = [
-        Self::Claim,
-        Self::Job,
-        Self::Revision,
-        Self::Deployment,
-        Self::Service,
-        Self::Autoscaler,
-        Self::Budget,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Claim, Self::Job, Self::Revision, Self::Deployment, Self::Service, Self::Autoscaler, Self::Budget];
 
     pub fn api_version(self) -> &'static str {
         match self {

@@ -20,13 +20,25 @@
 mod applied;
 mod ask;
 mod child;
+mod children;
+mod compare;
+mod hash;
+mod job_state;
+mod labels;
 mod memory;
+mod names;
 mod observed;
+mod optimization;
 mod outlook;
 mod plan;
+mod pod_state;
+mod quantity;
 mod report;
 mod resolve;
 mod resolved;
+mod revision;
+mod rollout;
+mod selection;
 
 pub use applied::Applied;
 pub use ask::{PodToAsk, pods_to_ask};

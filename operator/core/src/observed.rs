@@ -7,6 +7,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
+use crate::Child;
+
 /// What is in the namespace now: everything that bears our labels, and, where it is cheap, whatever has the name of a child
 /// and belongs to something else (it is then left alone and reported).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,4 +24,25 @@ pub struct Observed {
     pub budgets: Vec<PodDisruptionBudget>,
     /// What stable pods answered on their admin port, by pod name. Who is absent did not answer.
     pub splits: BTreeMap<String, SplitWindow>,
+}
+
+impl Observed {
+    /// Everything that can be a child.
+    pub(crate) fn children(&self) -> Vec<Child> {
+        let claims = self.claims.iter().cloned().map(|o| Child::Claim(Box::new(o)));
+        let jobs = self.jobs.iter().cloned().map(|o| Child::Job(Box::new(o)));
+        let revisions = self.revisions.iter().cloned().map(|o| Child::Revision(Box::new(o)));
+        let deployments = self.deployments.iter().cloned().map(|o| Child::Deployment(Box::new(o)));
+        let services = self.services.iter().cloned().map(|o| Child::Service(Box::new(o)));
+        let autoscalers = self.autoscalers.iter().cloned().map(|o| Child::Autoscaler(Box::new(o)));
+        let budgets = self.budgets.iter().cloned().map(|o| Child::Budget(Box::new(o)));
+        claims
+            .chain(jobs)
+            .chain(revisions)
+            .chain(deployments)
+            .chain(services)
+            .chain(autoscalers)
+            .chain(budgets)
+            .collect()
+    }
 }

@@ -1,3 +1,25 @@
-/// What the report needs to know of a plan.
+use drydock_crds::{RevisionStatus, TrackStatus};
+
+use crate::selection::Verdict;
+
+/// What the report needs to know of a plan, beside its memory.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outlook {}
+pub struct Outlook {
+    pub(crate) suspended: bool,
+    pub(crate) verdict: Option<Verdict>,
+    /// What the spec asks for.
+    pub(crate) target: Option<RevisionStatus>,
+    pub(crate) stable: Option<TrackStatus>,
+    pub(crate) canary: Option<TrackStatus>,
+    /// Percent of the requests that go to the canary.
+    pub(crate) weight: i32,
+    pub(crate) steps: usize,
+    /// What the pods say of themselves.
+    pub(crate) stable_crash: Option<String>,
+    pub(crate) stable_excuse: Option<String>,
+    pub(crate) canary_excuse: Option<String>,
+    /// The stage takes longer than `progressDeadlineSeconds`.
+    pub(crate) is_late: bool,
+    /// Names of children that something else has taken.
+    pub(crate) foreign: Vec<String>,
+}

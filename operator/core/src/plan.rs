@@ -1,8 +1,17 @@
-use drydock_contract::Split;
-use drydock_crds::Reason;
-use jiff::{SignedDuration, Timestamp};
+mod desired;
+mod diff;
+mod revisions;
+mod tracks;
 
-use crate::{Child, ChildRef, Memory, Observed, Outlook, Resolved};
+use drydock_contract::Split;
+use drydock_crds::{CandidateState, OptimizationStatus, Reason, RolloutStage, RolloutStatus};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+
+use crate::selection::Verdict;
+use crate::{Child, ChildRef, Memory, Observed, Outlook, Resolved, labels, names, optimization, rollout, selection};
+use revisions::Revisions;
+use tracks::Tracks;
 
 /// One pass, decided. To be carried out in the order of the fields; `prune` only if everything before it succeeded.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,8 +68,102 @@ impl Plan {
     }
 }
 
+impl Notice {
+    pub(crate) fn normal(reason: Reason, note: String) -> Self {
+        Self { warning: false, reason, note }
+    }
+
+    pub(crate) fn warning(reason: Reason, note: String) -> Self {
+        Self { warning: true, reason, note }
+    }
+}
+
 /// What to do now.
 pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Timestamp) -> Plan {
-    let _ = (resolved, observed, now);
-    Plan { memory: memory.clone(), ..Plan::default() }
+    let (job, is_stale) = job(resolved, observed);
+    let usable_job = job.filter(|j| !is_stale && j.metadata.deletion_timestamp.is_none());
+    let mut found =
+        optimization::read(&resolved.optimization, usable_job, &observed.pods, memory.optimization.as_ref());
+    let verdict = selection::select(&mut found.candidates, &resolved.selection);
+    let mut notices = tidings(memory.optimization.as_ref(), &found, &verdict);
+
+    let revisions = Revisions::gather(resolved, observed, &verdict, &found);
+    let before = Tracks::see(resolved, observed, &memory.rollout);
+    let signals = before.signals(resolved, observed, &revisions);
+    let transition = rollout::advance(&memory.rollout, &signals, &resolved.rollout, now);
+    let at = transition.next;
+    notices.extend(transition.because);
+
+    let tracks = Tracks::see(resolved, observed, &at);
+    let desired = desired::children(resolved, observed, &at, &tracks, &revisions, is_stale);
+    let diff = diff::diff(resolved, observed, desired);
+    Plan {
+        scales: tracks.scales(resolved, observed, &diff),
+        splits: tracks.splits(resolved, &at),
+        outlook: tracks.outlook(resolved, &at, verdict, revisions.target, diff.foreign, now),
+        wake: wake(resolved, &at, &tracks, now),
+        writes: diff.writes,
+        prune: diff.prune,
+        memory: Memory { rollout: at, optimization: Some(found) },
+        notices,
+    }
+}
+
+/// The Job of the present work, and whether what it wrote is gone: a claim that is younger than the Job is another volume.
+fn job<'a>(r: &Resolved, observed: &'a Observed) -> (Option<&'a Job>, bool) {
+    let name = names::optimization_job(&r.name, &r.optimization.hash);
+    let job = observed
+        .jobs
+        .iter()
+        .find(|j| j.metadata.name.as_ref() == Some(&name) && labels::is_controlled_by(&j.metadata, &r.owner.uid));
+    let claim = observed.claims.iter().find(|c| c.metadata.name.as_ref() == Some(&names::claim(&r.name)));
+    let born =
+        |m: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| m.creation_timestamp.as_ref().map(|t| t.0);
+    let is_stale = match (job.and_then(|j| born(&j.metadata)), claim.and_then(|c| born(&c.metadata))) {
+        (Some(job), Some(claim)) => claim > job,
+        _ => false,
+    };
+    (job, is_stale)
+}
+
+/// What is new about the candidates.
+fn tidings(before: Option<&OptimizationStatus>, found: &OptimizationStatus, verdict: &Verdict) -> Vec<Notice> {
+    let before = before.filter(|o| o.task == found.task);
+    let selected = |o: &OptimizationStatus| {
+        o.candidates.iter().find(|c| c.state == CandidateState::Selected).map(|c| c.name.clone())
+    };
+    let was_decided = before.is_some_and(|o| o.candidates.iter().all(optimization::is_final));
+    let was_selected = before.and_then(selected);
+    match verdict {
+        Verdict::Chosen(name) if was_selected.as_ref() != Some(name) => {
+            let numbers = found.candidates.iter().find(|c| &c.name == name).map(selection::numbers).unwrap_or_default();
+            let of = found.candidates.len();
+            vec![Notice::normal(Reason::CandidateSelected, format!("{name} of {of} candidates: {numbers}"))]
+        }
+        Verdict::Nothing { reason, message } if !was_decided || was_selected.is_some() => {
+            vec![Notice::warning(*reason, message.clone())]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn wake(r: &Resolved, at: &RolloutStatus, tracks: &Tracks<'_>, now: Timestamp) -> Wake {
+    /// Between two looks at a rollout that is on its way.
+    const LOOK: SignedDuration = SignedDuration::from_secs(1);
+    let since = at.since.as_ref().map_or(now, |t| t.0);
+    let left = |from: Timestamp, seconds: i32| SignedDuration::from_secs(seconds.into()) - now.duration_since(from);
+    let mut times = Vec::new();
+    if at.canary.is_some() && !r.suspend {
+        let step = usize::try_from(at.step).ok().and_then(|step| r.rollout.steps.get(step));
+        let hold = step.filter(|_| at.stage == RolloutStage::Holding).map(|s| left(since, s.hold_seconds));
+        times.push(hold.map_or(LOOK, |left| left.clamp(SignedDuration::from_millis(10), LOOK)));
+    }
+    if let Some(until) = at.previous_until.as_ref().filter(|_| at.previous.is_some()) {
+        times.push(until.0.duration_since(now).max(LOOK));
+    }
+    if at.stable.is_some() && !at.stable_was_ready && tracks.stable.desired > 0 {
+        // Just past the deadline, to say so.
+        times.push(left(since, r.rollout.progress_deadline_seconds) + LOOK);
+    }
+    times.into_iter().filter(|t| t.is_positive()).min().map_or(Wake::OnChange, Wake::After)
 }

@@ -1,7 +1,14 @@
-use drydock_crds::ModelDeploymentStatus;
+//! How it stands, for people and for programs.
+
+mod columns;
+mod conditions;
+mod story;
+
+use drydock_crds::{ConditionType, ModelDeploymentStatus, Phase, Reason};
 use jiff::Timestamp;
 
 use crate::{Applied, Plan, Resolved, SpecErrors};
+use story::Story;
 
 /// The status after a pass; exactly `before` if nothing has changed.
 pub fn status(
@@ -12,8 +19,34 @@ pub fn status(
     applied: &Applied,
     now: Timestamp,
 ) -> ModelDeploymentStatus {
-    let _ = (resolved, plan, applied, now);
-    ModelDeploymentStatus { observed_generation: Some(generation), ..before.cloned().unwrap_or_default() }
+    let story = Story::tell(resolved, plan, applied);
+    let outlook = &plan.outlook;
+    let mut memory = plan.memory.clone();
+    if !applied.failed.is_empty() {
+        // The rollout has not come where the plan says: it is where it was, and takes the same step again. Else a promotion
+        // that was not written would one day take away the pods that are still selected.
+        memory.rollout = before.and_then(|s| s.rollout.clone()).unwrap_or_default();
+    }
+    let columns = columns::columns(before, plan);
+    let mut next = ModelDeploymentStatus {
+        observed_generation: Some(generation),
+        phase: story.phase,
+        candidate: columns.candidate,
+        accuracy_change: columns.accuracy_change,
+        speedup: columns.speedup,
+        size_ratio: columns.size_ratio,
+        canary_weight: columns.canary_weight,
+        message: story.message.clone(),
+        stable: outlook.stable.clone(),
+        canary: outlook.canary.clone(),
+        optimization: memory.optimization,
+        rollout: Some(memory.rollout),
+        conditions: Vec::new(),
+    };
+    let old = before.map(|s| s.conditions.as_slice()).unwrap_or_default();
+    let all = conditions::all(resolved, plan, &story);
+    next.conditions = conditions::dated(old, all, generation, now);
+    next
 }
 
 /// The status of a spec that cannot be worked with: what is served stays served.
@@ -23,6 +56,23 @@ pub fn invalid_status(
     errors: &SpecErrors,
     now: Timestamp,
 ) -> ModelDeploymentStatus {
-    let _ = (errors, now);
-    ModelDeploymentStatus { observed_generation: Some(generation), ..before.cloned().unwrap_or_default() }
+    let mut next = before.cloned().unwrap_or_default();
+    let message = errors.to_string();
+    next.observed_generation = Some(generation);
+    next.phase = Phase::Failed;
+    let verdict = |type_, status| conditions::Verdict::new(type_, status, Reason::InvalidSpec, message.clone());
+    let mut all = vec![verdict(ConditionType::Ready, false), verdict(ConditionType::Stalled, true)];
+    // The rest says what is served, and that has not changed.
+    all.extend(
+        next.conditions
+            .iter()
+            .filter(|c| ["Optimized", "Available", "Progressing"].contains(&c.type_.as_str()))
+            .filter_map(conditions::Verdict::of),
+    );
+    next.conditions = conditions::dated(&next.conditions, all, generation, now);
+    next.message = message;
+    next
 }
+
+#[cfg(test)]
+mod tests;

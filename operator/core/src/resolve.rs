@@ -1,11 +1,23 @@
+mod overlay;
+mod source;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
-use drydock_crds::ModelDeployment;
+use drydock_contract::{Dataset, Task};
+use drydock_crds::{Amount, ModelDeployment, Optimization, Resources, Serving};
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde_json::json;
 
-use crate::{Defaults, Resolved};
+use crate::hash::hash;
+use crate::quantity;
+use crate::resolved::{Defaults, Mount, OptimizationWork, Replicas, Resolved, SelectionRules, ServingWish};
+use crate::revision::BatchingTemplate;
 
 /// Everything that is wrong with a spec, not only the first thing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct SpecErrors(pub Vec<SpecError>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +45,201 @@ impl fmt::Display for SpecErrors {
     }
 }
 
+impl SpecErrors {
+    fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push(SpecError { field: field.into(), message: message.into() });
+    }
+}
+
+/// Linux takes 128 KiB for one variable of the environment; the name and the end need some.
+const TASK_LIMIT: usize = 120 * 1024;
+/// Where the optimizer has the store.
+const STORE: &str = "/store";
+
+/// Parses a ModelDeployment: what comes out can be planned for, whatever the cluster looks like.
+///
+/// # Errors
+/// Everything that the API server's own checks have let through and that cannot be turned into children.
 pub fn resolve(md: &ModelDeployment, defaults: &Defaults) -> Result<Resolved, SpecErrors> {
-    let _ = defaults;
+    let mut errors = SpecErrors::default();
+    let spec = &md.spec;
+    let name = required(&mut errors, "metadata.name", md.metadata.name.as_ref());
+    let namespace = required(&mut errors, "metadata.namespace", md.metadata.namespace.as_ref());
+    let uid = required(&mut errors, "metadata.uid", md.metadata.uid.as_ref());
+    check_amount(&mut errors, "spec.artifactStore.size", &spec.artifact_store.size);
+
+    let optimization = spec.optimization.clone().unwrap_or_default();
+    let gates = optimization.gates.clone();
+    if let Some(amount) = &gates.max_memory {
+        check_amount(&mut errors, "spec.optimization.gates.maxMemory", amount);
+    }
+    let selection = SelectionRules {
+        max_memory_bytes: gates.max_memory.as_ref().and_then(|a| quantity::value(&a.0)),
+        gates,
+        objective: optimization.objective,
+        fallback: optimization.when_no_candidate_passes,
+    };
+    let optimization = work(&mut errors, md, &optimization, defaults);
+    let serving = serving(&mut errors, &spec.serving, defaults);
+
+    if !errors.0.is_empty() {
+        return Err(errors);
+    }
     Ok(Resolved {
-        name: md.metadata.name.clone().unwrap_or_default(),
-        namespace: md.metadata.namespace.clone().unwrap_or_default(),
+        owner: OwnerReference {
+            api_version: "drydock.dev/v1alpha1".to_owned(),
+            kind: "ModelDeployment".to_owned(),
+            name: name.clone(),
+            uid,
+            controller: Some(true),
+            block_owner_deletion: None,
+        },
+        name,
+        namespace,
+        suspend: spec.suspend,
+        optimization,
+        selection,
+        serving,
+        rollout: spec.rollout.clone(),
+        store: spec.artifact_store.clone(),
     })
 }
+
+fn required(errors: &mut SpecErrors, field: &str, value: Option<&String>) -> String {
+    if value.is_none() {
+        errors.add(field, "is missing; the API server sets it");
+    }
+    value.cloned().unwrap_or_default()
+}
+
+fn work(errors: &mut SpecErrors, md: &ModelDeployment, o: &Optimization, defaults: &Defaults) -> OptimizationWork {
+    let mut mounts = BTreeMap::new();
+    let mut read = |errors: &mut SpecErrors, field: &str, name: &str, source| {
+        let (input, mount) = source::input(errors, field, name, source);
+        if let Some(mount) = mount {
+            mounts.insert(name.to_owned(), mount);
+        }
+        input
+    };
+    let model = read(errors, "spec.model.source", "model", &md.spec.model.source);
+    let dataset = o.dataset.as_ref().map(|d| Dataset {
+        calibration: read(errors, "spec.optimization.dataset.calibration", "calibration", &d.calibration),
+        evaluation: read(errors, "spec.optimization.dataset.evaluation", "evaluation", &d.evaluation),
+    });
+    if dataset.is_none() && !o.recipes.is_empty() {
+        errors.add("spec.optimization.dataset", "is missing; recipes need it");
+    }
+    let task = Task {
+        model,
+        preprocessing: md.spec.model.preprocessing.clone().unwrap_or_else(no_preprocessing),
+        labels: md.spec.model.labels.clone(),
+        dataset,
+        recipes: o.recipes.clone(),
+        store: STORE.to_owned(),
+    };
+    let json = serde_json::to_value(&task).unwrap_or_default();
+    let task_json = json.to_string();
+    if task_json.len() > TASK_LIMIT {
+        errors.add(
+            "spec.model.labels",
+            format!(
+                "the task for the optimizer is {} bytes long, the limit is {TASK_LIMIT}: shorten labels",
+                task_json.len()
+            ),
+        );
+    }
+    let resources =
+        o.resources.as_ref().map_or_else(default_resources, |r| requirements(errors, "spec.optimization.resources", r));
+    let image = defaults.optimizer_image.clone();
+    let sources: BTreeMap<&String, String> = mounts.iter().map(|(name, mount)| (name, mount.to_string())).collect();
+    let hash = hash(
+        &json!({ "task": json, "sources": sources, "image": image, "resources": resources, "deadline": o.deadline_seconds }),
+        8,
+    );
+    OptimizationWork {
+        hash,
+        task,
+        task_json,
+        mounts,
+        image,
+        image_pull_policy: defaults.image_pull_policy.clone(),
+        resources,
+        deadline_seconds: o.deadline_seconds,
+    }
+}
+
+/// `Preprocessing::default()` multiplies by 0; what the schema's defaults say is "as it is".
+fn no_preprocessing() -> drydock_contract::Preprocessing {
+    drydock_contract::Preprocessing { scale: 1.0, mean: Vec::new(), std: Vec::new() }
+}
+
+impl fmt::Display for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Claim(name) => write!(f, "pvc {name}"),
+            Self::Image(reference) => write!(f, "oci {reference}"),
+        }
+    }
+}
+
+fn serving(errors: &mut SpecErrors, s: &Serving, defaults: &Defaults) -> ServingWish {
+    let replicas = match (&s.autoscaling, s.replicas) {
+        (Some(_), Some(_)) => {
+            errors.add("spec.serving", "set replicas or autoscaling, not both");
+            Replicas::Fixed(1)
+        }
+        (Some(autoscaling), None) => Replicas::Automatic(autoscaling.clone()),
+        (None, replicas) => Replicas::Fixed(replicas.unwrap_or(1).max(0)),
+    };
+    ServingWish {
+        replicas,
+        image: s.image.clone().unwrap_or_else(|| defaults.sidecar_image.clone()),
+        image_pull_policy: defaults.image_pull_policy.clone(),
+        resources: s.resources.as_ref().map(|r| requirements(errors, "spec.serving.resources", r)),
+        batching: s
+            .batching
+            .as_ref()
+            .map(|b| BatchingTemplate { max_size: b.max_size, max_delay_milliseconds: b.max_delay_milliseconds }),
+        overlay: s.pod_template.as_ref().and_then(|t| overlay::overlay(errors, t)),
+    }
+}
+
+fn default_resources() -> ResourceRequirements {
+    let quantities =
+        |list: &[(&str, &str)]| list.iter().map(|(k, v)| ((*k).to_owned(), Quantity((*v).to_owned()))).collect();
+    ResourceRequirements {
+        requests: Some(quantities(&[("cpu", "500m"), ("memory", "512Mi")])),
+        limits: Some(quantities(&[("memory", "2Gi")])),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn requirements(errors: &mut SpecErrors, field: &str, r: &Resources) -> ResourceRequirements {
+    let mut read = |kind: &str, amounts: &BTreeMap<String, Amount>| {
+        for (resource, amount) in amounts {
+            check_amount(errors, &format!("{field}.{kind}.{resource}"), amount);
+        }
+        (!amounts.is_empty()).then(|| amounts.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect())
+    };
+    let requests = read("requests", &r.requests);
+    let limits = read("limits", &r.limits);
+    for (resource, request) in &r.requests {
+        if let Some(limit) = r.limits.get(resource)
+            && quantity::value(&request.0) > quantity::value(&limit.0)
+        {
+            errors
+                .add(format!("{field}.requests.{resource}"), format!("{} is over the limit of {}", request.0, limit.0));
+        }
+    }
+    ResourceRequirements { requests, limits, ..ResourceRequirements::default() }
+}
+
+fn check_amount(errors: &mut SpecErrors, field: &str, amount: &Amount) {
+    match quantity::value(&amount.0) {
+        Some(value) if value >= 0.0 => {}
+        _ => errors.add(field, format!("found {:?}; expected a quantity such as 500m or 2Gi", amount.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,12 @@
+use std::collections::BTreeMap;
+
+use drydock_contract::Task;
+use drydock_crds::{ArtifactStore, Autoscaling, CandidateFallback, Gates, Objective, Rollout};
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use crate::revision::Overlay;
+
 /// What the operator was installed with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Defaults {
@@ -11,4 +20,70 @@ pub struct Defaults {
 pub struct Resolved {
     pub name: String,
     pub namespace: String,
+    /// The reference that makes the ModelDeployment the controller of a child.
+    pub owner: OwnerReference,
+    pub suspend: bool,
+    pub optimization: OptimizationWork,
+    pub selection: SelectionRules,
+    pub serving: ServingWish,
+    pub rollout: Rollout,
+    pub store: ArtifactStore,
+}
+
+/// Everything that the results of an optimization Job depend on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptimizationWork {
+    /// Hash of the rest; names the Job.
+    pub hash: String,
+    pub task: Task,
+    /// The task as the Job gets it.
+    pub task_json: String,
+    /// Name (`model`) to what is mounted under that name.
+    pub mounts: BTreeMap<String, Mount>,
+    pub image: String,
+    pub image_pull_policy: Option<String>,
+    pub resources: ResourceRequirements,
+    pub deadline_seconds: i64,
+}
+
+/// Where a file that the pod mounts comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mount {
+    Claim(String),
+    Image(String),
+}
+
+/// What decides between candidates that are measured already.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SelectionRules {
+    pub gates: Gates,
+    /// `gates.maxMemory` in bytes.
+    pub max_memory_bytes: Option<f64>,
+    pub objective: Objective,
+    pub fallback: CandidateFallback,
+}
+
+/// What the spec says of serving.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServingWish {
+    pub replicas: Replicas,
+    pub image: String,
+    pub image_pull_policy: Option<String>,
+    /// `None`: from what was measured.
+    pub resources: Option<ResourceRequirements>,
+    pub batching: Option<crate::revision::BatchingTemplate>,
+    pub overlay: Option<Overlay>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replicas {
+    Fixed(i32),
+    Automatic(Autoscaling),
+}
+
+impl OptimizationWork {
+    /// Indexes of the Job: the original, and one for each recipe.
+    pub fn candidates(&self) -> usize {
+        self.task.recipes.len() + 1
+    }
 }

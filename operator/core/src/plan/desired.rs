@@ -1,0 +1,80 @@
+use drydock_crds::{RevisionStatus, RolloutStatus};
+
+use super::revisions::Revisions;
+use super::tracks::Tracks;
+use crate::children::{autoscaler, budget, claim, controller_revision, optimization_job, service, serving_deployment};
+use crate::resolved::Replicas;
+use crate::{Child, Observed, Resolved, names};
+
+/// Everything that should be there, in the order in which it is written.
+pub fn children(
+    r: &Resolved,
+    observed: &Observed,
+    at: &RolloutStatus,
+    tracks: &Tracks<'_>,
+    revisions: &Revisions,
+    job_is_stale: bool,
+) -> Vec<Child> {
+    let mut all = vec![Child::Claim(Box::new(claim::claim(r, own_claim(r, observed))))];
+    if !job_is_stale {
+        let name = names::optimization_job(&r.name, &r.optimization.hash);
+        let existing = observed.jobs.iter().find(|j| j.metadata.name.as_ref() == Some(&name));
+        all.push(Child::Job(Box::new(optimization_job::optimization_job(r, existing))));
+    }
+
+    let live = live(at);
+    // The record of a failed revision says later what it was.
+    let failed = at.failed.as_ref().map(|f| f.revision.as_str());
+    for revision in live.iter().copied().chain(failed) {
+        if let Some(template) = revisions.template(revision) {
+            let record = controller_revision::controller_revision(r, revision, template, &observed.revisions);
+            all.push(Child::Revision(Box::new(record)));
+        }
+    }
+    for revision in &live {
+        if let Some(template) = revisions.template(revision) {
+            let deployment = serving_deployment::serving_deployment(r, revision, template);
+            all.push(Child::Deployment(Box::new(deployment)));
+        }
+    }
+    if let Some(stable) = &at.stable {
+        let canary = at.canary.as_ref().map(|c| c.revision.as_str());
+        all.push(Child::Service(Box::new(service::stable_service(r, &stable.revision))));
+        all.push(Child::Service(Box::new(service::canary_service(r, &stable.revision, canary))));
+    }
+    if let Replicas::Automatic(wish) = &r.serving.replicas {
+        for (revision, at_least) in at_least(at, tracks, wish.min_replicas) {
+            all.push(Child::Autoscaler(Box::new(autoscaler::autoscaler(r, revision, wish, at_least))));
+        }
+    }
+    if at.stable.is_some() {
+        all.push(Child::Budget(Box::new(budget::budget(r))));
+    }
+    all
+}
+
+fn own_claim<'a>(
+    r: &Resolved,
+    observed: &'a Observed,
+) -> Option<&'a k8s_openapi::api::core::v1::PersistentVolumeClaim> {
+    let name = names::claim(&r.name);
+    observed.claims.iter().find(|c| c.metadata.name.as_ref() == Some(&name))
+}
+
+/// Revisions that have pods.
+fn live(at: &RolloutStatus) -> Vec<&str> {
+    [&at.stable, &at.canary, &at.previous].into_iter().flatten().map(|r| r.revision.as_str()).collect()
+}
+
+/// The least number of pods of each live revision.
+fn at_least<'a>(at: &'a RolloutStatus, tracks: &Tracks<'_>, min: i32) -> Vec<(&'a str, i32)> {
+    // The new stable revision has just taken over every request: its size is held until the old one is gone, when its own
+    // load has been seen.
+    let stable = min.max(tracks.previous.desired);
+    [(&at.stable, stable), (&at.canary, tracks.canary.desired), (&at.previous, min)]
+        .into_iter()
+        .filter_map(|(revision, least): (&Option<RevisionStatus>, i32)| {
+            Some((revision.as_ref()?.revision.as_str(), least))
+        })
+        .collect()
+}

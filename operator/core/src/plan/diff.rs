@@ -1,0 +1,66 @@
+use serde_json::Value;
+
+use crate::hash::hash;
+use crate::labels::{self, APPLIED};
+use crate::{Child, ChildKind, ChildRef, Observed, Resolved, compare};
+
+/// What differs between what should be there and what is.
+pub struct Diff {
+    pub writes: Vec<Child>,
+    pub prune: Vec<ChildRef>,
+    /// In the way: a child's name, taken by something that is not ours.
+    pub foreign: Vec<String>,
+}
+
+pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>) -> Diff {
+    let existing = observed.children();
+    let wanted: Vec<(ChildKind, String)> = desired.iter().map(|c| (c.kind(), c.name().to_owned())).collect();
+    let mut diff = Diff { writes: Vec::new(), prune: Vec::new(), foreign: Vec::new() };
+    for child in desired {
+        let child = marked(child);
+        let there = existing.iter().find(|e| e.kind() == child.kind() && e.name() == child.name());
+        match there {
+            None => diff.writes.push(child),
+            Some(there) if !labels::is_controlled_by(there.metadata(), &r.owner.uid) => {
+                diff.foreign.push(format!("{child} exists and belongs to something else"));
+            }
+            // On its way out: its end wakes us, and it comes back.
+            Some(there) if there.metadata().deletion_timestamp.is_some() => {}
+            Some(there) if is_as_desired(&child, there) => {}
+            Some(_) => diff.writes.push(child),
+        }
+    }
+    diff.prune = existing
+        .iter()
+        .filter(|e| labels::is_controlled_by(e.metadata(), &r.owner.uid))
+        .filter(|e| e.metadata().deletion_timestamp.is_none())
+        .filter(|e| !wanted.iter().any(|(kind, name)| *kind == e.kind() && name == e.name()))
+        .map(|e| ChildRef {
+            kind: e.kind(),
+            name: e.name().to_owned(),
+            uid: e.metadata().uid.clone().unwrap_or_default(),
+        })
+        .collect();
+    diff
+}
+
+/// With the hash of itself. It tells apart what the API server has added from what we no longer want.
+fn marked(mut child: Child) -> Child {
+    let mut json = child.to_json();
+    if matches!(child.kind(), ChildKind::Claim | ChildKind::Job | ChildKind::Revision)
+        && let Some(map) = json.as_object_mut()
+    {
+        // Cannot change, and is taken from what is there.
+        for field in ["spec", "data", "revision"] {
+            map.remove(field);
+        }
+    }
+    let applied = hash(&json, 16);
+    child.metadata_mut().annotations.get_or_insert_default().insert(APPLIED.to_owned(), applied);
+    child
+}
+
+fn is_as_desired(child: &Child, there: &Child) -> bool {
+    let observed: Value = there.to_json();
+    compare::holds(&child.to_json(), &observed)
+}

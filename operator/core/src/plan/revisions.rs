@@ -1,0 +1,65 @@
+use std::collections::BTreeMap;
+
+use drydock_crds::{OptimizationStatus, RevisionStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
+
+use crate::labels::{self, annotation, label};
+use crate::revision::{RevisionTemplate, memory_bytes};
+use crate::selection::Verdict;
+use crate::{Observed, Resolved, names};
+
+/// The revisions that can be made.
+pub struct Revisions {
+    /// What the spec asks for.
+    pub target: Option<RevisionStatus>,
+    known: BTreeMap<String, RevisionTemplate>,
+}
+
+impl Revisions {
+    /// From the ControllerRevisions; where one is lost, from its Deployment; and the target from the spec.
+    pub fn gather(r: &Resolved, observed: &Observed, verdict: &Verdict, found: &OptimizationStatus) -> Self {
+        let mut known = BTreeMap::new();
+        let mut learn = |metadata: &ObjectMeta, template: Option<RevisionTemplate>| {
+            if let (Some(revision), Some(template)) = (label(metadata, labels::REVISION), template)
+                && labels::is_controlled_by(metadata, &r.owner.uid)
+            {
+                known.insert(revision.to_owned(), template);
+            }
+        };
+        for d in &observed.deployments {
+            let json = annotation(&d.metadata, labels::TEMPLATE).and_then(|t| serde_json::from_str::<Value>(t).ok());
+            learn(&d.metadata, json.and_then(|json| RevisionTemplate::of_json(&json)));
+        }
+        for c in &observed.revisions {
+            learn(&c.metadata, RevisionTemplate::of_json(&c.data.0));
+        }
+        let target = target(r, verdict, found);
+        if let Some(template) = &target {
+            known.insert(template.revision(), template.clone());
+        }
+        Self { target: target.map(|t| t.status()), known }
+    }
+
+    pub fn template(&self, revision: &str) -> Option<&RevisionTemplate> {
+        self.known.get(revision)
+    }
+}
+
+fn target(r: &Resolved, verdict: &Verdict, found: &OptimizationStatus) -> Option<RevisionTemplate> {
+    let Verdict::Chosen(name) = verdict else { return None };
+    let candidate = found.candidates.iter().find(|c| &c.name == name)?;
+    // Not measured: a process needs the model, a copy of it in the engine's layout, and its work.
+    let peak = candidate.memory_bytes.or_else(|| candidate.size_bytes.map(|b| b.saturating_mul(3))).unwrap_or(0);
+    Some(RevisionTemplate {
+        package: candidate.package.clone()?,
+        candidate: name.clone(),
+        memory_bytes: memory_bytes(u64::try_from(peak).unwrap_or(0)),
+        image: r.serving.image.clone(),
+        image_pull_policy: r.serving.image_pull_policy.clone(),
+        resources: r.serving.resources.clone(),
+        batching: r.serving.batching.clone(),
+        overlay: r.serving.overlay.clone(),
+        claim: names::claim(&r.name),
+    })
+}

@@ -1,0 +1,207 @@
+use drydock_contract::{SPLIT_ANNOTATION, Split, SplitWindow};
+use drydock_crds::{RevisionStatus, RolloutStatus, TrackStatus};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::diff::Diff;
+use super::revisions::Revisions;
+use super::{PodSplit, Scale};
+use crate::labels::{self, annotation};
+use crate::outlook::Outlook;
+use crate::pod_state::{crash_loop, excuse, is_ready, of_revision};
+use crate::resolved::Replicas;
+use crate::rollout::{Counts, Signals, cap, needed, split, wanted_size, wanted_weight, window};
+use crate::selection::Verdict;
+use crate::{ChildKind, Observed, Resolved, names};
+
+/// One revision's part: who plays it, and how many there should be.
+#[derive(Clone, Debug, Default)]
+pub struct Track<'a> {
+    pub revision: Option<RevisionStatus>,
+    pub pods: Vec<&'a Pod>,
+    pub ready: i32,
+    pub desired: i32,
+}
+
+/// The pods, by the part that their revision plays.
+#[derive(Clone, Debug, Default)]
+pub struct Tracks<'a> {
+    pub stable: Track<'a>,
+    pub canary: Track<'a>,
+    pub previous: Track<'a>,
+    /// The percentage that the canary gets, and can take.
+    pub weight: i32,
+    counts: Counts,
+    flipped: bool,
+    since: Option<Timestamp>,
+}
+
+impl<'a> Tracks<'a> {
+    pub fn see(r: &Resolved, observed: &'a Observed, at: &RolloutStatus) -> Self {
+        let track = |revision: &Option<RevisionStatus>| {
+            let pods = revision.as_ref().map_or_else(Vec::new, |of| of_revision(&observed.pods, &r.name, &of.revision));
+            let ready = i32::try_from(pods.iter().filter(|p| is_ready(p)).count()).unwrap_or(i32::MAX);
+            Track { revision: revision.clone(), pods, ready, desired: 0 }
+        };
+        let [mut stable, mut canary, mut previous] = [&at.stable, &at.canary, &at.previous].map(track);
+        stable.desired = match &r.serving.replicas {
+            _ if stable.revision.is_none() => 0,
+            Replicas::Fixed(n) => *n,
+            Replicas::Automatic(a) => replicas(r, observed, &stable).unwrap_or(1).max(a.min_replicas),
+        };
+        if canary.revision.is_some() {
+            // Of what the stable revision should have, not of what it has ready this second: a canary does not shrink
+            // because a stable pod stumbles.
+            canary.desired = needed(wanted_size(at, &r.rollout), stable.desired.max(stable.ready));
+        }
+        previous.desired = replicas(r, observed, &previous).unwrap_or(0);
+        let weight = cap(wanted_weight(at, &r.rollout), canary.ready, stable.ready);
+        let counts = Counts::sum(windows(observed, at, &stable));
+        let flipped = stable.revision.as_ref().is_some_and(|of| selects(r, observed, &of.revision));
+        Self { stable, canary, previous, weight, counts, flipped, since: at.since.as_ref().map(|t| t.0) }
+    }
+
+    pub fn signals(&self, r: &Resolved, observed: &Observed, revisions: &Revisions) -> Signals {
+        let stable = self.stable.revision.as_ref();
+        let failed =
+            observed.deployments.iter().find(|d| d.metadata.name == self.canary.deployment(r)).and_then(refusal);
+        Signals {
+            suspended: r.suspend,
+            target: revisions.target.clone(),
+            stable_is_known: stable.is_some_and(|of| revisions.template(&of.revision).is_some()),
+            stable_ready: self.stable.ready,
+            stable_desired: self.stable.desired,
+            flipped: self.flipped,
+            canary_ready: self.canary.ready,
+            canary_crash: crash_loop(&self.canary.pods, self.since),
+            canary_excuse: excuse(&self.canary.pods).or(failed),
+            counts: self.counts.clone(),
+        }
+    }
+
+    /// Only where no autoscaler has the number, or none would begin: an autoscaler leaves 0 alone.
+    pub fn scales(&self, r: &Resolved, observed: &Observed, diff: &Diff) -> Vec<Scale> {
+        let mut scales = Vec::new();
+        for track in [&self.stable, &self.canary] {
+            let Some(name) = track.deployment(r) else { continue };
+            let existing = observed.deployments.iter().find(|d| d.metadata.name.as_ref() == Some(&name));
+            let has = match existing {
+                Some(d) if !labels::is_controlled_by(&d.metadata, &r.owner.uid) => continue,
+                Some(d) if d.metadata.deletion_timestamp.is_some() => continue,
+                Some(d) => d.spec.replicas.unwrap_or(1),
+                None if diff.writes.iter().any(|c| c.kind() == ChildKind::Deployment && c.name() == name) => 1,
+                None => continue,
+            };
+            let wrong = match r.serving.replicas {
+                Replicas::Fixed(_) => has != track.desired,
+                Replicas::Automatic(_) => has == 0,
+            };
+            if wrong {
+                scales.push(Scale { deployment: name, replicas: track.desired });
+            }
+        }
+        scales
+    }
+
+    /// What each pod is to be told that it has not been told yet.
+    pub fn splits(&self, r: &Resolved, at: &RolloutStatus) -> Vec<PodSplit> {
+        let wanted = split(at, &r.rollout, self.weight);
+        let mut splits: Vec<PodSplit> = self.stable.pods.iter().filter_map(|p| tell(p, wanted.as_ref())).collect();
+        // A revision that was stable before may still have a share to send on, now to itself.
+        splits.extend(self.canary.pods.iter().filter_map(|p| tell(p, None)));
+        if self.canary.revision.is_some() {
+            // Those of the replaced revision go on as they were while they end, but not into the next canary.
+            splits.extend(self.previous.pods.iter().filter_map(|p| tell(p, None)));
+        }
+        splits
+    }
+
+    pub fn outlook(
+        &self,
+        r: &Resolved,
+        at: &RolloutStatus,
+        verdict: Verdict,
+        target: Option<RevisionStatus>,
+        foreign: Vec<String>,
+        now: Timestamp,
+    ) -> Outlook {
+        let deadline = SignedDuration::from_secs(r.rollout.progress_deadline_seconds.into());
+        Outlook {
+            suspended: r.suspend,
+            verdict: Some(verdict),
+            target,
+            stable: self.stable.status(),
+            canary: self.canary.status(),
+            weight: self.weight,
+            steps: r.rollout.steps.len(),
+            stable_crash: crash_loop(&self.stable.pods, self.since),
+            stable_excuse: excuse(&self.stable.pods),
+            canary_excuse: excuse(&self.canary.pods),
+            is_late: at.since.as_ref().is_some_and(|since| now.duration_since(since.0) > deadline),
+            foreign,
+        }
+    }
+}
+
+impl Track<'_> {
+    fn deployment(&self, r: &Resolved) -> Option<String> {
+        Some(names::revision(&r.name, &self.revision.as_ref()?.revision))
+    }
+
+    fn status(&self) -> Option<TrackStatus> {
+        let of = self.revision.clone()?;
+        Some(TrackStatus {
+            revision: of.revision,
+            candidate: of.candidate,
+            package: of.package,
+            ready_replicas: self.ready,
+            replicas: self.desired,
+        })
+    }
+}
+
+fn replicas(r: &Resolved, observed: &Observed, track: &Track<'_>) -> Option<i32> {
+    let name = track.deployment(r)?;
+    let found = observed.deployments.iter().find(|d| d.metadata.name.as_ref() == Some(&name))?;
+    Some(found.spec.replicas.unwrap_or(1))
+}
+
+/// The counts of this stage; what a pod says of another one is of no use.
+fn windows<'b>(
+    observed: &'b Observed,
+    at: &RolloutStatus,
+    stable: &Track<'b>,
+) -> impl Iterator<Item = &'b SplitWindow> {
+    let name = window(at);
+    let revision = at.canary.as_ref().map(|c| c.revision.clone());
+    let pods: Vec<&str> = stable.pods.iter().filter_map(|p| p.metadata.name.as_deref()).collect();
+    pods.into_iter()
+        .filter_map(|pod| observed.splits.get(pod))
+        .filter(move |w| w.window == name && Some(&w.revision) == revision.as_ref())
+}
+
+fn selects(r: &Resolved, observed: &Observed, revision: &str) -> bool {
+    let name = names::stable_service(&r.name);
+    observed.services.iter().filter(|s| s.metadata.name.as_ref() == Some(&name)).any(|s| {
+        let selector = s.spec.as_ref().and_then(|s| s.selector.as_ref());
+        selector.and_then(|s| s.get(labels::REVISION)).is_some_and(|of| of == revision)
+    })
+}
+
+/// Why a Deployment has no pods at all: a quota, an admission webhook.
+fn refusal(d: &Deployment) -> Option<String> {
+    let conditions = d.status.as_ref()?.conditions.as_deref()?;
+    let failed = conditions
+        .iter()
+        .find(|c| c.type_.as_deref() == Some("ReplicaFailure") && c.status.as_deref() == Some("True"))?;
+    failed.message.clone()
+}
+
+fn tell(pod: &Pod, wanted: Option<&Split>) -> Option<PodSplit> {
+    let text = annotation(&pod.metadata, SPLIT_ANNOTATION);
+    let told: Option<Split> = text.and_then(|t| serde_json::from_str(t).ok());
+    // What cannot be read is something, and something else.
+    let is_right = told.as_ref() == wanted && text.is_some() == told.is_some();
+    (!is_right).then(|| PodSplit { pod: pod.metadata.name.clone().unwrap_or_default(), split: wanted.cloned() })
+}

@@ -1,0 +1,101 @@
+//! What pods say of themselves.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+
+use crate::labels::{self, label};
+
+/// The pods of one revision that are not on their way out.
+pub fn of_revision<'a>(pods: &'a [Pod], md: &str, revision: &str) -> Vec<&'a Pod> {
+    let mut found: Vec<&Pod> = pods
+        .iter()
+        .filter(|p| label(&p.metadata, labels::NAME) == Some(md))
+        .filter(|p| label(&p.metadata, labels::REVISION) == Some(revision))
+        .filter(|p| p.metadata.deletion_timestamp.is_none() && !is_over(p))
+        .collect();
+    found.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    found
+}
+
+fn is_over(pod: &Pod) -> bool {
+    matches!(phase(pod), Some("Succeeded" | "Failed"))
+}
+
+pub fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
+}
+
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+pub fn containers(pod: &Pod) -> &[ContainerStatus] {
+    pod.status.as_ref().and_then(|s| s.container_statuses.as_deref()).unwrap_or_default()
+}
+
+/// A container that cannot stay up: in back-off, or restarted again since `since` and not for the first time.
+pub fn crash_loop(pods: &[&Pod], since: Option<Timestamp>) -> Option<String> {
+    pods.iter().flat_map(|p| containers(p)).find_map(|c| {
+        let waits = waiting(c).is_some_and(|(reason, _)| reason == "CrashLoopBackOff");
+        let last = last_end(c);
+        let lately = match (last.and_then(|t| t.finished_at.as_ref()), since) {
+            (Some(at), Some(since)) => at.0 >= since,
+            _ => true,
+        };
+        (waits || (c.restart_count >= 2 && lately)).then(|| {
+            let how = last.map_or_else(|| "it does not stay up".to_owned(), ended);
+            format!("container {} restarted {} times; {how}", c.name, c.restart_count)
+        })
+    })
+}
+
+/// Why the first pod that is not ready is not.
+pub fn excuse(pods: &[&Pod]) -> Option<String> {
+    pods.iter().filter(|p| !is_ready(p)).find_map(|p| {
+        let of_container = containers(p).iter().find_map(|c| {
+            if let Some((reason, message)) = waiting(c) {
+                // These are said of every pod that starts.
+                return (!matches!(reason, "ContainerCreating" | "PodInitializing"))
+                    .then(|| join(&format!("container {} waits: {reason}", c.name), message));
+            }
+            last_end(c).map(|t| format!("container {} ended: {}", c.name, ended(t)))
+        });
+        of_container.or_else(|| unscheduled(p))
+    })
+}
+
+fn unscheduled(pod: &Pod) -> Option<String> {
+    let conditions = pod.status.as_ref()?.conditions.as_deref()?;
+    let scheduled = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
+    Some(join(scheduled.reason.as_deref().unwrap_or("Unschedulable"), scheduled.message.as_deref().unwrap_or_default()))
+}
+
+fn waiting(c: &ContainerStatus) -> Option<(&str, &str)> {
+    let waiting = c.state.as_ref()?.waiting.as_ref()?;
+    Some((waiting.reason.as_deref()?, waiting.message.as_deref().unwrap_or_default()))
+}
+
+fn last_end(c: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    let now = c.state.as_ref().and_then(|s| s.terminated.as_ref());
+    now.or_else(|| c.last_state.as_ref().and_then(|s| s.terminated.as_ref()))
+}
+
+fn ended(t: &ContainerStateTerminated) -> String {
+    let reason = t.reason.as_deref().unwrap_or("Error");
+    let what = format!("{reason}, exit code {}", t.exit_code);
+    // The last line says most: it is where an error chain ends.
+    join(&what, t.message.as_deref().unwrap_or_default().trim().lines().last().unwrap_or_default())
+}
+
+fn join(what: &str, message: &str) -> String {
+    if message.is_empty() { what.to_owned() } else { format!("{what}: {}", cut(message, 300)) }
+}
+
+/// At most so many characters.
+pub fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}

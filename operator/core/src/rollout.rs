@@ -1,0 +1,302 @@
+//! How one revision takes the place of another: a state machine, as data.
+//!
+//! ```text
+//!            ┌──────────── pods lost ───────────┐
+//!            ▼                                  │
+//! Idle ─▶ Scaling(0) ─▶ Holding(0) ─▶ Scaling(1) ─▶ Holding(1) ─▶ … ─▶ Promoting ─▶ Idle
+//!            └──────────────┴── worse, broken, too late: rolled back ──────┴──▶ Idle
+//! ```
+
+mod analysis;
+mod capacity;
+
+use drydock_contract::Split;
+use drydock_crds::{FailedRevision, Reason, RevisionStatus, Rollout, RolloutStage, RolloutStatus};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+pub use analysis::Counts;
+pub use capacity::{cap, needed};
+
+use crate::plan::Notice;
+
+/// What the rollout depends on, seen now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Signals {
+    pub suspended: bool,
+    /// What the spec asks for; `None` while it is not known.
+    pub target: Option<RevisionStatus>,
+    /// Whether the stable revision can still be made: its record is there.
+    pub stable_is_known: bool,
+    pub stable_ready: i32,
+    /// As many as the stable revision should have.
+    pub stable_desired: i32,
+    /// Whether `<name>` selects the stable revision already.
+    pub flipped: bool,
+    pub canary_ready: i32,
+    /// Why the canary cannot stay up.
+    pub canary_crash: Option<String>,
+    /// What the canary's pods say of themselves.
+    pub canary_excuse: Option<String>,
+    /// Seen by the stable pods in the window of [`window`].
+    pub counts: Counts,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    pub next: RolloutStatus,
+    /// What to tell; empty if nothing happened.
+    pub because: Vec<Notice>,
+}
+
+/// One step on, if it is time for one.
+pub fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
+    let mut next = at.clone();
+    if next.stable.is_some() && !s.stable_is_known {
+        // Its record and its Deployment are gone: there is nothing to go on with, or to compare with.
+        next = RolloutStatus { failed: next.failed, ..RolloutStatus::default() };
+    }
+    if next.stable.is_some() && s.stable_ready > 0 {
+        next.stable_was_ready = true;
+        if next.canary.is_none() {
+            next.since = None;
+        }
+    }
+    if s.flipped && next.previous_until.as_ref().is_none_or(|until| until.0 <= now) {
+        next.previous = None;
+        next.previous_until = None;
+    }
+    if s.suspended {
+        // The clock stands still: the stage begins again when the rollout goes on.
+        if next.canary.is_some() {
+            next.since = None;
+        }
+        return Transition { next, because: Vec::new() };
+    }
+    if next.canary.is_some() && next.since.is_none() {
+        next.since = Some(whole_seconds(now));
+    }
+    towards(next, s, policy, now)
+}
+
+fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
+    let Some(target) = &s.target else {
+        // The spec asks for something else, and nobody knows yet what: what it asked for before is not it.
+        let because = superseded(&mut next, "the spec changed");
+        return Transition { next, because };
+    };
+    if next.failed.as_ref().is_some_and(|f| f.revision != target.revision) {
+        next.failed = None;
+    }
+    let is_stable = |of: &RolloutStatus| of.stable.as_ref().is_some_and(|r| r.revision == target.revision);
+    if is_stable(&next) {
+        let because = superseded(&mut next, "the spec asks for the stable revision again");
+        return Transition { next, because };
+    }
+    let nobody_to_protect =
+        next.stable.is_none() || !next.stable_was_ready || (s.stable_desired == 0 && s.stable_ready == 0);
+    if nobody_to_protect {
+        let mut because = superseded(&mut next, "the spec changed");
+        next.stable = Some(target.clone());
+        next.stable_was_ready = false;
+        next.since = Some(whole_seconds(now));
+        next.failed = None;
+        because.push(Notice::normal(
+            Reason::Deploying,
+            format!("revision {} (candidate {}) starts", target.revision, target.candidate),
+        ));
+        return Transition { next, because };
+    }
+    if next.failed.is_some() {
+        let because = superseded(&mut next, "the spec asks for a revision that was rolled back");
+        return Transition { next, because };
+    }
+    match &next.canary {
+        Some(canary) if canary.revision == target.revision => proceed(next, s, policy, now),
+        _ => start(next, target, policy, now),
+    }
+}
+
+/// Drops the canary, if there is one.
+fn superseded(next: &mut RolloutStatus, why: &str) -> Vec<Notice> {
+    let Some(canary) = next.canary.take() else { return Vec::new() };
+    idle(next);
+    vec![Notice::normal(Reason::Superseded, format!("canary {} is dropped: {why}", canary.revision))]
+}
+
+fn idle(next: &mut RolloutStatus) {
+    next.stage = RolloutStage::Idle;
+    next.step = 0;
+    next.since = None;
+}
+
+fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now: Timestamp) -> Transition {
+    let mut because = superseded(&mut next, "the spec changed");
+    if next.previous.as_ref().is_some_and(|p| p.revision == target.revision) {
+        next.previous = None;
+        next.previous_until = None;
+    }
+    next.canary = Some(target.clone());
+    next.step = 0;
+    next.stage = if policy.steps.is_empty() { RolloutStage::Promoting } else { RolloutStage::Scaling };
+    next.since = Some(whole_seconds(now));
+    because.push(Notice::normal(
+        Reason::CanaryProgressing,
+        format!("canary {} (candidate {}) starts", target.revision, target.candidate),
+    ));
+    Transition { next, because }
+}
+
+fn proceed(next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
+    let elapsed = next.since.as_ref().map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
+    let is_late = elapsed > SignedDuration::from_secs(policy.progress_deadline_seconds.into());
+    if let Some((reason, message)) = analysis::failure(s, &policy.analysis) {
+        return roll_back(next, reason, message, now);
+    }
+    let step = usize::try_from(next.step).unwrap_or(0);
+    let weight = policy.steps.get(step).map(|s| s.weight);
+    match (next.stage, weight) {
+        (RolloutStage::Idle, _) | (RolloutStage::Holding | RolloutStage::Scaling, None) => {
+            go_to(next, step, s, policy, now)
+        }
+        (RolloutStage::Scaling, Some(weight)) if s.canary_ready >= needed(weight, s.stable_ready) => {
+            go_to(next, step, s, policy, now)
+        }
+        (RolloutStage::Holding, Some(weight)) if s.canary_ready < needed(weight, s.stable_ready) => {
+            let note = format!(
+                "the canary has {} of the {} ready pods that {weight} % need",
+                s.canary_ready,
+                needed(weight, s.stable_ready)
+            );
+            let next = RolloutStatus { stage: RolloutStage::Scaling, since: Some(whole_seconds(now)), ..next };
+            Transition { next, because: vec![Notice::warning(Reason::CanaryProgressing, note)] }
+        }
+        (RolloutStage::Holding, Some(_)) => {
+            let hold = policy.steps.get(step).map_or(0, |s| s.hold_seconds);
+            if elapsed < SignedDuration::from_secs(hold.into()) {
+                return Transition { next, because: Vec::new() };
+            }
+            let mut because = analysis::unjudged(&s.counts, &policy.analysis);
+            let mut transition = go_to(next, step + 1, s, policy, now);
+            because.append(&mut transition.because);
+            Transition { because, ..transition }
+        }
+        (RolloutStage::Promoting, _) if s.canary_ready >= needed(100, s.stable_ready) => promote(next, policy, now),
+        (RolloutStage::Scaling | RolloutStage::Promoting, _) if is_late => {
+            let wanted = match (next.stage, weight) {
+                (RolloutStage::Scaling, Some(weight)) => needed(weight, s.stable_ready),
+                _ => needed(100, s.stable_ready),
+            };
+            let excuse = s.canary_excuse.as_deref().unwrap_or("its pods do not say why");
+            let message = format!(
+                "{} of {wanted} pods ready after {} seconds: {excuse}",
+                s.canary_ready, policy.progress_deadline_seconds
+            );
+            roll_back(next, Reason::ProgressDeadlineExceeded, message, now)
+        }
+        (RolloutStage::Scaling | RolloutStage::Promoting, _) => Transition { next, because: Vec::new() },
+    }
+}
+
+/// To a step, or past the last one; straight to its weight where the pods are there already.
+fn go_to(next: RolloutStatus, step: usize, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
+    let since = Some(whole_seconds(now));
+    let Some(to) = policy.steps.get(step) else {
+        let count = i32::try_from(policy.steps.len()).unwrap_or(i32::MAX);
+        let next = RolloutStatus { stage: RolloutStage::Promoting, step: count, since, ..next };
+        let note = "all steps are passed; the canary is scaled to take every request".to_owned();
+        return Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] };
+    };
+    let index = i32::try_from(step).unwrap_or(i32::MAX);
+    if s.canary_ready >= needed(to.weight, s.stable_ready) {
+        let note = format!(
+            "step {} of {}: {} % of the requests for {} seconds",
+            step + 1,
+            policy.steps.len(),
+            to.weight,
+            to.hold_seconds
+        );
+        let next = RolloutStatus { stage: RolloutStage::Holding, step: index, since, ..next };
+        return Transition { next, because: vec![Notice::normal(Reason::CanaryProgressing, note)] };
+    }
+    let next = RolloutStatus { stage: RolloutStage::Scaling, step: index, since, ..next };
+    Transition { next, because: Vec::new() }
+}
+
+fn promote(mut next: RolloutStatus, policy: &Rollout, now: Timestamp) -> Transition {
+    let Some(canary) = next.canary.take() else { return Transition { next, because: Vec::new() } };
+    let note = format!("revision {} (candidate {}) is stable", canary.revision, canary.candidate);
+    let delay = SignedDuration::from_secs(policy.scale_down_delay_seconds.into());
+    next.previous = next.stable.replace(canary);
+    next.previous_until = whole_seconds(now).0.checked_add(delay).ok().map(Time);
+    next.stable_was_ready = true;
+    idle(&mut next);
+    Transition { next, because: vec![Notice::normal(Reason::Promoted, note)] }
+}
+
+fn roll_back(mut next: RolloutStatus, reason: Reason, message: String, now: Timestamp) -> Transition {
+    let Some(canary) = next.canary.take() else { return Transition { next, because: Vec::new() } };
+    let note =
+        format!("canary {} (candidate {}) is rolled back: {reason}: {message}", canary.revision, canary.candidate);
+    next.failed = Some(FailedRevision {
+        revision: canary.revision,
+        candidate: canary.candidate,
+        reason: reason.as_str().to_owned(),
+        message,
+        at: whole_seconds(now),
+    });
+    idle(&mut next);
+    Transition { next, because: vec![Notice::warning(Reason::RolledBack, note)] }
+}
+
+/// Kubernetes' times have no fractions. Rounded up, so that what lasts "at least" does.
+fn whole_seconds(now: Timestamp) -> Time {
+    let up = i64::from(now.subsec_nanosecond() > 0);
+    Time(Timestamp::from_second(now.as_second().saturating_add(up)).unwrap_or(now))
+}
+
+/// The weight that the stage asks for, before [`cap`]: while the next step is scaled for, that of the one before it.
+pub fn wanted_weight(at: &RolloutStatus, policy: &Rollout) -> i32 {
+    let step = usize::try_from(at.step).unwrap_or(0);
+    let in_force = match at.stage {
+        _ if at.canary.is_none() => None,
+        RolloutStage::Idle => None,
+        RolloutStage::Holding => policy.steps.get(step).or(policy.steps.last()),
+        RolloutStage::Scaling | RolloutStage::Promoting => {
+            step.min(policy.steps.len()).checked_sub(1).and_then(|before| policy.steps.get(before))
+        }
+    };
+    in_force.map_or(0, |s| s.weight)
+}
+
+/// The share of the stable revision's size that the stage needs the canary to have, in percent.
+pub fn wanted_size(at: &RolloutStatus, policy: &Rollout) -> i32 {
+    match (at.stage, usize::try_from(at.step).ok().and_then(|step| policy.steps.get(step))) {
+        (RolloutStage::Scaling | RolloutStage::Holding, Some(step)) => step.weight,
+        _ => 100,
+    }
+}
+
+/// Names the span of time that counts are taken over: each stage's own.
+pub fn window(at: &RolloutStatus) -> String {
+    let revision = at.canary.as_ref().map_or("", |c| c.revision.as_str());
+    let since = at.since.as_ref().map_or(0, |t| t.0.as_second());
+    format!("{revision}-{}-{since}", at.step)
+}
+
+/// What the stable pods are told.
+pub fn split(at: &RolloutStatus, policy: &Rollout, weight: i32) -> Option<Split> {
+    let canary = at.canary.as_ref()?;
+    let weight = u8::try_from(weight.clamp(0, 100)).ok().filter(|w| *w > 0)?;
+    let compare = if policy.analysis.min_agreement.is_some() { policy.analysis.compare_percentage } else { 0 };
+    Some(Split {
+        weight,
+        revision: canary.revision.clone(),
+        window: window(at),
+        compare: u8::try_from(compare.clamp(0, 100)).unwrap_or(0),
+        timeout_milliseconds: u32::try_from(policy.analysis.timeout_milliseconds).unwrap_or(1),
+    })
+}
+
+#[cfg(test)]
+mod tests;
