@@ -1,0 +1,149 @@
+use drydock_contract::SPLIT_ANNOTATION;
+use drydock_operator_core::{Child, ChildKind, ChildRef, Plan};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+
+use super::Cluster;
+
+impl Cluster {
+    /// Carries a plan out; `false` if it died on the way.
+    pub fn apply(&mut self, plan: &Plan, limit: Option<usize>) -> bool {
+        let mut left = limit.unwrap_or(usize::MAX);
+        let mut may = || {
+            let may = left > 0;
+            left = left.saturating_sub(1);
+            may
+        };
+        for child in &plan.writes {
+            if !may() {
+                return false;
+            }
+            self.write(child);
+        }
+        for scale in &plan.scales {
+            if !may() {
+                return false;
+            }
+            let found =
+                self.observed.deployments.iter_mut().find(|d| d.metadata.name.as_ref() == Some(&scale.deployment));
+            found.expect("a scale is of a Deployment that exists").spec.replicas = Some(scale.replicas);
+        }
+        for split in &plan.splits {
+            if !may() {
+                return false;
+            }
+            let pod = self.observed.pods.iter_mut().find(|p| p.metadata.name.as_ref() == Some(&split.pod)).unwrap();
+            let annotations = pod.metadata.annotations.get_or_insert_default();
+            match &split.split {
+                Some(split) => annotations.insert(SPLIT_ANNOTATION.into(), serde_json::to_string(split).unwrap()),
+                None => annotations.remove(SPLIT_ANNOTATION),
+            };
+        }
+        for gone in &plan.prune {
+            if !may() {
+                return false;
+            }
+            self.remove(gone);
+        }
+        // Dying before the status is written is one more place to die.
+        may()
+    }
+
+    /// What server-side apply makes of a whole object of ours.
+    fn write(&mut self, child: &Child) {
+        let uid = self.uid();
+        let now = Time(self.now);
+        macro_rules! upsert {
+            ($list:ident, $desired:expr, $keep:expr) => {{
+                let mut next = (**$desired).clone();
+                let list = &mut self.observed.$list;
+                let at = list.iter().position(|o| o.metadata.name == next.metadata.name);
+                match at {
+                    Some(at) => {
+                        meta(&mut next.metadata, &list[at].metadata);
+                        $keep(&mut next, Some(&list[at]));
+                        list[at] = next;
+                    }
+                    None => {
+                        next.metadata.uid = Some(uid);
+                        next.metadata.creation_timestamp = Some(now);
+                        $keep(&mut next, None);
+                        list.push(next);
+                    }
+                }
+            }};
+        }
+        match child {
+            Child::Claim(o) => upsert!(claims, o, nothing),
+            Child::Job(o) => {
+                upsert!(jobs, o, |next: &mut Job, before: Option<&Job>| {
+                    next.status = before.and_then(|b| b.status.clone());
+                    if let (Some(next), Some(before)) = (next.spec.as_ref(), before.and_then(|b| b.spec.as_ref())) {
+                        assert_eq!(next.template, before.template, "a Job's template cannot change");
+                        assert_eq!(next.completions, before.completions);
+                    }
+                })
+            }
+            Child::Revision(o) => {
+                upsert!(revisions, o, |next: &mut ControllerRevision, before: Option<&ControllerRevision>| {
+                    if let Some(before) = before {
+                        assert_eq!(next.data, before.data, "a ControllerRevision's data cannot change");
+                    }
+                })
+            }
+            Child::Deployment(o) => {
+                assert_eq!(o.spec.replicas, None, "replicas are not applied");
+                upsert!(deployments, o, |next: &mut Deployment, before: Option<&Deployment>| {
+                    next.spec.replicas = before.map_or(Some(1), |b| b.spec.replicas);
+                    next.spec.progress_deadline_seconds = Some(600);
+                    if let Some(before) = before {
+                        assert_eq!(next.spec.selector, before.spec.selector, "a selector cannot change");
+                    }
+                });
+            }
+            Child::Service(o) => {
+                upsert!(services, o, |next: &mut Service, _: Option<&Service>| {
+                    let spec = next.spec.as_mut().unwrap();
+                    spec.cluster_ip = Some("10.0.0.1".into());
+                    spec.type_ = Some("ClusterIP".into());
+                })
+            }
+            Child::Autoscaler(o) => upsert!(autoscalers, o, nothing),
+            Child::Budget(o) => upsert!(budgets, o, nothing),
+        }
+    }
+
+    pub fn remove(&mut self, gone: &ChildRef) {
+        let stays = |m: &ObjectMeta| !(m.name.as_ref() == Some(&gone.name) && m.uid.as_ref() == Some(&gone.uid));
+        let o = &mut self.observed;
+        match gone.kind {
+            ChildKind::Claim => o.claims.retain(|x| stays(&x.metadata)),
+            ChildKind::Job => o.jobs.retain(|x| stays(&x.metadata)),
+            ChildKind::Revision => o.revisions.retain(|x| stays(&x.metadata)),
+            ChildKind::Deployment => o.deployments.retain(|x| stays(&x.metadata)),
+            ChildKind::Service => o.services.retain(|x| stays(&x.metadata)),
+            ChildKind::Autoscaler => o.autoscalers.retain(|x| stays(&x.metadata)),
+            ChildKind::Budget => o.budgets.retain(|x| stays(&x.metadata)),
+        }
+        // Their pods go with them.
+        let owners: Vec<String> = self
+            .observed
+            .jobs
+            .iter()
+            .filter_map(|j| j.metadata.uid.clone())
+            .chain(self.observed.deployments.iter().filter_map(|d| d.metadata.uid.clone()))
+            .collect();
+        self.observed.pods.retain(|p| p.metadata.owner_references.iter().flatten().any(|r| owners.contains(&r.uid)));
+    }
+}
+
+/// What an apply leaves alone.
+fn meta(next: &mut ObjectMeta, before: &ObjectMeta) {
+    next.uid.clone_from(&before.uid);
+    next.creation_timestamp.clone_from(&before.creation_timestamp);
+}
+
+/// Nothing that the cluster adds.
+fn nothing<T>(_: &mut T, _: Option<&T>) {}

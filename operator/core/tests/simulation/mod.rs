@@ -1,0 +1,143 @@
+//! A cluster of values: what the shell, the controllers, the kubelet and the sidecars would do with a plan, in steps of a second.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+mod apply;
+mod controllers;
+pub mod fixtures;
+pub mod story;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use drydock_contract::CandidateReport;
+use drydock_crds::{ModelDeployment, ModelDeploymentStatus};
+use drydock_operator_core::{Applied, Defaults, Memory, Observed, Plan, invalid_status, plan, resolve, status};
+use jiff::{SignedDuration, Timestamp};
+
+/// How pods with one image behave.
+#[derive(Clone, Debug)]
+pub struct Behaviour {
+    /// Seconds until ready; `None`: never.
+    pub ready_after: Option<i64>,
+    pub crashes: bool,
+    /// Of 100 requests to it.
+    pub errors: u64,
+    /// Of 100 answers compared.
+    pub disagreements: u64,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self { ready_after: Some(2), crashes: false, errors: 0, disagreements: 0 }
+    }
+}
+
+/// How one try of a candidate ends.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    Report(Box<CandidateReport>),
+    OutOfMemory,
+}
+
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub md: ModelDeployment,
+    pub defaults: Defaults,
+    pub observed: Observed,
+    pub now: Timestamp,
+    pub behaviours: BTreeMap<String, Behaviour>,
+    /// Tries to come, by candidate; without any it succeeds.
+    pub outcomes: BTreeMap<String, VecDeque<Outcome>>,
+    /// To each stable pod, in a second.
+    pub requests_per_second: u64,
+    pub serial: u64,
+    /// Pods made unready by hand.
+    pub unready: std::collections::BTreeSet<String>,
+}
+
+pub const START: i64 = 1_700_000_000;
+
+impl Cluster {
+    pub fn new(md: ModelDeployment) -> Self {
+        Self {
+            md,
+            defaults: Defaults {
+                optimizer_image: "optimizer:1".into(),
+                sidecar_image: "sidecar:1".into(),
+                image_pull_policy: None,
+            },
+            observed: Observed::default(),
+            now: Timestamp::from_second(START).unwrap(),
+            behaviours: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            requests_per_second: 100,
+            serial: 0,
+            unready: std::collections::BTreeSet::new(),
+        }
+    }
+
+    pub fn status(&self) -> ModelDeploymentStatus {
+        self.md.status.clone().unwrap_or_default()
+    }
+
+    /// Changes the spec, as `kubectl apply` does.
+    pub fn edit(&mut self, change: impl FnOnce(&mut drydock_crds::ModelDeploymentSpec)) {
+        change(&mut self.md.spec);
+        let generation = self.md.metadata.generation.unwrap_or(1) + 1;
+        self.md.metadata.generation = Some(generation);
+    }
+
+    /// What would be done now.
+    pub fn plan(&self) -> Plan {
+        let resolved = resolve(&self.md, &self.defaults).unwrap();
+        plan(&resolved, &self.observed, &Memory::of(self.md.status.as_ref()), self.now)
+    }
+
+    /// One reconcile. With a limit it dies after so many writes, and the status is not written.
+    pub fn reconcile(&mut self, limit: Option<usize>) -> Option<Plan> {
+        let generation = self.md.metadata.generation.unwrap_or(1);
+        let before = self.md.status.clone();
+        let resolved = match resolve(&self.md, &self.defaults) {
+            Ok(resolved) => resolved,
+            Err(errors) => {
+                self.md.status = Some(invalid_status(before.as_ref(), generation, &errors, self.now));
+                return None;
+            }
+        };
+        let plan = self.plan();
+        let is_whole = self.apply(&plan, limit);
+        if is_whole {
+            let next = status(before.as_ref(), generation, &resolved, &plan, &Applied::default(), self.now);
+            // Through JSON, as it would come back from the API server.
+            self.md.status = Some(serde_json::from_value(serde_json::to_value(&next).unwrap()).unwrap());
+        }
+        Some(plan)
+    }
+
+    /// A second of the cluster's life.
+    pub fn second(&mut self) {
+        self.now = self.now.checked_add(SignedDuration::from_secs(1)).unwrap();
+        self.controllers();
+    }
+
+    /// Until nothing is left to do, or so many seconds have passed.
+    pub fn settle(&mut self, seconds: usize) -> bool {
+        let mut quiet = 0;
+        for _ in 0..seconds {
+            let before = (self.observed.clone(), self.status());
+            let plan = self.reconcile(None);
+            self.second();
+            let is_quiet = plan.is_none_or(|p| p.is_empty() && p.memory.rollout.canary.is_none());
+            // The deadlines and delays of the fixtures are all shorter than this.
+            quiet = if is_quiet && before.1 == self.status() { quiet + 1 } else { 0 };
+            if quiet > 25 {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub fn uid(&mut self) -> String {
+        self.serial += 1;
+        format!("uid-{}", self.serial)
+    }
+}

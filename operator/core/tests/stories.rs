@@ -1,0 +1,236 @@
+//! Whole rollouts as text: what happened, when, and why. The files in `stories/` are the specification.
+
+mod simulation;
+
+use drydock_contract::FailureReason;
+use drydock_crds::{Analysis, Autoscaling, CandidateFallback};
+use simulation::fixtures::{failure, fashion, recipe};
+use simulation::story::Story;
+use simulation::{Behaviour, Cluster, Outcome};
+
+/// Served and settled.
+fn serving() -> Story {
+    let mut cluster = Cluster::new(fashion());
+    assert!(cluster.settle(100));
+    Story::of(cluster)
+}
+
+fn with(behaviour: Behaviour) -> Story {
+    let mut story = serving();
+    story.cluster.behaviours.insert("sidecar:2".into(), behaviour);
+    story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
+    story
+}
+
+#[test]
+fn first_deploy() {
+    let mut story = Story::of(Cluster::new(fashion()));
+    story.run(20);
+    story.check("first_deploy");
+}
+
+#[test]
+fn good_canary() {
+    let mut story = with(Behaviour::default());
+    story.run(50);
+    story.check("good_canary");
+}
+
+#[test]
+fn quiet_canary() {
+    let mut story = with(Behaviour::default());
+    story.cluster.requests_per_second = 1;
+    story.run(40);
+    story.check("quiet_canary");
+}
+
+#[test]
+fn errors() {
+    let mut story = with(Behaviour { errors: 10, ..Behaviour::default() });
+    story.run(20);
+    story.check("errors");
+}
+
+#[test]
+fn crash_loop() {
+    let mut story = with(Behaviour { crashes: true, ..Behaviour::default() });
+    story.run(20);
+    story.check("crash_loop");
+}
+
+#[test]
+fn never_ready() {
+    let mut story = with(Behaviour { ready_after: None, ..Behaviour::default() });
+    story.run(30);
+    story.check("never_ready");
+}
+
+#[test]
+fn disagreement() {
+    let mut story = with(Behaviour { disagreements: 8, ..Behaviour::default() });
+    story.act("minAgreement 95", |c| {
+        c.edit(|s| {
+            s.rollout.analysis =
+                Analysis { min_agreement: Some(95.0), compare_percentage: 100, ..s.rollout.analysis.clone() };
+        });
+    });
+    story.run(20);
+    story.check("disagreement");
+}
+
+#[test]
+fn edited_mid_canary() {
+    let mut story = with(Behaviour::default());
+    story.run(8);
+    story.act("image sidecar:3", |c| c.edit(|s| s.serving.image = Some("sidecar:3".into())));
+    story.run(50);
+    story.check("edited_mid_canary");
+}
+
+#[test]
+fn reverted_mid_canary() {
+    let mut story = with(Behaviour::default());
+    story.run(8);
+    story.act("image sidecar:1", |c| c.edit(|s| s.serving.image = None));
+    story.run(10);
+    story.check("reverted_mid_canary");
+}
+
+#[test]
+fn failed_revision_is_not_retried_then_changed() {
+    let mut story = with(Behaviour { errors: 10, ..Behaviour::default() });
+    story.run(20);
+    story.act("maxErrorRate 50: the same revision", |c| c.edit(|s| s.rollout.analysis.max_error_rate = 50.0));
+    story.run(10);
+    story.act("image sidecar:3", |c| c.edit(|s| s.serving.image = Some("sidecar:3".into())));
+    story.run(45);
+    story.check("failed_revision_is_not_retried_then_changed");
+}
+
+#[test]
+fn no_candidate_passes_keep_current() {
+    let mut story = serving();
+    story.act("minSpeedup 10", |c| c.edit(|s| s.optimization.as_mut().unwrap().gates.min_speedup = Some(10.0)));
+    story.run(10);
+    story.check("no_candidate_passes_keep_current");
+}
+
+#[test]
+fn no_candidate_passes_serve_original() {
+    let mut story = serving();
+    story.act("minSpeedup 10, ServeOriginal", |c| {
+        c.edit(|s| {
+            let o = s.optimization.as_mut().unwrap();
+            o.gates.min_speedup = Some(10.0);
+            o.when_no_candidate_passes = CandidateFallback::ServeOriginal;
+        });
+    });
+    story.run(45);
+    story.check("no_candidate_passes_serve_original");
+}
+
+#[test]
+fn source_unreachable_then_ok() {
+    let mut cluster = Cluster::new(fashion());
+    let f = failure("original", FailureReason::SourceUnreachable, "GET https://models.example/fashion.onnx: HTTP 503");
+    cluster.outcomes.insert("original".into(), [Outcome::Report(Box::new(f))].into());
+    let mut story = Story::of(cluster);
+    story.run(20);
+    story.check("source_unreachable_then_ok");
+}
+
+#[test]
+fn invalid_model() {
+    let mut cluster = Cluster::new(fashion());
+    let f = failure("original", FailureReason::InvalidModel, "no ONNX model: found a web page");
+    cluster.outcomes.insert("original".into(), [Outcome::Report(Box::new(f))].into());
+    let mut story = Story::of(cluster);
+    story.run(12);
+    story.check("invalid_model");
+}
+
+#[test]
+fn one_candidate_out_of_memory() {
+    let mut md = fashion();
+    md.spec.optimization.as_mut().unwrap().recipes.push(recipe("int8-b"));
+    let mut cluster = Cluster::new(md);
+    cluster.outcomes.insert("int8-b".into(), [Outcome::OutOfMemory].into());
+    let mut story = Story::of(cluster);
+    story.run(20);
+    let status = story.cluster.status();
+    let candidate = &status.optimization.unwrap().candidates[2];
+    assert_eq!(candidate.reason.as_deref(), Some("OutOfMemory"));
+    assert!(candidate.message.as_deref().unwrap().contains("2Gi"), "{candidate:?}");
+    story.check("one_candidate_out_of_memory");
+}
+
+#[test]
+fn suspended_and_resumed() {
+    let mut story = with(Behaviour::default());
+    story.run(8);
+    story.act("suspend", |c| c.edit(|s| s.suspend = true));
+    story.run(40);
+    story.act("resume", |c| c.edit(|s| s.suspend = false));
+    story.run(40);
+    story.check("suspended_and_resumed");
+}
+
+#[test]
+fn suspended_while_optimizing() {
+    let mut story = Story::of(Cluster::new(fashion()));
+    story.run(2);
+    story.act("suspend", |c| c.edit(|s| s.suspend = true));
+    story.run(10);
+    story.act("resume", |c| c.edit(|s| s.suspend = false));
+    story.run(20);
+    story.check("suspended_while_optimizing");
+}
+
+#[test]
+fn scaled_during_canary() {
+    let mut story = with(Behaviour::default());
+    story.run(18);
+    story.act("replicas 4", |c| c.edit(|s| s.serving.replicas = Some(4)));
+    story.run(50);
+    story.check("scaled_during_canary");
+}
+
+#[test]
+fn autoscaled() {
+    let mut md = fashion();
+    md.spec.serving.replicas = None;
+    md.spec.serving.autoscaling =
+        Some(Autoscaling { min_replicas: 3, max_replicas: 5, target_cpu_utilization_percentage: 70 });
+    let mut cluster = Cluster::new(md);
+    assert!(cluster.settle(100));
+    let mut story = Story::of(cluster);
+    story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
+    story.run(50);
+    story.check("autoscaled");
+}
+
+#[test]
+fn pods_lost_while_holding() {
+    let mut story = with(Behaviour::default());
+    story.run(8);
+    story.act("the canary's pod is not ready", |c| {
+        let canary = c.status().canary.unwrap().revision;
+        let pods = c.observed.pods.iter().filter(|p| p.metadata.labels.iter().flatten().any(|(_, v)| *v == canary));
+        c.unready = pods.map(|p| p.metadata.name.clone().unwrap()).collect();
+    });
+    story.run(5);
+    story.act("it is again", |c| c.unready.clear());
+    story.run(15);
+    story.check("pods_lost_while_holding");
+}
+
+#[test]
+fn first_revision_crashes_then_is_replaced() {
+    let mut cluster = Cluster::new(fashion());
+    cluster.behaviours.insert("sidecar:1".into(), Behaviour { crashes: true, ..Behaviour::default() });
+    let mut story = Story::of(cluster);
+    story.run(35);
+    story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
+    story.run(10);
+    story.check("first_revision_crashes_then_is_replaced");
+}
