@@ -132,7 +132,10 @@ fn tidings(before: Option<&OptimizationStatus>, found: &OptimizationStatus, verd
     let selected = |o: &OptimizationStatus| {
         o.candidates.iter().find(|c| c.state == CandidateState::Selected).map(|c| c.name.clone())
     };
-    let was_decided = before.is_some_and(|o| o.candidates.iter().all(optimization::is_final));
+    // Without the original nothing can be said of the others.
+    let original_failed =
+        |o: &OptimizationStatus| o.candidates.first().is_some_and(|c| c.state == CandidateState::Failed);
+    let was_decided = before.is_some_and(|o| original_failed(o) || o.candidates.iter().all(optimization::is_final));
     let was_selected = before.and_then(selected);
     match verdict {
         Verdict::Chosen(name) if was_selected.as_ref() != Some(name) => {

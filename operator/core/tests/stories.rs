@@ -4,6 +4,7 @@ mod simulation;
 
 use drydock_contract::FailureReason;
 use drydock_crds::{Analysis, Autoscaling, CandidateFallback};
+use drydock_operator_core::ChildKind;
 use simulation::fixtures::{failure, fashion, recipe};
 use simulation::story::Story;
 use simulation::{Behaviour, Cluster, Outcome};
@@ -39,7 +40,7 @@ fn good_canary() {
 #[test]
 fn quiet_canary() {
     let mut story = with(Behaviour::default());
-    story.cluster.requests_per_second = 1;
+    story.cluster.requests_per_second = 5;
     story.run(40);
     story.check("quiet_canary");
 }
@@ -233,4 +234,39 @@ fn first_revision_crashes_then_is_replaced() {
     story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
     story.run(10);
     story.check("first_revision_crashes_then_is_replaced");
+}
+
+/// Each child, one after the other, at rest.
+#[test]
+fn deleted_by_hand() {
+    let mut story = serving();
+    for kind in ChildKind::ALL.into_iter().filter(|k| !matches!(k, ChildKind::Claim | ChildKind::Autoscaler)) {
+        let gone = story.cluster.children().into_iter().find(|c| c.kind == kind).unwrap();
+        story.act(&format!("somebody deletes the {kind}"), |c| c.remove(&gone));
+        story.run(15);
+    }
+    story.check("deleted_by_hand");
+}
+
+/// The packages are gone with the volume: the Job of the lost volume goes too, and the work is done again.
+#[test]
+fn volume_deleted_by_hand() {
+    let mut story = serving();
+    let gone = story.cluster.children().into_iter().find(|c| c.kind == ChildKind::Claim).unwrap();
+    story.act("somebody deletes the volume", |c| c.remove(&gone));
+    story.run(20);
+    story.check("volume_deleted_by_hand");
+}
+
+/// A Service of the name is there already, and not ours.
+#[test]
+fn name_is_taken() {
+    let mut cluster = Cluster::new(fashion());
+    let mut service = k8s_openapi::api::core::v1::Service::default();
+    service.metadata.name = Some("fashion".into());
+    service.metadata.uid = Some("somebody-else".into());
+    cluster.observed.services.push(service);
+    let mut story = Story::of(cluster);
+    story.run(20);
+    story.check("name_is_taken");
 }

@@ -78,12 +78,15 @@ fn of_plan(r: &Resolved, plan: &Plan) -> Story {
 fn suspended(plan: &Plan) -> Story {
     let is_ready = is_served(plan);
     let what = serves(plan).unwrap_or_else(|| "nothing is served".to_owned());
+    let canary = plan.outlook.canary.as_ref();
+    let canary = canary.map(|c| format!("; canary {} keeps {} % of the requests", c.revision, plan.outlook.weight));
+    let canary = canary.unwrap_or_default();
     Story {
         phase: Phase::Suspended,
         is_ready,
         progress: Progress::Settled,
         reason: Reason::Suspended,
-        message: format!("suspended; {what}"),
+        message: format!("suspended; {what}{canary}"),
     }
 }
 

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use drydock_contract::CandidateReport;
 use drydock_crds::{ModelDeployment, ModelDeploymentStatus};
-use drydock_operator_core::{Applied, Defaults, Memory, Observed, Plan, invalid_status, plan, resolve, status};
+use drydock_operator_core::{
+    Applied, ChildKind, ChildRef, Defaults, Memory, Observed, Plan, invalid_status, plan, resolve, status,
+};
 use jiff::{SignedDuration, Timestamp};
 
 /// How pods with one image behave.
@@ -123,12 +125,12 @@ impl Cluster {
     pub fn settle(&mut self, seconds: usize) -> bool {
         let mut quiet = 0;
         for _ in 0..seconds {
-            let before = (self.observed.clone(), self.status());
+            let before = self.status();
             let plan = self.reconcile(None);
             self.second();
             let is_quiet = plan.is_none_or(|p| p.is_empty() && p.memory.rollout.canary.is_none());
             // The deadlines and delays of the fixtures are all shorter than this.
-            quiet = if is_quiet && before.1 == self.status() { quiet + 1 } else { 0 };
+            quiet = if is_quiet && before == self.status() { quiet + 1 } else { 0 };
             if quiet > 25 {
                 return true;
             }
@@ -139,5 +141,77 @@ impl Cluster {
     pub fn uid(&mut self) -> String {
         self.serial += 1;
         format!("uid-{}", self.serial)
+    }
+}
+
+/// A child by what matters of it: kind, name, labels and everything that we wish for.
+pub type Summary = BTreeMap<String, serde_json::Value>;
+
+impl Cluster {
+    pub fn children(&self) -> Vec<ChildRef> {
+        let mut all = Vec::new();
+        macro_rules! list {
+            ($($list:ident: $kind:ident),*) => {$(
+                all.extend(self.observed.$list.iter().map(|o| ChildRef {
+                    kind: ChildKind::$kind,
+                    name: o.metadata.name.clone().unwrap(),
+                    uid: o.metadata.uid.clone().unwrap(),
+                }));
+            )*};
+        }
+        list!(claims: Claim, jobs: Job, revisions: Revision, deployments: Deployment, services: Service, autoscalers: Autoscaler, budgets: Budget);
+        all
+    }
+
+    pub fn summary(&self) -> Summary {
+        let mut all = BTreeMap::new();
+        macro_rules! list {
+            ($($list:ident),*) => {$(
+                for o in &self.observed.$list {
+                    let mut json = serde_json::to_value(o).unwrap();
+                    let map = json.as_object_mut().unwrap();
+                    let kind = map["kind"].as_str().unwrap().to_owned();
+                    // How many there were before is history.
+                    map.remove("revision");
+                    map.remove("status");
+                    let metadata = map.get_mut("metadata").unwrap().as_object_mut().unwrap();
+                    metadata.remove("uid");
+                    metadata.remove("creationTimestamp");
+                    all.insert(format!("{kind} {}", metadata["name"].as_str().unwrap()), json);
+                }
+            )*};
+        }
+        list!(claims, jobs, revisions, deployments, services, autoscalers, budgets);
+        for pod in self
+            .observed
+            .pods
+            .iter()
+            .filter(|p| p.metadata.labels.as_ref().unwrap().contains_key("drydock.dev/revision"))
+        {
+            let split = pod.metadata.annotations.as_ref().and_then(|a| a.get(drydock_contract::SPLIT_ANNOTATION));
+            all.insert(format!("split {}", pod.metadata.name.as_deref().unwrap()), serde_json::json!(split));
+        }
+        all
+    }
+
+    /// Ready pods of a revision.
+    pub fn ready(&self, revision: &str) -> usize {
+        let of = |p: &&k8s_openapi::api::core::v1::Pod| {
+            p.metadata.labels.as_ref().unwrap().get("drydock.dev/revision").is_some_and(|r| r == revision)
+        };
+        let conditions =
+            |p: &k8s_openapi::api::core::v1::Pod| p.status.clone().unwrap_or_default().conditions.unwrap_or_default();
+        self.observed
+            .pods
+            .iter()
+            .filter(of)
+            .filter(|p| conditions(p).iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+            .count()
+    }
+
+    /// The revision that `<name>` selects.
+    pub fn selected(&self) -> Option<String> {
+        let service = self.observed.services.iter().find(|s| s.metadata.name.as_deref() == Some("fashion"))?;
+        service.spec.as_ref()?.selector.as_ref()?.get("drydock.dev/revision").cloned()
     }
 }

@@ -1,0 +1,234 @@
+//! What holds for whatever happens, on random lives of a simulated cluster.
+
+mod simulation;
+
+use drydock_contract::Split;
+use drydock_crds::{Autoscaling, ModelDeploymentSpec};
+use proptest::prelude::*;
+use simulation::fixtures::{fashion, recipe};
+use simulation::{Behaviour, Cluster};
+
+/// Something that happens to a ModelDeployment or its children.
+#[derive(Clone, Debug)]
+enum Event {
+    Image(u8),
+    Replicas(i32),
+    Autoscaling(i32, i32),
+    Recipes(u8),
+    MinSpeedup(bool),
+    Steps(u8),
+    Suspend(bool),
+    Seconds(u8),
+    /// The operator dies after so many writes.
+    Death(u8),
+    Unready(u8),
+    AllReady,
+    Delete(u8),
+    Traffic(u64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (0..4u8).prop_map(Event::Image),
+        2 => (0..4i32).prop_map(Event::Replicas),
+        1 => (1..4i32, 0..3i32).prop_map(|(min, more)| Event::Autoscaling(min, min + more)),
+        1 => (1..3u8).prop_map(Event::Recipes),
+        1 => any::<bool>().prop_map(Event::MinSpeedup),
+        1 => (0..3u8).prop_map(Event::Steps),
+        1 => any::<bool>().prop_map(Event::Suspend),
+        8 => (1..25u8).prop_map(Event::Seconds),
+        2 => (0..8u8).prop_map(Event::Death),
+        2 => any::<u8>().prop_map(Event::Unready),
+        1 => Just(Event::AllReady),
+        1 => any::<u8>().prop_map(Event::Delete),
+        1 => prop_oneof![Just(0), Just(1000)].prop_map(Event::Traffic),
+    ]
+}
+
+/// `sidecar:1` and `sidecar:0` are good; the others fail, each in its own way.
+fn cluster() -> Cluster {
+    let mut cluster = Cluster::new(fashion());
+    cluster.behaviours.insert("sidecar:2".into(), Behaviour { errors: 20, ..Behaviour::default() });
+    cluster.behaviours.insert("sidecar:3".into(), Behaviour { ready_after: None, ..Behaviour::default() });
+    cluster
+}
+
+fn edit(spec: &mut ModelDeploymentSpec, event: &Event) {
+    let optimization = spec.optimization.as_mut().unwrap();
+    match event {
+        Event::Image(n) => spec.serving.image = Some(format!("sidecar:{n}")),
+        Event::Replicas(n) => {
+            spec.serving.autoscaling = None;
+            spec.serving.replicas = Some(*n);
+        }
+        Event::Autoscaling(min, max) => {
+            spec.serving.replicas = None;
+            spec.serving.autoscaling =
+                Some(Autoscaling { min_replicas: *min, max_replicas: *max, target_cpu_utilization_percentage: 70 });
+        }
+        Event::Recipes(n) => {
+            optimization.recipes = (0..*n).map(|i| recipe(if i == 0 { "int8" } else { "int8-b" })).collect();
+        }
+        Event::MinSpeedup(much) => optimization.gates.min_speedup = much.then_some(100.0),
+        Event::Steps(n) => {
+            spec.rollout.steps = fashion().spec.rollout.steps.into_iter().take(usize::from(*n)).collect()
+        }
+        Event::Suspend(on) => spec.suspend = *on,
+        _ => {}
+    }
+}
+
+fn happen(c: &mut Cluster, event: &Event) {
+    match event {
+        Event::Seconds(n) => {
+            for _ in 0..*n {
+                pass(c);
+                c.second();
+            }
+        }
+        Event::Death(writes) => {
+            c.reconcile(Some(usize::from(*writes)));
+        }
+        Event::Unready(at) => {
+            let pods = &c.observed.pods;
+            if !pods.is_empty() {
+                c.unready.insert(pods[usize::from(*at) % pods.len()].metadata.name.clone().unwrap());
+            }
+        }
+        Event::AllReady => c.unready.clear(),
+        Event::Delete(at) => {
+            let children = c.children();
+            if !children.is_empty() {
+                c.remove(&children[usize::from(*at) % children.len()]);
+            }
+        }
+        Event::Traffic(n) => c.requests_per_second = *n,
+        change => c.edit(|spec| edit(spec, change)),
+    }
+}
+
+/// A reconcile, and what must hold before and after it.
+fn pass(c: &mut Cluster) {
+    assert_eq!(c.plan(), c.plan(), "equal inputs give equal plans");
+    let selected = c.selected();
+    let plan = c.reconcile(None).unwrap();
+    let rollout = &plan.memory.rollout;
+
+    // What is pruned is neither selected nor about to be.
+    let stable = rollout.stable.as_ref().map(|r| r.revision.clone());
+    for gone in &plan.prune {
+        let is_of = |revision: &Option<String>| revision.as_ref().is_some_and(|r| gone.name.ends_with(r.as_str()));
+        assert!(!is_of(&stable) && !is_of(&c.selected()), "{gone} is in use");
+    }
+
+    // Scale first, then the switch.
+    if let (Some(from), Some(to)) = (&selected, c.selected())
+        && *from != to
+    {
+        assert!(c.ready(&to) >= c.ready(from), "from {} ready pods to {}", c.ready(from), c.ready(&to));
+    }
+
+    // Nobody gets more than it can take.
+    let Some(stable) = stable else { return };
+    let canary = rollout.canary.as_ref().map(|r| r.revision.clone());
+    let ready = canary.as_ref().map_or(0, |r| c.ready(r));
+    for pod in &c.observed.pods {
+        let of = pod.metadata.labels.as_ref().unwrap().get("drydock.dev/revision");
+        let split = pod.metadata.annotations.as_ref().and_then(|a| a.get(drydock_contract::SPLIT_ANNOTATION));
+        let split: Option<Split> = split.map(|s| serde_json::from_str(s).unwrap());
+        if of == Some(&stable) {
+            match (&split, &canary) {
+                (None, _) => {}
+                (Some(split), None) => panic!("{split:?} without a canary"),
+                (Some(split), Some(canary)) => {
+                    assert_eq!(&split.revision, canary);
+                    assert!(split.weight > 0 && ready > 0);
+                    assert!(usize::from(split.weight) * c.ready(&stable) <= 100 * ready, "{split:?}: {ready} ready");
+                }
+            }
+        } else if canary.is_some() {
+            assert_eq!(split, None, "only the stable revision sends on");
+        }
+    }
+}
+
+fn heal(c: &mut Cluster) {
+    c.unready.clear();
+    c.requests_per_second = 100;
+    c.edit(|s| s.suspend = false);
+}
+
+fn live(c: &mut Cluster, events: &[Event]) {
+    for event in events {
+        happen(c, event);
+    }
+    heal(c);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
+
+    /// Invariants 1, 2 and 3: on the way nobody is overloaded, and in the end nothing is left to do.
+    #[test]
+    fn never_overloaded_and_settled_in_the_end(events in prop::collection::vec(event(), 1..12)) {
+        let mut c = cluster();
+        live(&mut c, &events);
+        prop_assert!(c.settle(400), "{:?}", c.status());
+        let plan = c.plan();
+        prop_assert!(plan.is_empty(), "{plan:#?}");
+        prop_assert_eq!(&plan.notices, &vec![]);
+        // A deletion could have taken the last record of what was served; everything else leaves something served.
+        let status = c.status();
+        let deleted = events.iter().any(|e| matches!(e, Event::Delete(_)));
+        let never = status.rollout.clone().unwrap().stable.is_none();
+        prop_assert!(never || deleted || c.selected() == status.rollout.unwrap().stable.map(|r| r.revision));
+    }
+
+    /// Invariant 4: dead between any two writes, and the next pass ends where it would have ended.
+    #[test]
+    fn death_between_writes_changes_nothing(events in prop::collection::vec(event(), 1..8), writes in 0..10usize) {
+        let mut c = cluster();
+        live(&mut c, &events);
+        let mut died = c.clone();
+        died.reconcile(Some(writes));
+        // The clock goes on by nothing: only the writes tell the two apart.
+        c.reconcile(None);
+        died.reconcile(None);
+        prop_assert_eq!(c.status(), died.status());
+        let names = |c: &Cluster| c.summary();
+        prop_assert_eq!(names(&c), names(&died));
+    }
+
+    /// Invariant 5: it does not matter what was asked for before.
+    #[test]
+    fn the_last_spec_alone_decides(a in prop::collection::vec(event(), 1..6), b in prop::collection::vec(event(), 1..6)) {
+        let good = |e: &&Event| !matches!(e, Event::Death(_) | Event::Delete(_) | Event::Unready(_) | Event::MinSpeedup(_));
+        let good_image = |e: &Event| match e { Event::Image(n) => Event::Image(n % 2), e => e.clone() };
+        let events = |list: &[Event]| list.iter().filter(good).map(good_image).collect::<Vec<_>>();
+        let mut c = cluster();
+        live(&mut c, &events(&a));
+        prop_assert!(c.settle(400));
+        live(&mut c, &events(&b));
+        prop_assert!(c.settle(400));
+        let mut fresh = cluster();
+        fresh.md.spec = c.md.spec.clone();
+        prop_assert!(fresh.settle(400));
+        let children = |c: &Cluster| c.summary().into_iter().filter(|(k, _)| !k.starts_with("split")).collect::<std::collections::BTreeMap<_, _>>();
+        // How many an autoscaler left is its own.
+        let mut one = children(&c);
+        let mut other = children(&fresh);
+        if c.md.spec.serving.autoscaling.is_some() {
+            for map in [&mut one, &mut other] {
+                for (_, json) in map.iter_mut().filter(|(k, _)| k.starts_with("Deployment")) {
+                    json["spec"].as_object_mut().unwrap().remove("replicas");
+                }
+            }
+        }
+        prop_assert_eq!(one, other);
+    }
+}
+
+/// `PROPTEST_CASES=1000` for a night's run.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
+}
