@@ -14,6 +14,7 @@ use kube::{Api, Client};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::claim::Claim;
+use crate::cluster::ClusterError;
 use crate::metrics::Metrics;
 
 /// Others leave a Lease alone for this long after its last renewal.
@@ -69,7 +70,7 @@ enum TryError {
     #[error("no answer from the API server within {ANSWER_WITHIN:?}")]
     NoAnswer,
     #[error(transparent)]
-    Api(#[from] Box<kube::Error>),
+    Cluster(#[from] ClusterError),
 }
 
 /// Takes part in the election.
@@ -149,7 +150,7 @@ impl Election {
     }
 
     async fn read_and_write(&mut self) -> Result<(), TryError> {
-        let found = self.leases.get_opt(&self.name).await.map_err(Box::new)?;
+        let found = self.leases.get_opt(&self.name).await.map_err(ClusterError::from)?;
         let version = found.as_ref().and_then(|l| l.metadata.resource_version.clone()).unwrap_or_default();
         let since = match &self.seen {
             Some((seen, since)) if *seen == version => *since,
@@ -165,7 +166,7 @@ impl Election {
         }
         #[expect(clippy::disallowed_methods, reason = "for people: no decision compares it with another clock")]
         let spec = held(before, &self.me, Timestamp::now());
-        self.write(found, spec).await.map_err(Box::new)?;
+        self.write(found, spec).await.map_err(ClusterError::from)?;
         Ok(())
     }
 
@@ -177,7 +178,7 @@ impl Election {
             };
             self.write(Some(found), LeaseSpec { holder_identity: None, ..spec }).await
         };
-        timeout(ANSWER_WITHIN, release).await.map_err(|_| TryError::NoAnswer)?.map_err(Box::new)?;
+        timeout(ANSWER_WITHIN, release).await.map_err(|_| TryError::NoAnswer)?.map_err(ClusterError::from)?;
         Ok(())
     }
 
