@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use drydock_contract::{
-    CandidateReport, Measurements, PackageContent, PackageManifest, PackageRecord, Preprocessing, Quantize, Recipe,
-    SCHEMA, SizeMeasurement, Technique, TensorSignature,
+    CandidateReport, Datatype, Measurements, PackageContent, PackageManifest, PackageRecord, Preprocessing, Quantize,
+    Recipe, SCHEMA, SizeMeasurement, Technique, TensorSignature,
 };
 
 use crate::Error;
@@ -19,6 +19,9 @@ use crate::onnx::{self, Graph};
 use crate::passes;
 use crate::progress::Progress;
 use crate::store::Store;
+
+/// A model that declares a larger input is not run without data: 1 GiB of float32.
+const MAX_INPUT_ELEMENTS: i64 = 1 << 28;
 
 /// One candidate to make. Everything in it is local already.
 #[derive(Clone, Copy, Debug)]
@@ -190,6 +193,8 @@ fn run_shape(inputs: &[TensorSignature], data: Option<&Dataset>) -> Option<Vec<i
     let [input] = inputs else { return None };
     let (batch, rest) = input.shape.split_first()?;
     let rest = data.map_or(rest, Dataset::item_shape);
-    let known = rest.iter().all(|d| *d > 0) && input.datatype == drydock_contract::Datatype::Fp32;
-    known.then(|| std::iter::once((*batch).max(1)).chain(rest.iter().copied()).collect())
+    let shape: Vec<i64> = std::iter::once((*batch).max(1)).chain(rest.iter().copied()).collect();
+    let elements = shape.iter().try_fold(1_i64, |n, d| n.checked_mul(*d));
+    let usable = shape.iter().all(|d| *d > 0) && elements.is_some_and(|n| n <= MAX_INPUT_ELEMENTS);
+    (usable && input.datatype == Datatype::Fp32).then_some(shape)
 }

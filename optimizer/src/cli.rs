@@ -5,10 +5,11 @@ use clap::{Args, Parser, Subcommand};
 use drydock_contract::{CandidateReport, Input, Location, Preprocessing, Recipe, TASK_ENV};
 use drydock_optimizer::Error;
 use drydock_optimizer::candidate::{self, Request};
+use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::engine::Engine;
 use drydock_optimizer::fetch::{Fetched, Purpose, fetch};
-use drydock_optimizer::job;
 use drydock_optimizer::progress::Progress;
+use drydock_optimizer::{job, onnx};
 
 /// Takes a trained ONNX model and a recipe to a smaller, faster, measured model package.
 #[derive(Debug, Parser)]
@@ -22,8 +23,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// One index of an optimization Job, as the environment says
     Job(JobArgs),
-    /// Apply one recipe to one model
+    /// Apply one recipe to one model, measure the result and put the package into a store
     Optimize(OptimizeArgs),
+    /// Apply one recipe to one model and nothing more: write the resulting file
+    Apply(ApplyArgs),
     /// Say what a model is
     Inspect { model: PathBuf },
     /// Print the peak memory, in bytes, of loading and running a model
@@ -55,22 +58,17 @@ impl JobArgs {
     }
 }
 
+/// What both ways to apply a recipe by hand need.
 #[derive(Debug, Args)]
-pub(crate) struct OptimizeArgs {
+struct RecipeArgs {
     #[arg(long)]
     model: PathBuf,
     /// .npz with `x`
     #[arg(long)]
     calibration: PathBuf,
-    /// .npz with `x` and `y`
-    #[arg(long)]
-    evaluation: Option<PathBuf>,
     /// YAML of one recipe, as in a ModelDeployment
     #[arg(long)]
     recipe: PathBuf,
-    /// Directory that the package goes to
-    #[arg(long)]
-    store: PathBuf,
     /// Multiplies each raw value before the mean is taken off
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
@@ -78,26 +76,56 @@ pub(crate) struct OptimizeArgs {
     mean: Vec<f64>,
     #[arg(long, value_delimiter = ',')]
     std: Vec<f64>,
+}
+
+impl RecipeArgs {
+    fn recipe(&self) -> Result<Recipe, Error> {
+        let path = self.recipe.display();
+        let text =
+            std::fs::read_to_string(&self.recipe).map_err(|e| Error::Recipe(format!("cannot read {path}: {e}")))?;
+        serde_yaml::from_str(&text).map_err(|e| Error::Recipe(format!("{path}: {e}")))
+    }
+
+    fn preprocessing(&self) -> Preprocessing {
+        Preprocessing { scale: self.scale, mean: self.mean.clone(), std: self.std.clone() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OptimizeArgs {
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// .npz with `x` and `y`
+    #[arg(long)]
+    evaluation: Option<PathBuf>,
+    /// Directory that the package goes to
+    #[arg(long)]
+    store: PathBuf,
     /// Class names, in the order of the output
     #[arg(long, value_delimiter = ',')]
     labels: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// File to write
+    #[arg(long)]
+    output: PathBuf,
+}
+
 pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
-    let text = std::fs::read_to_string(&args.recipe)
-        .map_err(|e| Error::Recipe(format!("cannot read {}: {e}", args.recipe.display())))?;
-    let recipe: Recipe =
-        serde_yaml::from_str(&text).map_err(|e| Error::Recipe(format!("{}: {e}", args.recipe.display())))?;
+    let recipe = args.recipe.recipe()?;
     let engine = Engine::load()?;
     let scratch = std::env::temp_dir();
     let local = |path: &Path, purpose| -> Result<Fetched, Error> {
         let location = Location::Path(path.display().to_string());
         Ok(fetch(&Input { location, sha256: None }, purpose, &scratch)?)
     };
-    let model = local(&args.model, Purpose::Model)?;
-    let calibration = local(&args.calibration, Purpose::Calibration)?;
+    let model = local(&args.recipe.model, Purpose::Model)?;
+    let calibration = local(&args.recipe.calibration, Purpose::Calibration)?;
     let evaluation = args.evaluation.as_deref().map(|p| local(p, Purpose::Evaluation)).transpose()?;
-    let preprocessing = Preprocessing { scale: args.scale, mean: args.mean.clone(), std: args.std.clone() };
     let program = std::env::current_exe().ok();
     let request = Request {
         name: &recipe.name,
@@ -105,7 +133,7 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
         model: &model,
         calibration: Some(&calibration),
         evaluation: evaluation.as_ref(),
-        preprocessing: &preprocessing,
+        preprocessing: &args.recipe.preprocessing(),
         labels: &args.labels,
         store: &args.store,
         program: program.as_deref(),
@@ -113,6 +141,16 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
     let report = candidate::make(&engine, &request, &mut Progress::default())?;
     let _ = std::io::stdout().write_all(table(&report).as_bytes());
     Ok(())
+}
+
+pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Error> {
+    let recipe = args.recipe.recipe()?;
+    let graph = onnx::read(&args.recipe.model)?.graph;
+    let (inputs, _) = onnx::signature(&graph)?;
+    let data = Dataset::open(&args.recipe.calibration, &inputs, &args.recipe.preprocessing())?;
+    let result = candidate::apply(&Engine::load()?, graph, &recipe, Some(&data), &mut Progress::default())?;
+    std::fs::write(&args.output, result)
+        .map_err(|e| Error::Internal(format!("cannot write {}: {e}", args.output.display())))
 }
 
 fn table(report: &CandidateReport) -> String {

@@ -14,6 +14,8 @@ use preprocess::Normalizer;
 
 /// Bytes of input that one batch may have.
 const BATCH_BYTES: usize = 4 << 20;
+/// What a model's fixed batch may ask for: 1 GiB of float32.
+const MAX_BATCH_ELEMENTS: usize = 1 << 28;
 /// A label file beyond this is not one.
 const MAX_LABELS: u64 = 100_000_000;
 
@@ -67,6 +69,11 @@ impl Dataset {
         let normalizer = Normalizer::new(preprocessing, channels as usize)
             .map_err(|found| fail(found, format!("one value, or {channels}: one for each channel")))?;
         let fixed_batch = usize::try_from(input.shape[0]).ok().filter(|n| *n > 0);
+        let elements = item.iter().product::<i64>() as usize;
+        if fixed_batch.is_some_and(|n| n.saturating_mul(elements) > MAX_BATCH_ELEMENTS) {
+            let found = format!("a model of batch size {} only", input.shape[0]);
+            return Err(fail(found, format!("one whose batch has at most {MAX_BATCH_ELEMENTS} values")));
+        }
         Ok(Self { path: path.to_owned(), len, item, fixed_batch, element, normalizer })
     }
 

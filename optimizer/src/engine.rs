@@ -34,13 +34,13 @@ impl Engine {
     /// Loads the library that the environment names.
     pub fn load() -> Result<Self, EngineError> {
         let path = std::env::var_os(LIBRARY_ENV).filter(|p| !p.is_empty()).ok_or(EngineError::NoLibrary)?;
-        Self::load_from(path.into())
+        Self::load_from(Path::new(&path))
     }
 
-    pub fn load_from(path: PathBuf) -> Result<Self, EngineError> {
-        let failed = |problem: String| EngineError::Library { path: path.clone(), problem };
+    pub fn load_from(path: &Path) -> Result<Self, EngineError> {
+        let failed = |problem: String| EngineError::Library { path: path.to_owned(), problem };
         // `ort` takes a relative path as one beside the program.
-        let absolute = std::path::absolute(&path).map_err(|e| failed(e.to_string()))?;
+        let absolute = std::path::absolute(path).map_err(|e| failed(e.to_string()))?;
         if !absolute.is_file() {
             return Err(failed("there is no such file".into()));
         }
@@ -53,11 +53,13 @@ impl Engine {
         Ok(Self { environment })
     }
 
-    /// Version of the library, as its build information gives it.
+    /// What tells this build of the library apart: the release, or the commit where the build does not name one.
     pub fn version(&self) -> String {
         let info = ort::info();
-        let branch = info.split_once("git-branch=").map(|(_, rest)| rest.split(',').next().unwrap_or(rest));
-        branch.map_or(info, |b| b.strip_prefix("rel-").unwrap_or(b)).to_owned()
+        let field = |name: &str| info.split_once(name).map(|(_, rest)| rest.split(',').next().unwrap_or(rest).trim());
+        let release = field("git-branch=rel-").map(str::to_owned);
+        let commit = || field("git-commit-id=").map(|id| format!("commit {id}"));
+        release.or_else(commit).unwrap_or_else(|| info.to_owned())
     }
 
     /// Opens a model the way the inference-sidecar does: all fusions (int8 needs them), no spinning, no arena.
@@ -79,10 +81,12 @@ impl Engine {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn load_error(e: ort::Error) -> EngineError {
     EngineError::Load(e.to_string())
 }
 
+#[expect(clippy::result_large_err, reason = "the type of ort's builder, taken apart by the caller at once")]
 fn configure(builder: SessionBuilder, threads: usize) -> BuilderResult {
     builder
         .with_optimization_level(GraphOptimizationLevel::All)?

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::onnx::MAX_MODEL_BYTES;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-const OVERALL_TIMEOUT: Duration = Duration::from_secs(3600);
+const OVERALL_TIMEOUT: Duration = Duration::from_hours(1);
 const MAX_DATASET_BYTES: u64 = 64 << 30;
 
 /// What a source is for.

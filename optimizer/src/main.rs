@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use drydock_optimizer::{inspect, job, memory};
+use drydock_optimizer::{Error, inspect, job, memory};
 
 fn main() -> ExitCode {
     match cli::Cli::parse().command {
@@ -14,10 +14,8 @@ fn main() -> ExitCode {
             Ok(config) => ExitCode::from(job::run(&config)),
             Err(e) => fail(&e, 75),
         },
-        cli::Command::Optimize(args) => match cli::optimize(&args) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(e) => fail(&format!("{}: {e}", e.reason()), e.reason().exit_code()),
-        },
+        cli::Command::Optimize(args) => done(cli::optimize(&args)),
+        cli::Command::Apply(args) => done(cli::apply(&args)),
         cli::Command::Inspect { model } => match inspect::describe(&model) {
             Ok(text) => print(&text),
             Err(e) => fail(&e.to_string(), 65),
@@ -30,6 +28,13 @@ fn measure_memory(model: &Path, shape: &[i64]) -> ExitCode {
     match memory::measure_self(model, shape) {
         Ok(bytes) => print(&format!("{bytes}\n")),
         Err(e) => fail(&e.to_string(), e.reason().exit_code()),
+    }
+}
+
+fn done(result: Result<(), Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&format!("{}: {e}", e.reason()), e.reason().exit_code()),
     }
 }
 

@@ -23,7 +23,7 @@ pub use results::{ResultKey, Sources};
 const PACKAGES: &str = "packages";
 const STAGING: &str = ".staging-";
 /// No run stages for so long: what is older was left by one that died.
-const STALE: Duration = Duration::from_secs(3600);
+const STALE: Duration = Duration::from_hours(1);
 
 #[derive(Debug, thiserror::Error)]
 #[error("artifact store: cannot {operation} {}: {source}", path.display())]

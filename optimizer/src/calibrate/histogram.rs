@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(Histogram::default().range(99.0), None);
         assert_eq!(of(&[&[0.0; 5]]).range(99.0), Some((0.0, 0.0)));
         // Far outliers among many: cut; and the way there is short, though the range grows 2^100 times.
-        let (low, high) = of(&[&[0.0, 1e-8], &[0.5; 100_000], &[1e30]]).range(99.9).unwrap();
+        let (low, high) = of(&[&[0.0, 1e-8], &vec![0.5; 100_000], &[1e30]]).range(99.9).unwrap();
         assert!(low >= 0.0 && high < 1e29, "{low} {high}");
         let all = of(&[&[-f32::MAX, 0.0], &[f32::MAX]]).range(100.0).unwrap();
         assert_eq!(all, (-f32::MAX, f32::MAX));

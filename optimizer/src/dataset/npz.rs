@@ -54,12 +54,11 @@ impl Element {
         wide.get_mut(..bytes.len())?.copy_from_slice(bytes);
         let value = u64::from_le_bytes(wide);
         match self {
-            Self::U8 | Self::U16 | Self::U32 => Some(value as i64),
             Self::U64 => i64::try_from(value).ok(),
             Self::I8 => Some(i64::from(value as u8 as i8)),
             Self::I16 => Some(i64::from(value as u16 as i16)),
             Self::I32 => Some(i64::from(value as u32 as i32)),
-            Self::I64 => Some(value as i64),
+            Self::U8 | Self::U16 | Self::U32 | Self::I64 => Some(value as i64),
             Self::F32 => None,
         }
     }
@@ -134,12 +133,12 @@ impl Array<'_> {
         let read = (&mut self.reader).take(wanted as u64).read_to_end(&mut self.buffer);
         match read {
             Ok(n) if n == wanted => Ok(&self.buffer),
-            Ok(n) => Err(self.fail(format!("{n} of {wanted} bytes: it is truncated"))),
-            Err(e) => Err(self.fail(e.to_string())),
+            Ok(n) => Err(self.fail(&format!("{n} of {wanted} bytes: it is truncated"))),
+            Err(e) => Err(self.fail(&e.to_string())),
         }
     }
 
-    fn fail(&self, problem: String) -> DatasetError {
+    fn fail(&self, problem: &str) -> DatasetError {
         DatasetError::Read { path: self.path.clone(), problem: format!("array `{}`: {problem}", self.name) }
     }
 }

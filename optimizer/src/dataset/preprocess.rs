@@ -63,6 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "exact in binary")]
     fn one_value_for_all_or_one_for_each_channel() {
         let each = Preprocessing { scale: 0.5, mean: vec![1.0, 2.0], std: vec![2.0] };
         let mut out = [0.0; 4];

@@ -32,8 +32,10 @@ fn open(file: &tempfile::NamedTempFile, shape: &[i64]) -> Result<Dataset, Datase
     Dataset::open(file.path(), &input(shape), &Preprocessing { scale: 1.0, ..Preprocessing::default() })
 }
 
-/// Batches as (shape, data, count).
-fn read(data: &Dataset, limit: usize, batch: usize) -> Result<Vec<(Vec<i64>, Vec<f32>, usize)>, DatasetError> {
+/// Shape, data and count.
+type Read = (Vec<i64>, Vec<f32>, usize);
+
+fn read(data: &Dataset, limit: usize, batch: usize) -> Result<Vec<Read>, DatasetError> {
     let mut batches = Vec::new();
     data.batches(limit, batch, |b| {
         batches.push((b.shape.to_vec(), b.data.to_vec(), b.count));

@@ -21,9 +21,9 @@ pub fn integer_attribute(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i: value, ..AttributeProto::default() }
 }
 
-/// A node of the default domain, named after its first output.
+/// A node of the default domain, without a name: names are optional, and must be unique where there are any.
 pub fn new_node(op_type: &str, input: Vec<String>, output: String) -> NodeProto {
-    NodeProto { name: output.clone(), op_type: op_type.into(), input, output: vec![output], ..NodeProto::default() }
+    NodeProto { op_type: op_type.into(), input, output: vec![output], ..NodeProto::default() }
 }
 
 impl NodeProto {

@@ -242,16 +242,14 @@ impl Writer<'_> {
         }
 
         let key = (name.to_owned(), axis, quantized.scales.iter().map(|s| s.to_bits()).collect());
-        let dequantized = match self.weights.get(&key) {
-            Some(known) => known.clone(),
-            None => {
-                let codes = quantized.codes.iter().map(|c| c.cast_unsigned()).collect();
-                let tensor = tensor("", DataType::Int8, &weight.dims, codes);
-                let made = self.push_constant(name, tensor, &quantized.scales, axis);
-                self.weights.insert(key, made.clone());
-                made
-            }
-        };
+        let known = self.weights.get(&key).cloned();
+        let dequantized = known.unwrap_or_else(|| {
+            let codes = quantized.codes.iter().map(|c| c.cast_unsigned()).collect();
+            let tensor = tensor("", DataType::Int8, &weight.dims, codes);
+            let made = self.push_constant(name, tensor, &quantized.scales, axis);
+            self.weights.insert(key, made.clone());
+            made
+        });
         node.input[1] = dequantized;
 
         if let Some(bias) = bias {

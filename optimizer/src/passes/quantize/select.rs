@@ -1,3 +1,4 @@
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::onnx::{Graph, Index, ModelError, attribute_float, attribute_int, element_count, floats, is_float};
@@ -102,9 +103,9 @@ fn weighted(graph: &Graph, index: &Index, node: &NodeProto) -> Result<Option<Rol
     let (axis, channels) = match node.op_type.as_str() {
         "Conv" if node.is("Conv") && weight.dims.len() >= 3 => (0, ChannelAxis::Second),
         "Gemm" if node.is("Gemm") && weight.dims.len() == 2 => {
-            let plain = attribute_int(node, "transA", 0) == 0
-                && attribute_float(node, "alpha", 1.0) == 1.0
-                && attribute_float(node, "beta", 1.0) == 1.0;
+            let factors = [attribute_float(node, "alpha", 1.0), attribute_float(node, "beta", 1.0)];
+            // Bit for bit 1: there is no tolerance to think about.
+            let plain = attribute_int(node, "transA", 0) == 0 && factors.map(f32::to_bits) == [1.0_f32.to_bits(); 2];
             if !plain {
                 return Ok(None);
             }
@@ -141,23 +142,11 @@ fn grow(
     mut quantized: BTreeSet<String>,
 ) -> Result<(), ModelError> {
     for (i, node) in graph.nodes().iter().enumerate() {
-        if !selection.nodes.contains_key(&i) {
-            let op = node.op_type.as_str();
-            let single = matches!(node.output.as_slice(), [one] if !one.is_empty());
-            let first = node.input_at(0).is_some_and(|x| quantized.contains(x));
-            let role = if !single || !node.is(op) {
-                None
-            } else if SAME_SCALE.contains(&op) && first {
-                Some(Role::SameScale)
-            } else if FOLLOWERS.contains(&op) && follows(graph, index, node, &quantized)? {
-                Some(Role::Follower)
-            } else {
-                None
-            };
-            match role {
-                Some(role) => drop(selection.nodes.insert(i, role)),
+        if let Entry::Vacant(place) = selection.nodes.entry(i) {
+            match role(graph, index, node, &quantized)? {
+                Some(role) => place.insert(role),
                 None => continue,
-            }
+            };
         }
         if let Some(activation) = absorbable(graph, index, node)? {
             selection.absorbs.insert(i, activation);
@@ -165,6 +154,26 @@ fn grow(
         quantized.insert(selection.result(graph, i).to_owned());
     }
     Ok(())
+}
+
+fn role(
+    graph: &Graph,
+    index: &Index,
+    node: &NodeProto,
+    quantized: &BTreeSet<String>,
+) -> Result<Option<Role>, ModelError> {
+    let op = node.op_type.as_str();
+    let single = matches!(node.output.as_slice(), [one] if !one.is_empty());
+    let first = node.input_at(0).is_some_and(|x| quantized.contains(x));
+    Ok(if !single || !node.is(op) {
+        None
+    } else if SAME_SCALE.contains(&op) && first {
+        Some(Role::SameScale)
+    } else if FOLLOWERS.contains(&op) && follows(graph, index, node, quantized)? {
+        Some(Role::Follower)
+    } else {
+        None
+    })
 }
 
 fn follows(graph: &Graph, index: &Index, node: &NodeProto, quantized: &BTreeSet<String>) -> Result<bool, ModelError> {
@@ -194,16 +203,16 @@ fn absorbable(graph: &Graph, index: &Index, node: &NodeProto) -> Result<Option<u
         && (next.is("Relu")
             || next.is("Clip")
                 // The range always holds 0, so the limits must too.
-                && limit(graph, index, next, 1)?.is_some_and(|low| low.is_none_or(|low| low <= 0.0))
-                && limit(graph, index, next, 2)?.is_some_and(|high| high.is_none_or(|high| high >= 0.0)));
+                && limit(graph, index, next, 1, f32::NEG_INFINITY)?.is_some_and(|low| low <= 0.0)
+                && limit(graph, index, next, 2, f32::INFINITY)?.is_some_and(|high| high >= 0.0));
     Ok(absorbs.then_some(position))
 }
 
-/// `Some(None)`: no limit. `None`: not known before it runs.
-fn limit(graph: &Graph, index: &Index, clip: &NodeProto, i: usize) -> Result<Option<Option<f32>>, ModelError> {
-    let Some(name) = clip.input_at(i) else { return Ok(Some(None)) };
+/// The limit, `default` where there is none; `None` if it is not known before the model runs.
+fn limit(graph: &Graph, index: &Index, clip: &NodeProto, i: usize, default: f32) -> Result<Option<f32>, ModelError> {
+    let Some(name) = clip.input_at(i) else { return Ok(Some(default)) };
     match index.initializer(graph, name) {
-        Some(t) if is_float(t) => Ok(floats(t)?.first().map(|v| Some(*v))),
+        Some(t) if is_float(t) => Ok(floats(t)?.first().copied()),
         _ => Ok(None),
     }
 }

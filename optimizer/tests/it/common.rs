@@ -1,5 +1,4 @@
 //! What the tests on real models share.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +25,7 @@ pub fn library() -> PathBuf {
 
 pub fn engine() -> Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| Engine::load_from(library()).unwrap()).clone()
+    ENGINE.get_or_init(|| Engine::load_from(&library()).unwrap()).clone()
 }
 
 pub fn example(name: &str) -> PathBuf {

@@ -1,9 +1,7 @@
 //! Files that are damaged, or made to do damage: an error each time, never a panic.
 
-mod common;
-
+use crate::common::example;
 use bytes::Bytes;
-use common::example;
 use drydock_contract::Quantize;
 use drydock_optimizer::onnx::{self, ModelError};
 use drydock_optimizer::passes::{self, Ranges};
@@ -50,7 +48,7 @@ fn bits_flipped_anywhere() {
     let mut refused = 0;
     for _ in 0..60 {
         let mut bytes = original.clone();
-        for _ in 0..1 + noise.below(40) {
+        for _ in 0..=noise.below(40) {
             // Most of the file is weights; what can be broken lies at the nodes and the names, at the front.
             let limit = if noise.below(2) == 0 { bytes.len() } else { 30_000 };
             let at = noise.below(limit);

@@ -1,0 +1,8 @@
+//! Tests against ONNX Runtime and real models; one binary, so that they are linked once.
+#![allow(clippy::unwrap_used, reason = "clippy allows it in test functions only, and these have helpers")]
+
+mod common;
+mod graphs;
+mod hostile;
+mod job;
+mod models;
