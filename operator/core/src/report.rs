@@ -73,6 +73,3 @@ pub fn invalid_status(
     next.message = message;
     next
 }
-
-#[cfg(test)]
-mod tests;

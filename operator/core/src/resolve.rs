@@ -240,6 +240,3 @@ fn check_amount(errors: &mut SpecErrors, field: &str, amount: &Amount) {
         _ => errors.add(field, format!("found {:?}; expected a quantity such as 500m or 2Gi", amount.0)),
     }
 }
-
-#[cfg(test)]
-mod tests;

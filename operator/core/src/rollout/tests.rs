@@ -1,1 +1,342 @@
+use super::*;
+use drydock_crds::{Analysis, CanaryStep};
 
+const NOW: i64 = 1_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn revision(name: &str) -> RevisionStatus {
+    RevisionStatus { revision: name.into(), candidate: "int8".into(), package: "sha256:00".into() }
+}
+
+/// Steps of 20 % and 50 %, 10 s each; a deadline of 30 s, the old pods for 5 s.
+fn policy() -> Rollout {
+    Rollout {
+        steps: [20, 50].map(|weight| CanaryStep { weight, hold_seconds: 10 }).to_vec(),
+        analysis: Analysis::default(),
+        progress_deadline_seconds: 30,
+        scale_down_delay_seconds: 5,
+    }
+}
+
+fn served() -> RolloutStatus {
+    RolloutStatus { stable: Some(revision("a")), stable_was_ready: true, ..RolloutStatus::default() }
+}
+
+fn canary(stage: RolloutStage, step: i32, seconds_ago: i64) -> RolloutStatus {
+    RolloutStatus { canary: Some(revision("b")), stage, step, since: Some(Time(at(NOW - seconds_ago))), ..served() }
+}
+
+/// Two stable pods, `b` asked for.
+fn signals(canary_ready: i32) -> Signals {
+    Signals {
+        target: Some(revision("b")),
+        stable_is_known: true,
+        stable_ready: 2,
+        stable_desired: 2,
+        canary_ready,
+        flipped: true,
+        ..Signals::default()
+    }
+}
+
+fn failing(requests: u64, errors: u64) -> Signals {
+    Signals { counts: Counts { requests, errors, ..Counts::default() }, ..signals(2) }
+}
+
+struct Case {
+    name: &'static str,
+    from: RolloutStatus,
+    signals: Signals,
+    /// Stage, step, canary, weight that is wanted.
+    to: (RolloutStage, i32, Option<&'static str>, i32),
+    reasons: &'static [Reason],
+}
+
+#[test]
+#[expect(clippy::enum_glob_use, reason = "a table")]
+fn transitions() {
+    use RolloutStage::*;
+    let quiet = |s: Signals| Signals { counts: Counts { requests: 3, ..Counts::default() }, ..s };
+    let judged = |s: Signals| Signals { counts: Counts { requests: 100, ..Counts::default() }, ..s };
+    let cases = [
+        Case {
+            name: "a new target starts a canary",
+            from: served(),
+            signals: signals(0),
+            to: (Scaling, 0, Some("b"), 0),
+            reasons: &[Reason::CanaryProgressing],
+        },
+        Case {
+            name: "no pod, no weight",
+            from: canary(Scaling, 0, 29),
+            signals: signals(0),
+            to: (Scaling, 0, Some("b"), 0),
+            reasons: &[],
+        },
+        Case {
+            name: "ready for 20 %",
+            from: canary(Scaling, 0, 3),
+            signals: signals(1),
+            to: (Holding, 0, Some("b"), 20),
+            reasons: &[Reason::CanaryProgressing],
+        },
+        Case {
+            name: "too late",
+            from: canary(Scaling, 0, 31),
+            signals: signals(0),
+            to: (Idle, 0, None, 0),
+            reasons: &[Reason::RolledBack],
+        },
+        Case {
+            name: "ready at the last moment",
+            from: canary(Scaling, 0, 31),
+            signals: signals(1),
+            to: (Holding, 0, Some("b"), 20),
+            reasons: &[Reason::CanaryProgressing],
+        },
+        Case {
+            name: "holds",
+            from: canary(Holding, 0, 9),
+            signals: judged(signals(1)),
+            to: (Holding, 0, Some("b"), 20),
+            reasons: &[],
+        },
+        Case {
+            name: "held; one pod is enough for 50 % of two",
+            from: canary(Holding, 0, 10),
+            signals: judged(signals(1)),
+            to: (Holding, 1, Some("b"), 50),
+            reasons: &[Reason::CanaryProgressing],
+        },
+        Case {
+            name: "held in silence",
+            from: canary(Holding, 0, 10),
+            signals: quiet(signals(1)),
+            to: (Holding, 1, Some("b"), 50),
+            reasons: &[Reason::CanaryProgressing, Reason::CanaryProgressing],
+        },
+        Case {
+            name: "the next step needs more pods",
+            from: canary(Holding, 0, 10),
+            signals: judged(Signals { stable_ready: 4, ..signals(1) }),
+            to: (Scaling, 1, Some("b"), 20),
+            reasons: &[],
+        },
+        Case {
+            name: "pods lost",
+            from: canary(Holding, 1, 5),
+            signals: signals(0),
+            to: (Scaling, 1, Some("b"), 20),
+            reasons: &[Reason::CanaryProgressing],
+        },
+        Case {
+            name: "the last step is held",
+            from: canary(Holding, 1, 10),
+            signals: judged(signals(2)),
+            to: (Promoting, 2, Some("b"), 50),
+            reasons: &[Reason::Promoting],
+        },
+        Case {
+            name: "not enough to take over",
+            from: canary(Promoting, 2, 5),
+            signals: signals(1),
+            to: (Promoting, 2, Some("b"), 50),
+            reasons: &[],
+        },
+        Case {
+            name: "never enough to take over",
+            from: canary(Promoting, 2, 31),
+            signals: signals(1),
+            to: (Idle, 0, None, 0),
+            reasons: &[Reason::RolledBack],
+        },
+        Case {
+            name: "takes over",
+            from: canary(Promoting, 2, 5),
+            signals: signals(2),
+            to: (Idle, 0, None, 0),
+            reasons: &[Reason::Promoted],
+        },
+        Case {
+            name: "errors",
+            from: canary(Holding, 0, 1),
+            signals: failing(20, 1),
+            to: (Idle, 0, None, 0),
+            reasons: &[Reason::RolledBack],
+        },
+        Case {
+            name: "errors while promoting",
+            from: canary(Promoting, 2, 1),
+            signals: failing(20, 20),
+            to: (Idle, 0, None, 0),
+            reasons: &[Reason::RolledBack],
+        },
+        Case {
+            name: "too few to be sure",
+            from: canary(Holding, 0, 1),
+            signals: failing(19, 19),
+            to: (Holding, 0, Some("b"), 20),
+            reasons: &[],
+        },
+        Case {
+            name: "exactly at the limit",
+            from: canary(Holding, 0, 1),
+            signals: failing(100, 1),
+            to: (Holding, 0, Some("b"), 20),
+            reasons: &[],
+        },
+        Case {
+            name: "crashes",
+            from: canary(Scaling, 0, 1),
+            signals: Signals { canary_crash: Some("it crashed".into()), ..signals(0) },
+            to: (Idle, 0, None, 0),
+            reasons: &[Reason::RolledBack],
+        },
+        Case {
+            name: "another target",
+            from: canary(Holding, 1, 1),
+            signals: Signals { target: Some(revision("c")), ..signals(2) },
+            to: (Scaling, 0, Some("c"), 0),
+            reasons: &[Reason::Superseded, Reason::CanaryProgressing],
+        },
+        Case {
+            name: "back to stable",
+            from: canary(Holding, 1, 1),
+            signals: Signals { target: Some(revision("a")), ..signals(2) },
+            to: (Idle, 0, None, 0),
+            reasons: &[Reason::Superseded],
+        },
+        Case {
+            name: "the target is not known",
+            from: canary(Holding, 1, 1),
+            signals: Signals { target: None, ..signals(2) },
+            to: (Idle, 0, None, 0),
+            reasons: &[Reason::Superseded],
+        },
+        Case {
+            name: "suspended, though it fails",
+            from: canary(Holding, 1, 1),
+            signals: Signals { suspended: true, ..failing(100, 100) },
+            to: (Holding, 1, Some("b"), 50),
+            reasons: &[],
+        },
+        Case {
+            name: "steps were taken away",
+            from: canary(Holding, 7, 1),
+            signals: signals(1),
+            to: (Promoting, 2, Some("b"), 50),
+            reasons: &[Reason::Promoting],
+        },
+    ];
+    for case in cases {
+        let Transition { next, because } = advance(&case.from, &case.signals, &policy(), at(NOW));
+        let seen =
+            (next.stage, next.step, next.canary.as_ref().map(|c| c.revision.as_str()), wanted_weight(&next, &policy()));
+        assert_eq!(seen, case.to, "{}", case.name);
+        assert_eq!(because.iter().map(|n| n.reason).collect::<Vec<_>>(), case.reasons, "{}: {because:?}", case.name);
+        assert_eq!(next.stable.is_some(), case.from.stable.is_some(), "{}", case.name);
+    }
+}
+
+#[test]
+fn the_first_revision_and_one_that_was_never_ready_have_nobody_to_protect() {
+    let first = advance(
+        &RolloutStatus::default(),
+        &Signals { stable_is_known: false, stable_ready: 0, ..signals(0) },
+        &policy(),
+        at(NOW),
+    );
+    assert_eq!(first.next.stable, Some(revision("b")));
+    assert!(!first.next.stable_was_ready && first.next.canary.is_none());
+
+    let never = RolloutStatus { stable_was_ready: false, ..served() };
+    let replaced = advance(&never, &Signals { stable_ready: 0, ..signals(0) }, &policy(), at(NOW));
+    assert_eq!(replaced.next.stable, Some(revision("b")));
+
+    let at_zero = advance(&served(), &Signals { stable_ready: 0, stable_desired: 0, ..signals(0) }, &policy(), at(NOW));
+    assert_eq!(at_zero.next.stable, Some(revision("b")), "nobody sends requests to 0 pods");
+
+    // But one that is down and has been up is somebody's service.
+    let down = advance(&served(), &Signals { stable_ready: 0, ..signals(0) }, &policy(), at(NOW));
+    assert_eq!(down.next.stable, Some(revision("a")));
+}
+
+#[test]
+fn a_failed_revision_is_held_back_until_the_spec_asks_for_another() {
+    let mut status = advance(&canary(RolloutStage::Holding, 0, 1), &failing(100, 50), &policy(), at(NOW)).next;
+    let failed = status.failed.clone().unwrap();
+    assert_eq!((failed.revision.as_str(), failed.reason.as_str()), ("b", "ErrorRate"));
+    assert!(failed.message.contains("50 of 100") && failed.message.contains("limit 1.0 %"), "{}", failed.message);
+    for _ in 0..3 {
+        let t = advance(&status, &signals(2), &policy(), at(NOW + 1000));
+        assert_eq!((t.next.clone(), t.because), (status.clone(), vec![]));
+        status = t.next;
+    }
+    let other = advance(&status, &Signals { target: Some(revision("c")), ..signals(0) }, &policy(), at(NOW)).next;
+    assert_eq!((other.failed, other.canary), (None, Some(revision("c"))));
+    let stable = advance(&status, &Signals { target: Some(revision("a")), ..signals(0) }, &policy(), at(NOW)).next;
+    assert_eq!((stable.failed, stable.canary), (None, None));
+}
+
+#[test]
+fn the_replaced_revision_goes_when_its_time_is_over_and_the_service_has_moved() {
+    let promoted = advance(&canary(RolloutStage::Promoting, 2, 1), &signals(2), &policy(), at(NOW)).next;
+    assert_eq!((promoted.stable.clone(), promoted.previous.clone()), (Some(revision("b")), Some(revision("a"))));
+    for (after, flipped, kept) in [(4, true, true), (5, false, true), (5, true, false), (1000, false, true)] {
+        let next = advance(&promoted, &Signals { flipped, ..signals(0) }, &policy(), at(NOW + after)).next;
+        assert_eq!(next.previous.is_some(), kept, "after {after} s, moved: {flipped}");
+    }
+}
+
+#[test]
+fn agreement() {
+    let mut policy = policy();
+    policy.analysis.min_agreement = Some(95.0);
+    let with = |compared, agreed| Signals {
+        counts: Counts { requests: 100, compared, agreed, ..Counts::default() },
+        ..signals(2)
+    };
+    for (compared, agreed, fails) in [(100, 94, true), (100, 95, false), (19, 0, false), (0, 0, false)] {
+        let t = advance(&canary(RolloutStage::Holding, 0, 1), &with(compared, agreed), &policy, at(NOW));
+        assert_eq!(t.next.failed.map(|f| f.reason), fails.then(|| "Disagreement".to_owned()), "{agreed} of {compared}");
+    }
+    let quiet = advance(&canary(RolloutStage::Holding, 0, 10), &with(3, 3), &policy, at(NOW));
+    assert!(quiet.because[0].note.contains("agreement was not judged: 3 compared answers, 20 needed"), "{quiet:?}");
+}
+
+#[test]
+fn the_clock_stands_still_while_suspended() {
+    let frozen =
+        advance(&canary(RolloutStage::Holding, 0, 9), &Signals { suspended: true, ..signals(1) }, &policy(), at(NOW))
+            .next;
+    assert_eq!(frozen.since, None);
+    let again = advance(&frozen, &signals(1), &policy(), at(NOW + 100)).next;
+    assert_eq!((again.stage, again.step, again.since), (RolloutStage::Holding, 0, Some(Time(at(NOW + 100)))));
+}
+
+#[test]
+fn without_steps_it_is_promoted_when_it_can_take_everything() {
+    let policy = Rollout { steps: vec![], ..policy() };
+    let started = advance(&served(), &signals(0), &policy, at(NOW)).next;
+    assert_eq!((started.stage, wanted_weight(&started, &policy)), (RolloutStage::Promoting, 0));
+    assert!(advance(&started, &signals(1), &policy, at(NOW)).next.canary.is_some());
+    assert_eq!(advance(&started, &signals(2), &policy, at(NOW)).next.stable, Some(revision("b")));
+}
+
+#[test]
+fn what_pods_are_told() {
+    let at = canary(RolloutStage::Holding, 0, 0);
+    assert_eq!(split(&at, &policy(), 0), None);
+    let told = split(&at, &policy(), 20).unwrap();
+    assert_eq!((told.weight, told.revision.as_str(), told.window.as_str(), told.compare), (20, "b", "b-0-1000000", 0));
+    assert_eq!(split(&served(), &policy(), 20), None);
+}
+
+#[test]
+fn at_least_means_at_least() {
+    let since = whole_seconds("2026-01-01T00:00:00.5Z".parse().unwrap());
+    assert_eq!(since.0, "2026-01-01T00:00:01Z".parse().unwrap());
+}

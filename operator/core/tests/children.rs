@@ -1,0 +1,126 @@
+//! Every child as it is sent, and the statuses, as YAML: a change of a field shows up in review.
+
+mod simulation;
+
+use std::collections::BTreeMap;
+
+use drydock_crds::{Amount, Autoscaling, Batching, ImageSource, PodTemplate, Resources, Source};
+use drydock_operator_core::{Child, ChildKind, Plan};
+use serde_json::json;
+use simulation::Cluster;
+use simulation::fixtures::{fashion, pvc};
+
+/// Everything that is written until the model is served.
+fn written(cluster: &mut Cluster) -> Vec<Child> {
+    let mut all = Vec::new();
+    for _ in 0..15 {
+        let plan: Plan = cluster.reconcile(None).unwrap();
+        all.extend(plan.writes);
+        cluster.second();
+    }
+    all
+}
+
+fn of(kind: ChildKind, all: &[Child]) -> Vec<serde_json::Value> {
+    all.iter().filter(|c| c.kind() == kind).map(Child::to_json).collect()
+}
+
+macro_rules! snapshot {
+    ($name:expr, $value:expr) => {
+        insta::with_settings!({ sort_maps => true, prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_yaml_snapshot!($name, $value);
+        });
+    };
+}
+
+#[test]
+fn every_kind() {
+    let mut md = fashion();
+    md.spec.serving.replicas = None;
+    md.spec.serving.autoscaling =
+        Some(Autoscaling { min_replicas: 2, max_replicas: 6, target_cpu_utilization_percentage: 70 });
+    let all = written(&mut Cluster::new(md));
+    for kind in ChildKind::ALL {
+        let found = of(kind, &all);
+        assert!(!found.is_empty(), "{kind} is never written");
+        for child in &found {
+            assert_eq!(child["apiVersion"], kind.api_version());
+            assert_eq!(child["kind"], kind.kind());
+            let metadata = &child["metadata"];
+            assert_eq!(metadata["labels"]["app.kubernetes.io/managed-by"], "drydock");
+            assert_eq!(metadata["ownerReferences"][0]["controller"], true);
+            assert!(metadata["annotations"]["drydock.dev/applied"].is_string());
+        }
+        snapshot!(kind.plural(), found);
+    }
+}
+
+#[test]
+fn sources_in_images_and_volumes() {
+    let mut md = fashion();
+    md.spec.model.source = Source {
+        oci: Some(ImageSource {
+            image: "registry.example/models/fashion@sha256:00".into(),
+            path: "models/fashion.onnx".into(),
+        }),
+        sha256: Some("A".repeat(64)),
+        ..Source::default()
+    };
+    md.spec.optimization.as_mut().unwrap().dataset.as_mut().unwrap().calibration = pvc("a/b.npz");
+    let all = written(&mut Cluster::new(md));
+    snapshot!("job_with_image_volume", of(ChildKind::Job, &all));
+}
+
+#[test]
+fn everything_that_shapes_a_pod() {
+    let mut md = fashion();
+    md.spec.serving.batching = Some(Batching { max_size: 8, max_delay_milliseconds: 2 });
+    let amounts = |list: &[(&str, &str)]| {
+        list.iter().map(|(k, v)| ((*k).into(), Amount((*v).into()))).collect::<BTreeMap<_, _>>()
+    };
+    md.spec.serving.resources =
+        Some(Resources { requests: amounts(&[("cpu", "2")]), limits: amounts(&[("cpu", "2"), ("memory", "1Gi")]) });
+    let overlay = json!({
+        "nodeSelector": {"disk": "fast"},
+        "containers": [
+            {"name": "inference-sidecar", "env": [{"name": "RUST_LOG", "value": "debug"}]},
+            {"name": "logs", "image": "logs:1"},
+        ],
+    });
+    md.spec.serving.pod_template = Some(PodTemplate {
+        labels: [("team".into(), "shop".into())].into(),
+        annotations: [("note".into(), "mine".into())].into(),
+        spec: overlay.as_object().cloned(),
+    });
+    let all = written(&mut Cluster::new(md));
+    snapshot!("deployment_with_everything", of(ChildKind::Deployment, &all));
+}
+
+#[test]
+fn statuses() {
+    let mut cluster = Cluster::new(fashion());
+    let seconds = |cluster: &mut Cluster, n: usize| {
+        for _ in 0..n {
+            cluster.reconcile(None);
+            cluster.second();
+        }
+        cluster.reconcile(None);
+    };
+    seconds(&mut cluster, 4);
+    snapshot!("status_optimizing", cluster.status());
+    seconds(&mut cluster, 8);
+    snapshot!("status_serving", cluster.status());
+    cluster.edit(|s| s.serving.image = Some("sidecar:2".into()));
+    seconds(&mut cluster, 5);
+    snapshot!("status_canary", cluster.status());
+    cluster.edit(|s| {
+        s.serving.resources =
+            Some(Resources { requests: [("cpu".into(), Amount("x".into()))].into(), ..Resources::default() })
+    });
+    cluster.reconcile(None);
+    snapshot!("status_invalid_spec", cluster.status());
+    let before = cluster.status();
+    cluster.second();
+    cluster.reconcile(None);
+    assert_eq!(cluster.status(), before, "nothing moves by itself");
+}

@@ -1,0 +1,106 @@
+//! Everything that can be wrong with a spec, and what it is told.
+
+mod simulation;
+
+use drydock_crds::{Amount, ModelDeploymentSpec, PodTemplate, Resources, Source, UrlSource};
+use drydock_operator_core::{Defaults, resolve};
+use serde_json::json;
+use simulation::fixtures::fashion;
+
+fn errors(change: impl FnOnce(&mut ModelDeploymentSpec)) -> Vec<String> {
+    let mut md = fashion();
+    change(&mut md.spec);
+    match resolve(&md, &Defaults::default()) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn overlay(spec: serde_json::Value) -> impl FnOnce(&mut ModelDeploymentSpec) {
+    move |s| {
+        s.serving.pod_template = Some(PodTemplate { spec: spec.as_object().cloned(), ..PodTemplate::default() });
+    }
+}
+
+fn one(found: &[String], field: &str, says: &str) {
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with(&format!("{field}: ")) && found[0].contains(says), "{found:?}");
+}
+
+#[test]
+fn a_good_one() {
+    assert_eq!(errors(|_| {}), Vec::<String>::new());
+    assert_eq!(
+        errors(overlay(
+            json!({"nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}], "hostNetwork": null})
+        )),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn sources() {
+    let url = |url: &str| Source { https: Some(UrlSource { url: url.into() }), ..Source::default() };
+    one(&errors(|s| s.model.source = Source::default()), "spec.model.source", "exactly one");
+    one(&errors(|s| s.model.source = url("http://a/b")), "spec.model.source.https.url", "sha256");
+    one(&errors(|s| s.model.source = url("file:///etc/passwd")), "spec.model.source.https.url", "https://");
+    one(&errors(|s| s.model.source.sha256 = Some("abc".into())), "spec.model.source.sha256", "64 hexadecimal");
+    let up = |s: &mut ModelDeploymentSpec| {
+        s.optimization.as_mut().unwrap().dataset.as_mut().unwrap().evaluation.pvc.as_mut().unwrap().path =
+            "a/../../b".into()
+    };
+    one(&errors(up), "spec.optimization.dataset.evaluation.pvc.path", "'..'");
+}
+
+#[test]
+fn fields_that_a_pod_does_not_have() {
+    one(&errors(overlay(json!({"nodeSelektor": {}}))), "spec.serving.podTemplate.spec.nodeSelektor", "no field");
+    one(
+        &errors(overlay(json!({"containers": [{"name": "a"}, {"name": "b", "resources": {"limit": {"cpu": "1"}}}]}))),
+        "spec.serving.podTemplate.spec.containers[1].resources.limit",
+        "no field",
+    );
+    one(&errors(overlay(json!({"nodeSelector": 3}))), "spec.serving.podTemplate.spec", "");
+}
+
+#[test]
+fn labels_that_services_select_by() {
+    let found = errors(|s| {
+        s.serving.pod_template = Some(PodTemplate {
+            labels: [("drydock.dev/revision".into(), "x".into()), ("team".into(), "shop".into())].into(),
+            ..PodTemplate::default()
+        });
+    });
+    one(&found, "spec.serving.podTemplate.labels.drydock.dev/revision", "set by Drydock");
+}
+
+#[test]
+fn amounts() {
+    let resources = |requests: &str, limits: &str| {
+        Some(Resources {
+            requests: [("memory".into(), Amount(requests.into()))].into(),
+            limits: [("memory".into(), Amount(limits.into()))].into(),
+        })
+    };
+    one(
+        &errors(|s| s.serving.resources = resources("2Gi", "1024Mi")),
+        "spec.serving.resources.requests.memory",
+        "over the limit",
+    );
+    one(
+        &errors(|s| s.optimization.as_mut().unwrap().gates.max_memory = Some(Amount("-1".into()))),
+        "spec.optimization.gates.maxMemory",
+        "quantity",
+    );
+    assert!(errors(|s| s.serving.resources = resources("1Gi", "1024Mi")).is_empty());
+}
+
+#[test]
+fn all_of_them_at_once() {
+    let found = errors(|s| {
+        s.model.source = Source::default();
+        s.artifact_store.size = Amount("much".into());
+        s.model.labels = vec!["x".repeat(1000); 200];
+    });
+    assert_eq!(found.len(), 3, "{found:?}");
+}
