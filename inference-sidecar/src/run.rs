@@ -64,7 +64,7 @@ impl Server {
         let model = &app.model;
         tracing::info!(
             model = model.name, revision = model.revision, digest = %model.digest, %http, %grpc, %admin,
-            sessions = config.queue().sessions, milliseconds = start.elapsed().as_millis(), "ready",
+            sessions = config.queue().sessions, milliseconds = start.elapsed().as_secs_f64() * 1000.0, "ready",
         );
         Ok(Self { http, grpc, admin, tasks })
     }
@@ -94,8 +94,10 @@ fn splitter(config: &Config, app: &App) -> Result<Option<Splitter>, StartError> 
     if config.split_file.is_none() {
         return Ok(None);
     }
-    let http = config.canary_http.as_deref().map(HttpCanary::new).transpose()?;
-    let grpc = config.canary_grpc.as_deref().map(|url| GrpcCanary::new(url, config.max_body_bytes)).transpose()?;
+    // An empty environment variable is as good as none.
+    let given = |url: &Option<String>| url.clone().filter(|u| !u.is_empty());
+    let http = given(&config.canary_http).as_deref().map(HttpCanary::new).transpose()?;
+    let grpc = given(&config.canary_grpc).as_deref().map(GrpcCanary::new).transpose()?;
     if http.is_none() && grpc.is_none() {
         return Ok(None);
     }

@@ -17,6 +17,8 @@ mod rotation;
 mod watch;
 mod window;
 
+use std::time::Duration;
+
 pub(crate) use exchange::{Exchange, answer};
 pub(crate) use grpc::GrpcCanary;
 pub(crate) use http::HttpCanary;
@@ -25,6 +27,10 @@ pub(crate) use window::Splitter;
 
 /// A request with this header or metadata came from another sidecar, and is never sent on again.
 pub(crate) const HOP_HEADER: &str = "drydock-hop";
+/// A pod that does not even take a connection within this time is given up, and the next connection asks for another.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A larger answer of the canary is a failure.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// Why the canary's answer could not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -140,13 +140,11 @@ fn value(t: &Tensor) -> Result<SessionInputValue<'_>, ort::Error> {
 
 /// Borrows the request's own bytes where they are aligned, else copies them.
 fn typed<T: Pod + PrimitiveTensorElementType + fmt::Debug>(t: &Tensor) -> Result<SessionInputValue<'_>, ort::Error> {
-    match bytemuck::try_cast_slice::<u8, T>(&t.data) {
-        Ok(data) => Ok(TensorRef::from_array_view((t.shape.clone(), data))?.into()),
-        Err(_) => {
-            let data: Vec<T> = bytemuck::pod_collect_to_vec(&t.data);
-            Ok(OrtTensor::from_array((t.shape.clone(), data))?.into())
-        }
+    if let Ok(data) = bytemuck::try_cast_slice::<u8, T>(&t.data) {
+        return Ok(TensorRef::from_array_view((t.shape.clone(), data))?.into());
     }
+    let data: Vec<T> = bytemuck::pod_collect_to_vec(&t.data);
+    Ok(OrtTensor::from_array((t.shape.clone(), data))?.into())
 }
 
 fn tensor(signature: &TensorSignature, value: &DynValue) -> Result<Tensor, ort::Error> {

@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{OriginalUri, Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Uri};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::ModelPath;
@@ -21,15 +21,26 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// JSON above this size takes milliseconds to read: it must not hold up a thread that others wait for.
 const LARGE_JSON: usize = 128 << 10;
 
-pub(super) async fn infer(State(app): State<Arc<App>>, Path(path): Path<ModelPath>, request: Request) -> Response {
+pub(super) async fn infer(
+    State(app): State<Arc<App>>,
+    // The request's own path has lost what the router has matched, and the canary needs all of it.
+    OriginalUri(uri): OriginalUri,
+    Path(path): Path<ModelPath>,
+    request: Request,
+) -> Response {
     let start = Instant::now();
-    let (response, canary) = answer(&app, path, request).await.unwrap_or_else(|e| (e.into_response(), None));
+    let (response, canary) = answer(&app, &uri, path, request).await.unwrap_or_else(|e| (e.into_response(), None));
     let revision = canary.as_deref().unwrap_or(&app.model.revision);
     app.metrics.request(revision, Protocol::http, response.status().as_str().to_owned(), start.elapsed());
     response
 }
 
-async fn answer(app: &Arc<App>, path: ModelPath, request: Request) -> Result<(Response, Option<String>), ServeError> {
+async fn answer(
+    app: &Arc<App>,
+    uri: &Uri,
+    path: ModelPath,
+    request: Request,
+) -> Result<(Response, Option<String>), ServeError> {
     app.model.check(&path.model, &path.version)?;
     let _permit = app.admit()?;
     let (parts, body) = request.into_parts();
@@ -42,7 +53,7 @@ async fn answer(app: &Arc<App>, path: ModelPath, request: Request) -> Result<(Re
     let exchange = HttpExchange {
         app: app.clone(),
         pinned: !path.version.is_empty(),
-        path: parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
+        path: uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
         headers: Arc::new(parts.headers),
         body,
     };

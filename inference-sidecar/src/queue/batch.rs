@@ -24,7 +24,9 @@ pub(super) fn join(requests: &[&[Tensor]]) -> Vec<Tensor> {
         .map(|(i, t)| {
             let parts: Vec<&Tensor> = requests.iter().filter_map(|r| r.get(i)).collect();
             let mut data = Vec::with_capacity(parts.iter().map(|p| p.data.len()).sum());
-            parts.iter().for_each(|p| data.extend_from_slice(&p.data));
+            for part in &parts {
+                data.extend_from_slice(&part.data);
+            }
             let rows: i64 = parts.iter().filter_map(|p| p.shape.first()).sum();
             let shape = std::iter::once(rows).chain(t.shape.iter().skip(1).copied()).collect();
             Tensor { name: t.name.clone(), datatype: t.datatype, shape, data: data.into() }

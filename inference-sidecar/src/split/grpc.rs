@@ -6,7 +6,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response};
 
-use super::{Failure, HOP_HEADER};
+use super::{CONNECT_TIMEOUT, Failure, HOP_HEADER, MAX_ANSWER_BYTES};
 use crate::error::StartError;
 use crate::grpc::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
 use crate::grpc::proto::{ModelInferRequest, ModelInferResponse};
@@ -23,19 +23,17 @@ pub(crate) struct GrpcCanary {
 }
 
 impl GrpcCanary {
-    pub(crate) fn new(url: &str, max_message_bytes: usize) -> Result<Self, StartError> {
+    pub(crate) fn new(url: &str) -> Result<Self, StartError> {
         let endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(|e| StartError::Canary(url.to_owned(), e.to_string()))?
             .tcp_nodelay(true)
+            .connect_timeout(CONNECT_TIMEOUT)
             // A pod that went without a word is found out, and its connection replaced.
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true);
-        let client = || {
-            GrpcInferenceServiceClient::new(endpoint.connect_lazy())
-                .max_decoding_message_size(max_message_bytes)
-                .max_encoding_message_size(max_message_bytes)
-        };
+        let client =
+            || GrpcInferenceServiceClient::new(endpoint.connect_lazy()).max_decoding_message_size(MAX_ANSWER_BYTES);
         Ok(Self { clients: (0..CHANNELS).map(|_| client()).collect(), next: AtomicUsize::new(0) })
     }
 

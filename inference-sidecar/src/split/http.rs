@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::{Failure, HOP_HEADER};
+use super::{CONNECT_TIMEOUT, Failure, HOP_HEADER, MAX_ANSWER_BYTES};
 use crate::error::StartError;
 
 /// Headers that belong to one connection, and not to the request.
@@ -27,7 +27,6 @@ const CONNECTION_HEADERS: [HeaderName; 8] = [
 ];
 /// The canary's Service stands for several pods that come and go: idle connections would keep to the old ones.
 const IDLE: Duration = Duration::from_secs(5);
-const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// The canary's HTTP side.
 #[derive(Debug)]
@@ -46,6 +45,7 @@ impl HttpCanary {
         }
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)

@@ -150,19 +150,19 @@ mod tests {
         Splitter::new(None, None, 8, 1, metrics())
     }
 
-    fn split(weight: u8, window: &str) -> Option<Split> {
+    fn split(weight: u8, window: &str) -> Split {
         let (revision, window) = ("r2".to_owned(), window.to_owned());
-        Some(Split { weight, revision, window, compare: 100, timeout_milliseconds: 100 })
+        Split { weight, revision, window, compare: 100, timeout_milliseconds: 100 }
     }
 
     #[test]
     fn a_late_result_is_not_counted_in_the_next_window() {
         let splitter = splitter();
-        splitter.set(split(100, "1"));
+        splitter.set(Some(split(100, "1")));
         let (first, late) = (splitter.next().unwrap(), splitter.next().unwrap());
         splitter.ended(&first, None);
         assert_eq!(splitter.window().requests, 1);
-        splitter.set(split(100, "2"));
+        splitter.set(Some(split(100, "2")));
         assert_eq!(splitter.window().requests, 0);
         splitter.ended(&late, Some(Failure::Timeout));
         splitter.compared(&late, true);
@@ -172,9 +172,9 @@ mod tests {
     #[test]
     fn a_new_weight_alone_does_not_reset_the_counts() {
         let splitter = splitter();
-        splitter.set(split(100, "1"));
+        splitter.set(Some(split(100, "1")));
         let sent = splitter.next().unwrap();
-        splitter.set(split(50, "1"));
+        splitter.set(Some(split(50, "1")));
         splitter.ended(&sent, Some(Failure::Error));
         let window = splitter.window();
         assert_eq!((window.weight, window.requests, window.errors, window.window.as_str()), (50, 1, 1, "1"));
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn no_more_wait_for_the_canary_than_may() {
         let splitter = splitter();
-        splitter.set(split(100, "1"));
+        splitter.set(Some(split(100, "1")));
         let sent: Vec<_> = (0..9).map(|_| splitter.next()).collect();
         assert_eq!(sent.iter().flatten().count(), 8);
         drop(sent);

@@ -1,5 +1,7 @@
 //! The server as its users see it: real HTTP and gRPC clients on loopback, a real model.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside of #[test] functions")]
+
 mod process;
 mod protocols;
 mod splitter;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use drydock_contract::{Split, SplitWindow};
 use inference_sidecar::proto::ModelInferRequest;
@@ -36,7 +36,8 @@ struct Fake {
     seen: Arc<AtomicUsize>,
 }
 
-async fn fake_answer(State(fake): State<Fake>, headers: HeaderMap, body: String) -> Response {
+async fn fake_answer(State(fake): State<Fake>, uri: Uri, headers: HeaderMap, body: String) -> Response {
+    assert_eq!(uri.path(), format!("/v2/models/{MODEL}/infer"));
     fake.seen.fetch_add(1, Ordering::SeqCst);
     assert_eq!(headers["drydock-hop"], "1");
     let request: Value = serde_json::from_str(&body).unwrap();
@@ -208,6 +209,37 @@ async fn a_forwarded_request_is_not_forwarded_again() {
     let response = request.json(&json_body(&image(1))).send().await.unwrap();
     assert_eq!(response.headers()["drydock-revision"], REVISION);
     assert_eq!(seen.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn binary_answers_are_compared_too() {
+    // A sidecar of another revision as the canary: the same model, so they agree.
+    let canary = Running::start(&["--revision", "r2"]).await;
+    let stable = Stable::start(canary.server.http).await;
+    stable.split(50, "1", 60_000).await;
+    let data = bytes(&[image(1), image(2)].concat());
+    let header = json!({
+        "parameters": {"binary_data_output": true},
+        "inputs": [{"name": "input", "datatype": "FP32", "shape": [2, 1, 28, 28],
+                    "parameters": {"binary_data_size": data.len()}}],
+    })
+    .to_string();
+    let mut canarys = 0;
+    for _ in 0..20 {
+        let request = stable.running.client.post(stable.running.infer_url());
+        let request = request.header("Inference-Header-Content-Length", header.len());
+        let response = request.body([header.as_bytes(), &data].concat()).send().await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (200, &"application/octet-stream".parse().unwrap())
+        );
+        if response.headers()["drydock-revision"] == "r2" {
+            canarys += 1;
+            stable.until(|w| w.compared == canarys).await;
+        }
+    }
+    let window = stable.window().await;
+    assert_eq!((canarys, window.requests, window.agreed, window.failures()), (10, 10, 10, 0), "{window:?}");
 }
 
 fn message() -> ModelInferRequest {
