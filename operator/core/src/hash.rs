@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -7,13 +9,12 @@ use sha2::{Digest as _, Sha256};
 pub fn hash(value: &Value, digits: usize) -> String {
     let mut text = String::new();
     write_sorted(value, &mut text);
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect::<String>()
-        .chars()
-        .take(digits)
-        .collect()
+    let mut hex = String::new();
+    for byte in Sha256::digest(text.as_bytes()) {
+        // Writing to a String does not fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex.chars().take(digits).collect()
 }
 
 fn write_sorted(value: &Value, out: &mut String) {

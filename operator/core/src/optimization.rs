@@ -61,11 +61,10 @@ fn candidate(work: &OptimizationWork, name: &str, index: usize, job: &Job, pods:
     }
     if is_completed {
         // The Job is told of a pod's end after the pod; here the pod is gone, or our copy of it is behind.
-        return match pods.is_empty() {
-            true => {
-                failed(name, FailureReason::Internal, "it finished, and its pod is gone with the result".to_owned())
-            }
-            false => Seen { status: in_state(name, CandidateState::Running), reported: false },
+        return if pods.is_empty() {
+            failed(name, FailureReason::Internal, "it finished, and its pod is gone with the result".to_owned())
+        } else {
+            Seen { status: in_state(name, CandidateState::Running), reported: false }
         };
     }
     if is_failed {

@@ -96,7 +96,8 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
 
     let tracks = Tracks::see(resolved, observed, &at);
     let desired = desired::children(resolved, observed, &at, &tracks, &revisions, is_stale);
-    let diff = diff::diff(resolved, observed, desired);
+    let live: Vec<String> = desired::live(&at).into_iter().map(|of| names::revision(&resolved.name, of)).collect();
+    let diff = diff::diff(resolved, observed, desired, &live);
     Plan {
         scales: tracks.scales(resolved, observed, &diff),
         splits: tracks.splits(resolved, &at),
@@ -109,7 +110,8 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
     }
 }
 
-/// The Job of the present work, and whether what it wrote is gone: a claim that is younger than the Job is another volume.
+/// The Job of the present work, and whether what it wrote is gone: with no claim, or one that is younger than the Job and so
+/// another volume.
 fn job<'a>(r: &Resolved, observed: &'a Observed) -> (Option<&'a Job>, bool) {
     let name = names::optimization_job(&r.name, &r.optimization.hash);
     let job = observed
@@ -121,7 +123,8 @@ fn job<'a>(r: &Resolved, observed: &'a Observed) -> (Option<&'a Job>, bool) {
         |m: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| m.creation_timestamp.as_ref().map(|t| t.0);
     let is_stale = match (job.and_then(|j| born(&j.metadata)), claim.and_then(|c| born(&c.metadata))) {
         (Some(job), Some(claim)) => claim > job,
-        _ => false,
+        (Some(_), None) => true,
+        (None, _) => false,
     };
     (job, is_stale)
 }
@@ -168,5 +171,5 @@ fn wake(r: &Resolved, at: &RolloutStatus, tracks: &Tracks<'_>, now: Timestamp) -
         // Just past the deadline, to say so.
         times.push(left(since, r.rollout.progress_deadline_seconds) + LOOK);
     }
-    times.into_iter().filter(|t| t.is_positive()).min().map_or(Wake::OnChange, Wake::After)
+    times.into_iter().filter(SignedDuration::is_positive).min().map_or(Wake::OnChange, Wake::After)
 }

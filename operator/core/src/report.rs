@@ -67,7 +67,7 @@ pub fn invalid_status(
         next.conditions
             .iter()
             .filter(|c| ["Optimized", "Available", "Progressing"].contains(&c.type_.as_str()))
-            .filter_map(conditions::Verdict::of),
+            .map(conditions::Verdict::of),
     );
     next.conditions = conditions::dated(&next.conditions, all, generation, now);
     next.message = message;

@@ -26,7 +26,7 @@ pub struct Signals {
     pub suspended: bool,
     /// What the spec asks for; `None` while it is not known.
     pub target: Option<RevisionStatus>,
-    /// Whether the stable revision can still be made: its record is there.
+    /// Whether the stable revision is there, or can be made from its record.
     pub stable_is_known: bool,
     pub stable_ready: i32,
     /// As many as the stable revision should have.

@@ -38,7 +38,7 @@ pub fn select(candidates: &mut [CandidateStatus], rules: &SelectionRules) -> Ver
     if original.state == CandidateState::Failed {
         return Verdict::Nothing {
             reason: reason_of(original),
-            message: format!("the model cannot be used: {}", original.message.as_deref().unwrap_or_default()),
+            message: format!("the model cannot be used: {}{}", said(original), again([&*original])),
         };
     }
     if !all_final {
@@ -100,9 +100,23 @@ fn nothing_passes(others: &[CandidateStatus]) -> Verdict {
         Some(one) if reasons.len() == 1 => *one,
         _ => Reason::OptimizationFailed,
     };
-    let each: Vec<String> =
-        others.iter().map(|c| format!("{}: {}", c.name, c.message.as_deref().unwrap_or_default())).collect();
-    Verdict::Nothing { reason, message: format!("no candidate can be used: {}", each.join(" | ")) }
+    let each: Vec<String> = others.iter().map(|c| format!("{}: {}", c.name, said(c))).collect();
+    let message = format!("no candidate can be used: {}{}", each.join(" | "), again(others));
+    Verdict::Nothing { reason, message }
+}
+
+fn said(c: &CandidateStatus) -> &str {
+    c.message.as_deref().unwrap_or_default()
+}
+
+/// What could help where no other spec does: the cause may have passed since.
+fn again<'a>(failed: impl IntoIterator<Item = &'a CandidateStatus>) -> &'static str {
+    let may_pass = [Reason::SourceUnreachable, Reason::StoreUnavailable, Reason::Internal];
+    if failed.into_iter().any(|c| c.state == CandidateState::Failed && may_pass.contains(&reason_of(c))) {
+        "; given up after several tries: delete the optimization Job to try again"
+    } else {
+        ""
+    }
 }
 
 /// Each limit that is broken, beside what was measured.

@@ -1,5 +1,7 @@
 //! Every child as it is sent, and the statuses, as YAML: a change of a field shows up in review.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
 mod simulation;
 
 use std::collections::BTreeMap;
@@ -115,7 +117,7 @@ fn statuses() {
     snapshot!("status_canary", cluster.status());
     cluster.edit(|s| {
         s.serving.resources =
-            Some(Resources { requests: [("cpu".into(), Amount("x".into()))].into(), ..Resources::default() })
+            Some(Resources { requests: [("cpu".into(), Amount("x".into()))].into(), ..Resources::default() });
     });
     cluster.reconcile(None);
     snapshot!("status_invalid_spec", cluster.status());

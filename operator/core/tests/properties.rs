@@ -1,5 +1,7 @@
 //! What holds for whatever happens, on random lives of a simulated cluster.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
 mod simulation;
 
 use drydock_contract::Split;
@@ -72,7 +74,7 @@ fn edit(spec: &mut ModelDeploymentSpec, event: &Event) {
         }
         Event::MinSpeedup(much) => optimization.gates.min_speedup = much.then_some(100.0),
         Event::Steps(n) => {
-            spec.rollout.steps = fashion().spec.rollout.steps.into_iter().take(usize::from(*n)).collect()
+            spec.rollout.steps = fashion().spec.rollout.steps.into_iter().take(usize::from(*n)).collect();
         }
         Event::Suspend(on) => spec.suspend = *on,
         _ => {}

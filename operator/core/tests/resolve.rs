@@ -1,5 +1,7 @@
 //! Everything that can be wrong with a spec, and what it is told.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
 mod simulation;
 
 use drydock_crds::{Amount, ModelDeploymentSpec, PodTemplate, Resources, Source, UrlSource};
@@ -47,7 +49,7 @@ fn sources() {
     one(&errors(|s| s.model.source.sha256 = Some("abc".into())), "spec.model.source.sha256", "64 hexadecimal");
     let up = |s: &mut ModelDeploymentSpec| {
         s.optimization.as_mut().unwrap().dataset.as_mut().unwrap().evaluation.pvc.as_mut().unwrap().path =
-            "a/../../b".into()
+            "a/../../b".into();
     };
     one(&errors(up), "spec.optimization.dataset.evaluation.pvc.path", "'..'");
 }

@@ -1,5 +1,7 @@
 //! Whole rollouts as text: what happened, when, and why. The files in `stories/` are the specification.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
 mod simulation;
 
 use drydock_contract::FailureReason;
@@ -269,4 +271,25 @@ fn name_is_taken() {
     let mut story = Story::of(cluster);
     story.run(20);
     story.check("name_is_taken");
+}
+
+/// Written by another version of the operator, say: what is served is not touched.
+#[test]
+fn unreadable_records_take_nothing_away() {
+    let mut c = serving().cluster;
+    let selected = c.selected();
+    c.observed.revisions[0].data.0 = serde_json::json!({"something": "else"});
+    let annotations = c.observed.deployments[0].metadata.annotations.as_mut().unwrap();
+    annotations.insert("drydock.dev/revision-template".into(), "{}".into());
+    c.edit(|s| s.serving.image = Some("sidecar:2".into()));
+    for _ in 0..8 {
+        let plan = c.reconcile(None).unwrap();
+        assert_eq!(plan.prune, vec![]);
+        assert_eq!(c.selected(), selected);
+        c.second();
+    }
+    assert_eq!(c.status().canary_weight, "20%");
+    assert!(c.settle(100));
+    assert_ne!(c.selected(), selected);
+    assert_eq!(c.observed.deployments.len(), 1);
 }

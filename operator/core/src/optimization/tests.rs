@@ -145,7 +145,7 @@ fn how_a_candidate_can_end() {
         ..ContainerState::default()
     };
     let unreachable = || failure(FailureReason::SourceUnreachable, "HTTP 503");
-    let cases = [
+    let cases = vec![
         ("nothing yet", job("", "", None), vec![], (Pending, "", "")),
         (
             "its image cannot be had",

@@ -62,7 +62,7 @@ fn own_claim<'a>(
 }
 
 /// Revisions that have pods.
-fn live(at: &RolloutStatus) -> Vec<&str> {
+pub fn live(at: &RolloutStatus) -> Vec<&str> {
     [&at.stable, &at.canary, &at.previous].into_iter().flatten().map(|r| r.revision.as_str()).collect()
 }
 

@@ -12,7 +12,9 @@ pub struct Diff {
     pub foreign: Vec<String>,
 }
 
-pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>) -> Diff {
+/// `live` are the names of revisions that have a part in the rollout: what belongs to them is never pruned, also where it could
+/// not be made again because its record cannot be read.
+pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>, live: &[String]) -> Diff {
     let existing = observed.children();
     let wanted: Vec<(ChildKind, String)> = desired.iter().map(|c| (c.kind(), c.name().to_owned())).collect();
     let mut diff = Diff { writes: Vec::new(), prune: Vec::new(), foreign: Vec::new() };
@@ -20,14 +22,13 @@ pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>) -> Diff {
         let child = marked(child);
         let there = existing.iter().find(|e| e.kind() == child.kind() && e.name() == child.name());
         match there {
-            None => diff.writes.push(child),
             Some(there) if !labels::is_controlled_by(there.metadata(), &r.owner.uid) => {
                 diff.foreign.push(format!("{child} exists and belongs to something else"));
             }
             // On its way out: its end wakes us, and it comes back.
             Some(there) if there.metadata().deletion_timestamp.is_some() => {}
             Some(there) if is_as_desired(&child, there) => {}
-            Some(_) => diff.writes.push(child),
+            None | Some(_) => diff.writes.push(child),
         }
     }
     diff.prune = existing
@@ -35,6 +36,7 @@ pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>) -> Diff {
         .filter(|e| labels::is_controlled_by(e.metadata(), &r.owner.uid))
         .filter(|e| e.metadata().deletion_timestamp.is_none())
         .filter(|e| !wanted.iter().any(|(kind, name)| *kind == e.kind() && name == e.name()))
+        .filter(|e| !(is_serving(e.kind()) && live.iter().any(|name| name == e.name())))
         .map(|e| ChildRef {
             kind: e.kind(),
             name: e.name().to_owned(),
@@ -42,6 +44,10 @@ pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>) -> Diff {
         })
         .collect();
     diff
+}
+
+fn is_serving(kind: ChildKind) -> bool {
+    matches!(kind, ChildKind::Deployment | ChildKind::Revision)
 }
 
 /// With the hash of itself. It tells apart what the API server has added from what we no longer want.

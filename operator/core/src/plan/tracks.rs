@@ -69,7 +69,8 @@ impl<'a> Tracks<'a> {
         Signals {
             suspended: r.suspend,
             target: revisions.target.clone(),
-            stable_is_known: stable.is_some_and(|of| revisions.template(&of.revision).is_some()),
+            stable_is_known: stable.is_some_and(|of| revisions.template(&of.revision).is_some())
+                || replicas(r, observed, &self.stable).is_some(),
             stable_ready: self.stable.ready,
             stable_desired: self.stable.desired,
             flipped: self.flipped,

@@ -26,7 +26,7 @@ pub fn columns(before: Option<&ModelDeploymentStatus>, plan: &Plan) -> Columns {
         // Another task's candidates are remembered by now; what is served is still what it was.
         None => before.filter(|b| b.candidate == shown.candidate).map(kept).unwrap_or_default(),
     };
-    columns.candidate = shown.candidate.clone();
+    columns.candidate.clone_from(&shown.candidate);
     Columns { canary_weight, ..columns }
 }
 

@@ -20,13 +20,13 @@ impl Verdict {
     }
 
     /// One that stays as it is.
-    pub fn of(c: &Condition) -> Option<Self> {
-        Some(Self {
+    pub fn of(c: &Condition) -> Self {
+        Self {
             type_: c.type_.clone(),
             status: c.status == "True",
             reason: c.reason.clone(),
             message: c.message.clone(),
-        })
+        }
     }
 }
 

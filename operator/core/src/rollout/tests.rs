@@ -56,7 +56,6 @@ struct Case {
 }
 
 #[test]
-#[expect(clippy::enum_glob_use, reason = "a table")]
 fn transitions() {
     use RolloutStage::*;
     let quiet = |s: Signals| Signals { counts: Counts { requests: 3, ..Counts::default() }, ..s };

@@ -84,14 +84,14 @@ impl Cluster {
                         assert_eq!(next.template, before.template, "a Job's template cannot change");
                         assert_eq!(next.completions, before.completions);
                     }
-                })
+                });
             }
             Child::Revision(o) => {
                 upsert!(revisions, o, |next: &mut ControllerRevision, before: Option<&ControllerRevision>| {
                     if let Some(before) = before {
                         assert_eq!(next.data, before.data, "a ControllerRevision's data cannot change");
                     }
-                })
+                });
             }
             Child::Deployment(o) => {
                 assert_eq!(o.spec.replicas, None, "replicas are not applied");
@@ -108,7 +108,7 @@ impl Cluster {
                     let spec = next.spec.as_mut().unwrap();
                     spec.cluster_ip = Some("10.0.0.1".into());
                     spec.type_ = Some("ClusterIP".into());
-                })
+                });
             }
             Child::Autoscaler(o) => upsert!(autoscalers, o, nothing),
             Child::Budget(o) => upsert!(budgets, o, nothing),
