@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Response};
+use tonic::{Code, Request, Response, Status};
 
 use super::{CONNECT_TIMEOUT, Failure, HOP_HEADER, MAX_ANSWER_BYTES};
 use crate::error::StartError;
@@ -42,16 +42,35 @@ impl GrpcCanary {
         metadata: &MetadataMap,
         message: ModelInferRequest,
     ) -> Result<Response<ModelInferResponse>, Failure> {
+        let mut sent = self.send_once(metadata, message.clone()).await;
+        if sent.as_ref().is_err_and(was_never_sent) {
+            // A pod that drains, or whose connection grew old, is no failure of the canary.
+            sent = self.send_once(metadata, message).await;
+        }
+        sent.map_err(|status| {
+            // A status of the canary's own came over the wire and has no source; a broken connection has.
+            if status.source().is_some() { Failure::Unreachable } else { Failure::Error }
+        })
+    }
+
+    async fn send_once(
+        &self,
+        metadata: &MetadataMap,
+        message: ModelInferRequest,
+    ) -> Result<Response<ModelInferResponse>, Status> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % CHANNELS;
-        let mut client = self.clients.get(turn).cloned().ok_or(Failure::Unreachable)?;
+        let client = self.clients.get(turn).ok_or_else(|| Status::internal("no channel"))?;
         let mut request = Request::new(message);
         *request.metadata_mut() = metadata.clone();
         request.metadata_mut().insert(HOP_HEADER, MetadataValue::from_static("1"));
         // The user's deadline is kept by the stable side; the canary's own error would hide that it was a timeout.
         request.metadata_mut().remove("grpc-timeout");
-        client.model_infer(request).await.map_err(|status| {
-            // A status of the canary's own came over the wire and has no source; a broken connection has.
-            if status.source().is_some() { Failure::Unreachable } else { Failure::Error }
-        })
+        client.clone().model_infer(request).await
     }
+}
+
+/// The connection was told to go before the request was on it. gRPC wants such a request sent again; tonic leaves that
+/// to us.
+fn was_never_sent(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.source().is_some()
 }
