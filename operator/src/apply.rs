@@ -110,7 +110,6 @@ impl Done {
     }
 
     fn failed(&mut self, what: String, error: &WriteError) {
-        tracing::warn!(what, %error, "a write failed");
         self.0.failed.push((what, error.to_string()));
     }
 }

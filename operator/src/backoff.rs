@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::target::Target;
 
 const FIRST: Duration = Duration::from_secs(1);
@@ -20,16 +22,30 @@ pub fn delay(failures: u32, jitter: f64) -> Duration {
 /// Failures in a row, by object.
 #[derive(Debug, Default)]
 pub struct Backoff {
-    failures: Mutex<HashMap<Target, u32>>,
+    failures: Mutex<HashMap<Target, Failures>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    count: u32,
+    until: Instant,
 }
 
 impl Backoff {
-    /// Counts a failure; the wait until the next try.
+    /// The wait until the next try. A failure counts if the wait of the one before is over: one that an event brought
+    /// about earlier says nothing new, and a burst of events must not make for minutes.
     pub fn failed(&self, target: &Target) -> Duration {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(target.clone()).or_default();
-        *count = count.saturating_add(1);
-        delay(*count, fastrand::f64())
+        let now = Instant::now();
+        let last = failures.get(target).copied().unwrap_or(Failures { count: 0, until: now });
+        let next = if now < last.until {
+            last
+        } else {
+            let count = last.count.saturating_add(1);
+            Failures { count, until: now + delay(count, fastrand::f64()) }
+        };
+        failures.insert(target.clone(), next);
+        next.until - now
     }
 
     /// After a success, and when the object is gone.
@@ -58,16 +74,27 @@ mod tests {
         }
     }
 
-    #[test]
-    fn counts_each_object_for_itself_and_forgets_on_success() {
+    #[tokio::test(start_paused = true)]
+    async fn counts_each_object_for_itself_and_forgets_on_success() {
         let backoff = Backoff::default();
         let (a, b) = (Target::new("ns", "a"), Target::new("ns", "b"));
         for _ in 0..5 {
-            backoff.failed(&a);
+            tokio::time::advance(backoff.failed(&a)).await;
         }
         assert!(backoff.failed(&a) >= Duration::from_secs(16));
         assert!(backoff.failed(&b) <= Duration::from_secs(1));
         backoff.reset(&a);
         assert!(backoff.failed(&a) <= Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_of_failures_is_one() {
+        let backoff = Backoff::default();
+        let a = Target::new("ns", "a");
+        let wait = backoff.failed(&a);
+        for _ in 0..20 {
+            tokio::time::advance(wait / 40).await;
+            assert!(backoff.failed(&a) < wait);
+        }
     }
 }

@@ -67,3 +67,48 @@ async fn main() -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     run(args.into()).await
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    const DEPLOYMENT: &str = include_str!("../../charts/drydock/templates/deployment.yaml");
+    const HELPERS: &str = include_str!("../../charts/drydock/templates/_helpers.tpl");
+
+    #[test]
+    fn the_chart_sets_only_variables_that_are_read() {
+        let command = Args::command();
+        command.clone().debug_assert();
+        let read: Vec<_> = command.get_arguments().filter_map(|a| a.get_env()?.to_str()).collect();
+        let set: Vec<_> = DEPLOYMENT.split("name: ").filter_map(|s| s.split([',', '\n', '}']).next()).collect();
+        let set: Vec<_> = set.into_iter().filter(|n| n.starts_with("DRYDOCK_")).collect();
+        assert!(set.len() >= 9, "{set:?}");
+        assert!(set.iter().all(|n| read.contains(n)), "set: {set:?}, read: {read:?}");
+    }
+
+    #[test]
+    fn the_chart_grants_every_kind_of_child() {
+        for kind in drydock_operator_core::ChildKind::ALL {
+            let (group, plural) = (kind.api_version().split_once('/').map_or("\"\"", |(g, _)| g), kind.plural());
+            let rule = HELPERS.split("- apiGroups: ").any(|rule| {
+                rule.starts_with(&format!("[{group}]"))
+                    && rule.contains(plural)
+                    && rule.contains("[get, list, watch, create, patch, delete]")
+            });
+            assert!(rule, "no rule for {group} {plural}");
+        }
+    }
+
+    #[test]
+    fn no_election_only_when_asked_for() {
+        let config = |extra: &[&str]| {
+            let images = ["drydock-operator", "--optimizer-image=o", "--sidecar-image=s"];
+            Config::from(Args::parse_from(images.iter().chain(extra)))
+        };
+        assert_eq!(config(&[]).lease.map(|l| l.name).as_deref(), Some("drydock-operator"));
+        assert!(config(&["--leader-elect=false"]).lease.is_none());
+        assert_ne!(config(&[]).identity, config(&[]).identity);
+    }
+}

@@ -40,7 +40,7 @@ pub async fn publish(
         let event = event(say, notice, i);
         if let Err(error) = cluster.create_event(&target.namespace, &event).await {
             // Events are for people and are gone after an hour anyway: no reason to do the pass again.
-            tracing::warn!(%target, %error, reason = %notice.reason, "an event was not written");
+            tracing::warn!(model_deployment = %target, %error, reason = %notice.reason, "an event was not written");
         }
     }
     Ok(())

@@ -41,8 +41,8 @@ pub struct Context<C> {
 pub enum Error {
     #[error("cannot read the ModelDeployment or its children: {0}")]
     Observe(#[source] ClusterError),
-    #[error("{count} of the writes failed, first {first}")]
-    Apply { count: usize, first: String },
+    #[error("writes failed: {}", .0.join("; "))]
+    Apply(Vec<String>),
     #[error("cannot write the status: {0}")]
     Publish(#[source] ClusterError),
 }
@@ -51,7 +51,7 @@ impl Error {
     fn stage(&self) -> &'static str {
         match self {
             Self::Observe(_) => "observe",
-            Self::Apply { .. } => "apply",
+            Self::Apply(_) => "apply",
             Self::Publish(_) => "publish",
         }
     }
@@ -84,7 +84,7 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
     let seen = match Seen::read(found) {
         Ok(seen) => seen,
         Err(error) => {
-            tracing::error!(%target, %error, "the status cannot be read: left as it is; is this an older operator?");
+            tracing::error!(model_deployment = %target, %error, "the status cannot be read: left as it is; is this an older operator?");
             return Ok(Action::await_change());
         }
     };
@@ -108,10 +108,10 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
     let notices = if applied.failed.is_empty() { &*plan.notices } else { &[] };
     publish(&cx.cluster, &say, &next, notices).await.map_err(Error::Publish)?;
 
-    match applied.failed.first() {
-        None => Ok(Action::requeue(until(&plan.wake, fastrand::f64()))),
-        Some((what, why)) => Err(Error::Apply { count: applied.failed.len(), first: format!("{what}: {why}") }),
+    if applied.failed.is_empty() {
+        return Ok(Action::requeue(until(&plan.wake, fastrand::f64())));
     }
+    Err(Error::Apply(applied.failed.iter().map(|(what, why)| format!("{what}: {why}")).collect()))
 }
 
 /// kube's hook for a pass that failed.
@@ -119,7 +119,7 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
 pub fn after_error<C>(watched: Arc<Watched>, error: &Error, cx: Arc<Context<C>>) -> Action {
     let target = Target::of(&*watched);
     let wait = cx.backoff.failed(&target);
-    tracing::warn!(%target, stage = error.stage(), %error, again_in_seconds = wait.as_secs(), "the pass failed");
+    tracing::warn!(model_deployment = %target, stage = error.stage(), %error, again_in_seconds = wait.as_secs(), "the pass failed");
     Action::requeue(wait)
 }
 
