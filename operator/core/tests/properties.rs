@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use drydock_contract::Split;
 use drydock_crds::{Autoscaling, ModelDeploymentSpec};
 use drydock_operator_core::ChildKind;
+use k8s_openapi::api::core::v1::Pod;
 use proptest::prelude::*;
 use simulation::fixtures::{fashion, recipe};
 use simulation::{Behaviour, Cluster};
@@ -27,6 +28,9 @@ enum Event {
     /// The operator dies after so many writes.
     Death(u8),
     Unready(u8),
+    CanaryUnready,
+    /// A promotion, and back while the replaced pods are still there.
+    ThereAndBack,
     AllReady,
     Delete(u8),
     Traffic(u64),
@@ -44,7 +48,9 @@ fn event() -> impl Strategy<Value = Event> {
         8 => (1..25u8).prop_map(Event::Seconds),
         2 => (0..8u8).prop_map(Event::Death),
         3 => any::<u8>().prop_map(Event::Unready),
-        1 => Just(Event::AllReady),
+        2 => Just(Event::CanaryUnready),
+        1 => Just(Event::ThereAndBack),
+        2 => Just(Event::AllReady),
         1 => any::<u8>().prop_map(Event::Delete),
         1 => prop_oneof![Just(0), Just(1000)].prop_map(Event::Traffic),
     ]
@@ -114,6 +120,26 @@ fn happen(c: &mut Cluster, event: &Event) {
             if !pods.is_empty() {
                 c.unready.insert(pods[usize::from(*at) % pods.len()].metadata.name.clone().unwrap());
             }
+        }
+        Event::CanaryUnready => {
+            let canary = c.status().canary.map(|t| t.revision);
+            let is_of = |p: &Pod| p.metadata.labels.as_ref().unwrap().get("drydock.dev/revision") == canary.as_ref();
+            let pods = c.observed.pods.iter().filter(|p| canary.is_some() && is_of(p));
+            c.unready.extend(pods.map(|p| p.metadata.name.clone().unwrap()));
+        }
+        Event::ThereAndBack => {
+            let before = c.md.spec.serving.image.clone();
+            let there = if before.as_deref() == Some("sidecar:0") { "sidecar:1" } else { "sidecar:0" };
+            c.edit(|s| s.serving.image = Some(there.into()));
+            for _ in 0..45 {
+                pass(c);
+                c.second();
+                if c.status().rollout.is_some_and(|r| r.previous.is_some()) {
+                    break;
+                }
+            }
+            c.edit(|s| s.serving.image = before);
+            pass(c);
         }
         Event::AllReady => c.unready.clear(),
         Event::Delete(at) => {
@@ -222,7 +248,7 @@ proptest! {
     /// Invariant 5: it does not matter what was asked for before.
     #[test]
     fn the_last_spec_alone_decides(a in prop::collection::vec(event(), 1..6), b in prop::collection::vec(event(), 1..6)) {
-        let good = |e: &&Event| !matches!(e, Event::Death(_) | Event::Delete(_) | Event::Unready(_) | Event::MinSpeedup(_));
+        let good = |e: &&Event| !matches!(e, Event::Death(_) | Event::Delete(_) | Event::Unready(_) | Event::CanaryUnready | Event::MinSpeedup(_));
         let good_image = |e: &Event| match e { Event::Image(n) => Event::Image(n % 2), e => e.clone() };
         let events = |list: &[Event]| list.iter().filter(good).map(good_image).collect::<Vec<_>>();
         let mut c = cluster();
