@@ -293,3 +293,27 @@ fn unreadable_records_take_nothing_away() {
     assert_ne!(c.selected(), selected);
     assert_eq!(c.observed.deployments.len(), 1);
 }
+
+/// All of the canary's pods, at the second step: the first step's share goes too.
+#[test]
+fn pods_lost_at_the_second_step() {
+    let mut c = with(Behaviour::default()).cluster;
+    for _ in 0..60 {
+        c.reconcile(None);
+        c.second();
+        if c.status().canary_weight == "50%" {
+            break;
+        }
+    }
+    let canary = c.status().canary.unwrap().revision;
+    let is_of = |p: &k8s_openapi::api::core::v1::Pod| p.metadata.labels.iter().flatten().any(|(_, v)| *v == canary);
+    c.unready = c.observed.pods.iter().filter(|p| is_of(p)).map(|p| p.metadata.name.clone().unwrap()).collect();
+    c.second();
+    let plan = c.reconcile(None).unwrap();
+    assert_eq!(plan.splits.iter().map(|s| s.split.clone()).collect::<Vec<_>>(), vec![None]);
+    assert_eq!((c.status().canary_weight.as_str(), plan.memory.rollout.step), ("0%", 1));
+    c.unready.clear();
+    c.second();
+    c.reconcile(None);
+    assert_eq!(c.status().canary_weight, "50%");
+}
