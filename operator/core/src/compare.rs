@@ -22,6 +22,11 @@ fn holds_at(key: &str, desired: &Value, observed: Option<&Value>, quantities: bo
                 holds_at(key, value, observed.get(key), quantities || matches!(key.as_str(), "sizeLimit" | "divisor"))
             })
         }
+        (Value::Array(desired), Value::Array(observed)) if merge_key(key).is_some() => {
+            let id = merge_key(key).unwrap_or_default();
+            let id_of = |item: &Value| id.iter().find_map(|field| item.get(field).cloned());
+            desired.iter().all(|d| observed.iter().any(|o| id_of(d) == id_of(o) && holds_at("", d, Some(o), false)))
+        }
         (Value::Array(desired), Value::Array(observed)) => {
             desired.len() == observed.len()
                 && desired.iter().zip(observed).all(|(d, o)| holds_at("", d, Some(o), false))
@@ -29,6 +34,21 @@ fn holds_at(key: &str, desired: &Value, observed: Option<&Value>, quantities: bo
         (Value::String(desired), Value::String(observed)) if quantities => quantity::equal(desired, observed),
         (Value::Number(desired), Value::Number(observed)) => desired.as_f64() == observed.as_f64(),
         (desired, observed) => desired == observed || (is_empty(desired) && is_empty(observed)),
+    }
+}
+
+/// Lists whose items server-side apply merges by one of these fields. What others have added to them is theirs and stays,
+/// so that it must not be a difference either: it would be written against for ever.
+fn merge_key(list: &str) -> Option<&'static [&'static str]> {
+    match list {
+        "containers" | "initContainers" | "env" | "volumes" | "imagePullSecrets" => Some(&["name"]),
+        "ports" => Some(&["containerPort", "port"]),
+        "volumeMounts" => Some(&["mountPath"]),
+        "volumeDevices" => Some(&["devicePath"]),
+        "ownerReferences" => Some(&["uid"]),
+        "hostAliases" => Some(&["ip"]),
+        "topologySpreadConstraints" => Some(&["topologyKey"]),
+        _ => None,
     }
 }
 
@@ -61,6 +81,21 @@ mod tests {
             json!({"spec": {"ports": [{"name": "http", "port": 81}], "env": [{"name": "A"}], "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}}}}),
             json!({"spec": {"ports": [{"name": "http", "port": 80}], "env": [{"name": "A"}], "resources": {"requests": {"cpu": "500m"}}}}),
             json!({}),
+        ] {
+            assert!(!holds(&desired, &drifted), "{drifted}");
+        }
+    }
+
+    #[test]
+    fn what_others_add_to_a_merged_list_is_theirs() {
+        let desired = json!({"containers": [{"name": "a", "args": ["serve"]}], "ownerReferences": [{"uid": "1"}]});
+        let added = json!({"containers": [{"name": "mesh"}, {"name": "a", "args": ["serve"], "env": [{"name": "X"}]}],
+            "ownerReferences": [{"uid": "2"}, {"uid": "1"}]});
+        assert!(holds(&desired, &added));
+        for drifted in [
+            json!({"containers": [{"name": "a", "args": ["serve", "more"]}], "ownerReferences": [{"uid": "1"}]}),
+            json!({"containers": [{"name": "b", "args": ["serve"]}], "ownerReferences": [{"uid": "1"}]}),
+            json!({"containers": [{"name": "a", "args": ["serve"]}], "ownerReferences": [{"uid": "2"}]}),
         ] {
             assert!(!holds(&desired, &drifted), "{drifted}");
         }

@@ -7,7 +7,7 @@ mod simulation;
 use std::collections::BTreeMap;
 
 use drydock_crds::{Amount, Autoscaling, Batching, ImageSource, PodTemplate, Resources, Source};
-use drydock_operator_core::{Child, ChildKind, Plan};
+use drydock_operator_core::{Applied, Child, ChildKind, Plan, resolve, status};
 use serde_json::json;
 use simulation::Cluster;
 use simulation::fixtures::{fashion, pvc};
@@ -125,4 +125,33 @@ fn statuses() {
     cluster.second();
     cluster.reconcile(None);
     assert_eq!(cluster.status(), before, "nothing moves by itself");
+}
+
+#[test]
+fn an_overlay_needs_no_containers() {
+    let mut md = fashion();
+    let overlay = json!({"nodeSelector": {"disk": "fast"}});
+    md.spec.serving.pod_template = Some(PodTemplate { spec: overlay.as_object().cloned(), ..PodTemplate::default() });
+    let all = written(&mut Cluster::new(md));
+    let pod = of(ChildKind::Deployment, &all)[0]["spec"]["template"]["spec"].clone();
+    assert_eq!(pod["nodeSelector"], overlay["nodeSelector"]);
+    assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
+}
+
+/// What was not written has not happened: the rollout takes the same step again.
+#[test]
+fn a_failed_write_keeps_the_rollout_where_it_was() {
+    let mut cluster = Cluster::new(fashion());
+    written(&mut cluster);
+    cluster.edit(|s| s.serving.image = Some("sidecar:2".into()));
+    let (before, plan) = (cluster.status(), cluster.plan());
+    assert!(plan.memory.rollout.canary.is_some());
+    let resolved = resolve(&cluster.md, &cluster.defaults).unwrap();
+    let failed = vec![("Deployment fashion-x".to_owned(), "exceeded quota".to_owned())];
+    let applied = Applied { failed, ..Applied::default() };
+    let next = status(Some(&before), 2, &resolved, &plan, &applied, cluster.now);
+    assert_eq!(next.rollout, before.rollout);
+    assert_eq!(next.message, "Deployment fashion-x: exceeded quota");
+    let found: Vec<_> = next.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
+    assert_eq!(found[..2], [("Ready", "False", "ApplyFailed"), ("Reconciling", "True", "ApplyFailed")]);
 }
