@@ -152,6 +152,7 @@ fn a_failed_write_keeps_the_rollout_where_it_was() {
     let next = status(Some(&before), 2, &resolved, &plan, &applied, cluster.now);
     assert_eq!(next.rollout, before.rollout);
     assert_eq!(next.message, "Deployment fashion-x: exceeded quota");
-    let found: Vec<_> = next.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
+    let found: Vec<_> =
+        next.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
     assert_eq!(found[..2], [("Ready", "False", "ApplyFailed"), ("Reconciling", "True", "ApplyFailed")]);
 }
