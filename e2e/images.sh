@@ -10,14 +10,14 @@ target=${CARGO_TARGET_DIR:-$root/target}
 cargo build --release --locked -p drydock-operator -p drydock-optimizer -p inference-sidecar -p drydock-e2e --bins >&2
 engine=$("$root/e2e/onnxruntime.sh")
 
-image() { # image NAME BINARY [ARGUMENT OF MKIMAGE]...
+image() { # image NAME BINARY [ARGUMENT OF MKIMAGE]...: options first, then files
   local name=$1 binary=$2
   shift 2
   "$root/e2e/cluster/mkimage.py" -t "localhost/drydock/$name" -o "$out/${name%:*}.tar" --user 65532:65532 \
-    --entrypoint "[\"/$binary\"]" --ldd "$target/release/$binary" "$target/release/$binary:/$binary:0755" \
-    /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt "$@" >&2
+    --entrypoint "[\"/$binary\"]" --ldd "$target/release/$binary" "$@" "$target/release/$binary:/$binary:0755" \
+    /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt >&2
 }
-with_engine=(--ldd "$engine" "$engine:/usr/lib/libonnxruntime.so:0755" --env ORT_DYLIB_PATH=/usr/lib/libonnxruntime.so)
+with_engine=(--ldd "$engine" --env ORT_DYLIB_PATH=/usr/lib/libonnxruntime.so "$engine:/usr/lib/libonnxruntime.so:0755")
 image operator:dev drydock-operator
 image optimizer:dev drydock-optimizer "${with_engine[@]}"
 image inference-sidecar:dev inference-sidecar "${with_engine[@]}"

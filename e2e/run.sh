@@ -18,5 +18,5 @@ trap finish EXIT
 cluster_with_images
 say "tests"
 program=$(test_program cluster)
-DRYDOCK_AUDIT_LOG=${DRYDOCK_AUDIT_LOG:-$DRYDOCK_CACHE/cluster/log/audit.log} \
+DRYDOCK_AUDIT_LOG=${DRYDOCK_AUDIT_LOG:-$DRYDOCK_CACHE/cluster/logs/audit.log} \
   "$CLUSTER" exec "$program" --test-threads=1 --nocapture "$@"

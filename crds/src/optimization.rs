@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Amount, Resources, Source};
 
 /// How to make candidates of the model and which of them to keep.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.recipes) || self.recipes.size() == 0 || has(self.dataset)")
     .message("recipes need dataset: its calibration file sets the ranges, its evaluation file measures the accuracy that the gates look at"))]
@@ -40,6 +40,21 @@ pub struct Optimization {
 
 fn default_deadline() -> i64 {
     3600
+}
+
+/// As the schema has it: what an empty object means.
+impl Default for Optimization {
+    fn default() -> Self {
+        Self {
+            dataset: None,
+            recipes: Vec::new(),
+            gates: Gates::default(),
+            objective: Objective::default(),
+            when_no_candidate_passes: CandidateFallback::default(),
+            resources: None,
+            deadline_seconds: default_deadline(),
+        }
+    }
 }
 
 /// NumPy `.npz` files with the arrays `x` (images: uint8 or float32, first dimension is the image) and `y` (class numbers).

@@ -42,7 +42,7 @@ pub struct Autoscaling {
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: i32,
     /// Percent of the CPU request, on average over the pods.
-    #[serde(default = "default_cpu_utilization")]
+    #[serde(rename = "targetCPUUtilizationPercentage", default = "default_cpu_utilization")]
     #[schemars(range(min = 1, max = 1000))]
     pub target_cpu_utilization_percentage: i32,
 }

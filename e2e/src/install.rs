@@ -20,21 +20,11 @@ pub async fn operator() -> Result<()> {
     let values = root().join("e2e/values.yaml");
     let chart = chart.to_string_lossy();
     let values = values.to_string_lossy();
-    helm(&[
-        "upgrade",
-        "--install",
-        RELEASE,
-        &chart,
-        "--namespace",
-        NAMESPACE,
-        "--create-namespace",
-        "--values",
-        &values,
-        "--wait",
-        "--timeout",
-        "3m",
-    ])
-    .await?;
+    // Pods of an earlier build are replaced: the tag stays the same, and so would they.
+    let images = format!("podAnnotations.images={}", std::env::var("DRYDOCK_IMAGES").unwrap_or_default());
+    let place = ["upgrade", "--install", RELEASE, &chart, "--namespace", NAMESPACE, "--create-namespace"];
+    let how = ["--values", &values, "--set-string", &images, "--wait", "--timeout", "3m"];
+    helm(&[&place[..], &how[..]].concat()).await?;
     Ok(())
 }
 

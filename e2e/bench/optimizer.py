@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""The reference side of `make bench-optimizer`: ONNX Runtime's own quantizer, and one judge for both.
+
+  optimizer.py quantize MODEL CALIBRATION OUT         static int8 as ONNX Runtime's tools make it (U8S8, per channel, MinMax)
+  optimizer.py judge EVALUATION ORIGINAL MODEL...     top-1, agreement, size, CPU ms (one thread, interleaved), as JSON
+"""
+import json
+import os
+import statistics
+import sys
+import time
+
+import numpy as np
+import onnxruntime as ort
+
+
+def images(path):
+    data = np.load(path)
+    x = ((data["x"].astype(np.float32) / 255 - 0.2860) / 0.3530)[:, None]
+    return x, data["y"] if "y" in data else None
+
+
+def quantize(model, calibration, out):
+    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.rows = iter({"input": row[None]} for row in images(calibration)[0][:256])
+
+        def get_next(self):
+            return next(self.rows, None)
+
+    prepared = out + ".pre"
+    quant_pre_process(model, prepared, skip_symbolic_shape=True)
+    quantize_static(prepared, out, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+                    weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax)
+    os.remove(prepared)
+
+
+def session(path):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def judge(evaluation, paths):
+    x, y = images(evaluation)
+    sessions = [session(p) for p in paths]
+    classes = [np.concatenate([s.run(None, {"input": x[i:i + 250]})[0].argmax(1) for i in range(0, len(x), 250)]) for s in sessions]
+    times = [[] for _ in paths]
+    for round_ in range(45):
+        for s, spent in zip(sessions, times):
+            began = time.process_time()
+            for n in range(40):
+                s.run(None, {"input": x[n:n + 1]})
+            if round_ >= 5:
+                spent.append((time.process_time() - began) / 40 * 1e3)
+    return [{"top1": float((c == y).mean() * 100), "agreement": float((c == classes[0]).mean() * 100),
+             "bytes": os.path.getsize(p), "ms": statistics.median(t)} for p, c, t in zip(paths, classes, times)]
+
+
+if sys.argv[1] == "quantize":
+    quantize(*sys.argv[2:])
+else:
+    print(json.dumps(judge(sys.argv[2], sys.argv[3:])))
