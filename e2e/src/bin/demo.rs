@@ -130,6 +130,9 @@ async fn watch(
         if done(&object) {
             return Ok(());
         }
+        if condition(&object, "Stalled") == "True" && status.observed_generation == object.metadata.generation {
+            bail!("this should not have happened: {}", serde_json::to_string_pretty(&object.status)?);
+        }
         if began.elapsed() > LIMIT {
             bail!("waited {LIMIT:?}: {}", serde_json::to_string_pretty(&object.status)?);
         }

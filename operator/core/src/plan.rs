@@ -88,13 +88,13 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
     let mut notices = tidings(memory.optimization.as_ref(), &found, &verdict);
 
     let revisions = Revisions::gather(resolved, observed, &verdict, &found);
-    let before = Tracks::see(resolved, observed, &memory.rollout);
+    let before = Tracks::see(resolved, observed, &memory.rollout, now);
     let signals = before.signals(resolved, observed, &revisions);
     let transition = rollout::advance(&memory.rollout, &signals, &resolved.rollout, now);
     let at = transition.next;
     notices.extend(transition.because);
 
-    let tracks = Tracks::see(resolved, observed, &at);
+    let tracks = Tracks::see(resolved, observed, &at, now);
     let desired = desired::children(resolved, observed, &at, &tracks, &revisions, is_stale);
     let live: Vec<String> = desired::live(&at).into_iter().map(|of| names::revision(&resolved.name, of)).collect();
     let diff = diff::diff(resolved, observed, desired, &live);

@@ -1,7 +1,7 @@
 //! What pods say of themselves.
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 
 use crate::labels::{self, label};
 
@@ -26,8 +26,20 @@ pub fn phase(pod: &Pod) -> Option<&str> {
 }
 
 pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    readiness(pod).is_some_and(|c| c.status == "True")
+}
+
+/// Ready for long enough that every node sends it what its Service gets. Until then connections are refused, and a good
+/// canary would begin with failures.
+pub fn is_reachable(pod: &Pod, now: Timestamp) -> bool {
+    /// EndpointSlices and kube-proxy take well under a second each; seen here: up to 1 s together.
+    const PROPAGATION: SignedDuration = SignedDuration::from_secs(3);
+    let since = readiness(pod).filter(|c| c.status == "True").map(|c| c.last_transition_time.as_ref());
+    since.is_some_and(|since| since.is_none_or(|since| now.duration_since(since.0) >= PROPAGATION))
+}
+
+fn readiness(pod: &Pod) -> Option<&PodCondition> {
+    pod.status.as_ref()?.conditions.as_deref()?.iter().find(|c| c.type_ == "Ready")
 }
 
 pub fn containers(pod: &Pod) -> &[ContainerStatus] {
@@ -98,4 +110,36 @@ pub fn cut(text: &str, most: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::PodStatus;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    #[test]
+    fn ready_is_not_yet_reachable() {
+        let now = Timestamp::from_second(1_000).unwrap();
+        for (status, seconds_ago, reachable) in [
+            ("True", Some(0), false),
+            ("True", Some(2), false),
+            ("True", Some(3), true),
+            ("True", None, true),
+            ("False", Some(60), false),
+        ] {
+            let condition = PodCondition {
+                type_: "Ready".into(),
+                status: status.into(),
+                last_transition_time: seconds_ago.map(|s| Time(now - SignedDuration::from_secs(s))),
+                ..PodCondition::default()
+            };
+            let status_ = PodStatus { conditions: Some(vec![condition]), ..PodStatus::default() };
+            let pod = Pod { status: Some(status_), ..Pod::default() };
+            assert_eq!(is_reachable(&pod, now), reachable, "{status} since {seconds_ago:?} s");
+            assert_eq!(is_ready(&pod), status == "True");
+        }
+        assert!(!is_reachable(&Pod::default(), now));
+    }
 }

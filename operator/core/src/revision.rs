@@ -57,11 +57,14 @@ const MIB: u64 = 1024 * 1024;
 /// revision of the same package.
 const MEMORY_STEP: u64 = 16 * MIB;
 
+/// Of a process that serves nothing yet.
+pub const BASE_MEMORY: u64 = 64 * MIB;
+
 /// Memory for a process that peaked at so much while it ran the model alone: as much again for requests in flight.
 pub fn memory_bytes(peak_bytes: u64) -> u64 {
     peak_bytes
         .saturating_mul(2)
-        .saturating_add(64 * MIB)
+        .saturating_add(BASE_MEMORY)
         .div_ceil(MEMORY_STEP)
         .saturating_mul(MEMORY_STEP)
         .max(128 * MIB)

@@ -313,7 +313,13 @@ fn pods_lost_at_the_second_step() {
     assert_eq!(plan.splits.iter().map(|s| s.split.clone()).collect::<Vec<_>>(), vec![None]);
     assert_eq!((c.status().canary_weight.as_str(), plan.memory.rollout.step), ("0%", 1));
     c.unready.clear();
+    // Ready again at once, and reachable a little later.
     c.second();
     c.reconcile(None);
+    assert_eq!(c.status().canary_weight, "0%");
+    for _ in 0..4 {
+        c.second();
+        c.reconcile(None);
+    }
     assert_eq!(c.status().canary_weight, "50%");
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use drydock_contract::SPLIT_ANNOTATION;
 use k8s_openapi::DeepMerge as _;
 use k8s_openapi::api::core::v1::{
@@ -13,8 +15,8 @@ use serde_json::Value;
 
 use super::security;
 use crate::labels::serving_labels;
-use crate::revision::RevisionTemplate;
-use crate::{Resolved, names};
+use crate::revision::{BASE_MEMORY, RevisionTemplate};
+use crate::{Resolved, names, quantity};
 
 /// The container that serves; an overlay may change it by this name.
 pub const CONTAINER: &str = "inference-sidecar";
@@ -97,6 +99,11 @@ fn environment(r: &Resolved, revision: &str, template: &RevisionTemplate) -> Vec
         ("DRYDOCK_CANARY_HTTP", format!("{canary}:{SERVICE_HTTP_PORT}")),
         ("DRYDOCK_CANARY_GRPC", format!("{canary}:{SERVICE_GRPC_PORT}")),
     ];
+    let resources = resources(template);
+    if !resources.limits.as_ref().is_some_and(|l| l.contains_key("cpu")) {
+        // With a limit the sidecar reads its quota; without one it would see all cores of the node.
+        env.push(("DRYDOCK_SESSIONS", sessions(&resources).to_string()));
+    }
     if let Some(batching) = &template.batching {
         env.push(("DRYDOCK_BATCH_MAX_SIZE", batching.max_size.to_string()));
         env.push(("DRYDOCK_BATCH_MAX_DELAY_MILLISECONDS", batching.max_delay_milliseconds.to_string()));
@@ -106,17 +113,33 @@ fn environment(r: &Resolved, revision: &str, template: &RevisionTemplate) -> Vec
         .collect()
 }
 
+/// What the spec leaves open is filled in: CPU to begin with, and memory as it was measured, for each session.
 fn resources(template: &RevisionTemplate) -> ResourceRequirements {
-    template.resources.clone().unwrap_or_else(|| {
-        let memory = Quantity(format!("{}Mi", template.memory_bytes / (1024 * 1024)));
-        ResourceRequirements {
-            requests: Some(
-                [("cpu".to_owned(), Quantity("500m".to_owned())), ("memory".to_owned(), memory.clone())].into(),
-            ),
-            limits: Some([("memory".to_owned(), memory)].into()),
-            ..ResourceRequirements::default()
-        }
-    })
+    let mut resources = template.resources.clone().unwrap_or_default();
+    if cpu(&resources).is_none() {
+        resources.requests.get_or_insert_default().insert("cpu".to_owned(), Quantity("500m".to_owned()));
+    }
+    let says_memory =
+        |list: &Option<BTreeMap<String, Quantity>>| list.as_ref().is_some_and(|l| l.contains_key("memory"));
+    if !says_memory(&resources.requests) && !says_memory(&resources.limits) {
+        let more = template.memory_bytes.saturating_sub(BASE_MEMORY).saturating_mul(sessions(&resources) - 1);
+        let memory = Quantity(format!("{}Mi", template.memory_bytes.saturating_add(more) / (1024 * 1024)));
+        resources.requests.get_or_insert_default().insert("memory".to_owned(), memory.clone());
+        resources.limits.get_or_insert_default().insert("memory".to_owned(), memory);
+    }
+    resources
+}
+
+/// Cores that the container may count on.
+fn cpu(resources: &ResourceRequirements) -> Option<f64> {
+    let says =
+        |list: &Option<BTreeMap<String, Quantity>>| list.as_ref()?.get("cpu").and_then(|q| quantity::value(&q.0));
+    says(&resources.limits).or_else(|| says(&resources.requests))
+}
+
+/// One for each core: each has its own copy of the weights, so a pod must not make one for each core of a large node.
+fn sessions(resources: &ResourceRequirements) -> u64 {
+    cpu(resources).unwrap_or(1.0).ceil().max(1.0) as u64
 }
 
 fn port((name, port): (&str, i32)) -> ContainerPort {

@@ -34,7 +34,7 @@ impl Revisions {
         for c in &observed.revisions {
             learn(&c.metadata, RevisionTemplate::of_json(&c.data.0));
         }
-        let target = target(r, verdict, found);
+        let target = target(r, verdict, found, &known);
         if let Some(template) = &target {
             known.insert(template.revision(), template.clone());
         }
@@ -46,15 +46,24 @@ impl Revisions {
     }
 }
 
-fn target(r: &Resolved, verdict: &Verdict, found: &OptimizationStatus) -> Option<RevisionTemplate> {
+fn target(
+    r: &Resolved,
+    verdict: &Verdict,
+    found: &OptimizationStatus,
+    known: &BTreeMap<String, RevisionTemplate>,
+) -> Option<RevisionTemplate> {
     let Verdict::Chosen(name) = verdict else { return None };
     let candidate = found.candidates.iter().find(|c| &c.name == name)?;
     // Not measured: a process needs the model, a copy of it in the engine's layout, and its work.
     let peak = candidate.memory_bytes.or_else(|| candidate.size_bytes.map(|b| b.saturating_mul(3))).unwrap_or(0);
+    let package = candidate.package.clone()?;
+    // No two runs measure the same peak: a package that is known keeps its first figure, or doing the same work again
+    // would make another revision, and a rollout of nothing.
+    let measured_before = known.values().find(|t| t.package == package).map(|t| t.memory_bytes);
     Some(RevisionTemplate {
-        package: candidate.package.clone()?,
+        memory_bytes: measured_before.unwrap_or_else(|| memory_bytes(u64::try_from(peak).unwrap_or(0))),
+        package,
         candidate: name.clone(),
-        memory_bytes: memory_bytes(u64::try_from(peak).unwrap_or(0)),
         image: r.serving.image.clone(),
         image_pull_policy: r.serving.image_pull_policy.clone(),
         resources: r.serving.resources.clone(),

@@ -9,7 +9,7 @@ use super::revisions::Revisions;
 use super::{PodSplit, Scale};
 use crate::labels::{self, annotation};
 use crate::outlook::Outlook;
-use crate::pod_state::{crash_loop, excuse, is_ready, of_revision};
+use crate::pod_state::{crash_loop, excuse, is_reachable, is_ready, of_revision};
 use crate::resolved::Replicas;
 use crate::rollout::{Counts, Signals, cap, needed, split, wanted_size, wanted_weight, window};
 use crate::selection::Verdict;
@@ -38,13 +38,13 @@ pub struct Tracks<'a> {
 }
 
 impl<'a> Tracks<'a> {
-    pub fn see(r: &Resolved, observed: &'a Observed, at: &RolloutStatus) -> Self {
+    pub fn see(r: &Resolved, observed: &'a Observed, at: &RolloutStatus, now: Timestamp) -> Self {
         let track = |revision: &Option<RevisionStatus>| {
             let pods = revision.as_ref().map_or_else(Vec::new, |of| of_revision(&observed.pods, &r.name, &of.revision));
-            let ready = i32::try_from(pods.iter().filter(|p| is_ready(p)).count()).unwrap_or(i32::MAX);
-            Track { revision: revision.clone(), pods, ready, desired: 0 }
+            Track { revision: revision.clone(), ready: count(&pods, is_ready), pods, desired: 0 }
         };
         let [mut stable, mut canary, mut previous] = [&at.stable, &at.canary, &at.previous].map(track);
+        canary.ready = count(&canary.pods, |p| is_reachable(p, now));
         stable.desired = match &r.serving.replicas {
             _ if stable.revision.is_none() => 0,
             Replicas::Fixed(n) => *n,
@@ -160,6 +160,10 @@ impl Track<'_> {
             replicas: self.desired,
         })
     }
+}
+
+fn count(pods: &[&Pod], is: impl Fn(&Pod) -> bool) -> i32 {
+    i32::try_from(pods.iter().filter(|p| is(p)).count()).unwrap_or(i32::MAX)
 }
 
 fn replicas(r: &Resolved, observed: &Observed, track: &Track<'_>) -> Option<i32> {

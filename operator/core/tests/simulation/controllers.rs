@@ -101,12 +101,17 @@ impl Cluster {
                 }),
                 ..ContainerState::default()
             });
+            let status = if ready { "True" } else { "False" };
+            let before =
+                pod.status.as_ref().and_then(|s| s.conditions.as_ref()?.first()).filter(|c| c.status == status);
+            let since = before.and_then(|c| c.last_transition_time.clone()).unwrap_or(Time(now));
             pod.status = Some(PodStatus {
                 phase: Some("Running".into()),
                 pod_ip: Some("10.1.0.1".into()),
                 conditions: Some(vec![PodCondition {
                     type_: "Ready".into(),
-                    status: if ready { "True" } else { "False" }.into(),
+                    status: status.into(),
+                    last_transition_time: Some(since),
                     ..PodCondition::default()
                 }]),
                 container_statuses: Some(vec![ContainerStatus {
