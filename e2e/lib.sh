@@ -22,9 +22,9 @@ cluster_with_images() {
   export DRYDOCK_IMAGES
 }
 
-# test_program TARGET: the path of a compiled test of this crate.
+# test_program TARGET: the path of a compiled test of this crate. In the profile of the images, whose dependencies are built.
 test_program() {
   cd "$ROOT"
-  cargo test --locked -p drydock-e2e --test "$1" --no-run --message-format=json-render-diagnostics |
+  cargo test --release --locked -p drydock-e2e --test "$1" --no-run --message-format=json-render-diagnostics |
     jq -r 'select(.executable != null and .target.kind == ["test"]) | .executable' | tail -1
 }

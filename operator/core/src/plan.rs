@@ -7,9 +7,12 @@ use drydock_contract::Split;
 use drydock_crds::{CandidateState, OptimizationStatus, Reason, RolloutStage, RolloutStatus};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 
 use crate::selection::Verdict;
-use crate::{Child, ChildRef, Memory, Observed, Outlook, Resolved, labels, names, optimization, rollout, selection};
+use crate::{
+    Child, ChildRef, Memory, Observed, Outlook, Resolved, labels, names, optimization, pod_state, rollout, selection,
+};
 use revisions::Revisions;
 use tracks::Tracks;
 
@@ -81,6 +84,8 @@ impl Notice {
 /// What to do now.
 pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Timestamp) -> Plan {
     let (job, is_stale) = job(resolved, observed);
+    let stuck_at = job.and_then(|j| stuck_at(j, &observed.pods));
+    let is_stale = is_stale || stuck_at.is_some_and(|at| at <= now);
     let usable_job = job.filter(|j| !is_stale && j.metadata.deletion_timestamp.is_none());
     let mut found =
         optimization::read(&resolved.optimization, usable_job, &observed.pods, memory.optimization.as_ref());
@@ -102,7 +107,7 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
         scales: tracks.scales(resolved, observed, &diff),
         splits: tracks.splits(resolved, &at),
         outlook: tracks.outlook(resolved, &at, verdict, revisions.target, diff.foreign, now),
-        wake: wake(resolved, &at, &tracks, now),
+        wake: wake(resolved, &at, &tracks, stuck_at.filter(|_| !is_stale), now),
         writes: diff.writes,
         prune: diff.prune,
         memory: Memory { rollout: at, optimization: Some(found) },
@@ -153,7 +158,19 @@ fn tidings(before: Option<&OptimizationStatus>, found: &OptimizationStatus, verd
     }
 }
 
-fn wake(r: &Resolved, at: &RolloutStatus, tracks: &Tracks<'_>, now: Timestamp) -> Wake {
+/// When the Job is given up for a failed pod that is being deleted and does not go: its controller holds it until the index
+/// has another pod, which in a namespace on its way out it never gets, and the namespace would wait for the Job's deadline.
+fn stuck_at(job: &Job, pods: &[Pod]) -> Option<Timestamp> {
+    /// The Job controller's longest wait before the first three retries is 40 seconds.
+    const PATIENCE: SignedDuration = SignedDuration::from_secs(45);
+    pods.iter()
+        .filter(|p| labels::label(&p.metadata, labels::JOB_NAME) == job.metadata.name.as_deref())
+        .filter(|p| pod_state::phase(p) == Some("Failed"))
+        .filter_map(|p| p.metadata.deletion_timestamp.as_ref()?.0.checked_add(PATIENCE).ok())
+        .min()
+}
+
+fn wake(r: &Resolved, at: &RolloutStatus, tracks: &Tracks<'_>, stuck_at: Option<Timestamp>, now: Timestamp) -> Wake {
     /// Between two looks at a rollout that is on its way.
     const LOOK: SignedDuration = SignedDuration::from_secs(1);
     let since = at.since.as_ref().map_or(now, |t| t.0);
@@ -166,6 +183,9 @@ fn wake(r: &Resolved, at: &RolloutStatus, tracks: &Tracks<'_>, now: Timestamp) -
     }
     if let Some(until) = at.previous_until.as_ref().filter(|_| at.previous.is_some()) {
         times.push(until.0.duration_since(now).max(LOOK));
+    }
+    if let Some(at) = stuck_at {
+        times.push(at.duration_since(now).max(LOOK));
     }
     if at.stable.is_some() && !at.stable_was_ready && tracks.stable.desired > 0 {
         // Just past the deadline, to say so.

@@ -323,3 +323,27 @@ fn pods_lost_at_the_second_step() {
     }
     assert_eq!(c.status().canary_weight, "50%");
 }
+
+/// In a namespace on its way out the Job controller holds a failed pod for one in its place that cannot come: the Job goes,
+/// and the namespace with it.
+#[test]
+fn a_job_whose_failed_pod_does_not_go_is_given_up() {
+    let mut c = Cluster::new(fashion());
+    let f = failure("original", FailureReason::SourceUnreachable, "GET https://models.example/fashion.onnx: HTTP 503");
+    c.outcomes.insert("original".into(), [Outcome::Report(Box::new(f))].into());
+    for _ in 0..6 {
+        c.reconcile(None);
+        c.second();
+        if c.observed.pods.iter().any(|p| p.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Failed")) {
+            break;
+        }
+    }
+    let deleted = c.now;
+    let pod = c.observed.pods.iter_mut().find(|p| p.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Failed"));
+    pod.unwrap().metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(deleted));
+    let jobs = |c: &Cluster| c.plan().prune.iter().filter(|p| p.kind == ChildKind::Job).count();
+    assert_eq!(jobs(&c), 0, "the index may get another pod any moment");
+    assert!(matches!(c.plan().wake, drydock_operator_core::Wake::After(_)));
+    c.now = deleted + jiff::SignedDuration::from_secs(45);
+    assert_eq!(jobs(&c), 1);
+}
