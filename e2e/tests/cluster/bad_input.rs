@@ -19,7 +19,7 @@ fn message(object: &ModelDeployment) -> String {
 async fn stalled(space: &Space, object: Value, expected: &str) -> Result<ModelDeployment> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     space.apply(object).await?;
-    let seen = space.until(&name, WAIT, &format!("{expected}"), |m| condition(m, "Stalled") == "True").await?;
+    let seen = space.until(&name, WAIT, expected, |m| condition(m, "Stalled") == "True").await?;
     println!("{name}: {} {}", reason(&seen, "Stalled"), message(&seen));
     assert_eq!(reason(&seen, "Stalled"), expected, "{}", message(&seen));
     Ok(seen)

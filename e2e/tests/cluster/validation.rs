@@ -51,7 +51,7 @@ async fn the_api_server_says_what_the_table_says() -> Result<()> {
     for case in &table.reject_update {
         let patch = PatchParams { field_manager: Some(MANAGER.into()), dry_run: true, ..PatchParams::default() };
         let result = api.patch("fashion", &patch, &Patch::Merge(&case.change)).await;
-        let error = result.err().map(|e| e.to_string()).unwrap_or_else(|| panic!("{}: accepted", case.name));
+        let error = result.err().map_or_else(|| panic!("{}: accepted", case.name), |e| e.to_string());
         assert!(error.contains(&case.message), "{}: {error}", case.name);
     }
     assert_eq!(ModelDeployment::plural(&()), "modeldeployments");
