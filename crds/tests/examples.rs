@@ -1,5 +1,7 @@
 //! The files of `examples/` say nothing that the API does not have, and keep its rules.
 
+#![allow(clippy::panic, reason = "a test that cannot go on stops")]
+
 use std::path::Path;
 
 use drydock_crds::{ModelDeployment, Optimization, Rollout, Serving};

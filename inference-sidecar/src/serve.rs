@@ -113,12 +113,7 @@ fn in_order(signature: &[TensorSignature], mut inputs: Vec<Tensor>) -> Result<Ve
 }
 
 fn check_input(expected: &TensorSignature, found: &Tensor) -> Result<(), String> {
-    if found.datatype != expected.datatype {
-        return Err(format!("datatype is {}; expected {}", found.datatype, expected.datatype));
-    }
-    if !tensor::shape_fits(&expected.shape, &found.shape) {
-        return Err(format!("shape is {:?}; expected {:?} (-1: any)", found.shape, expected.shape));
-    }
+    tensor::check_kind(expected, found.datatype, &found.shape)?;
     let size = tensor::byte_size(found.datatype, &found.shape)?;
     if found.data.len() != size {
         return Err(format!(

@@ -36,6 +36,17 @@ pub(crate) fn shape_fits(declared: &[i64], found: &[i64]) -> bool {
     declared.len() == found.len() && declared.iter().zip(found).all(|(d, f)| *d == -1 || d == f)
 }
 
+/// Holds what a tensor says of itself against what the model declares.
+pub(crate) fn check_kind(expected: &TensorSignature, datatype: Datatype, shape: &[i64]) -> Result<(), String> {
+    if datatype != expected.datatype {
+        return Err(format!("datatype is {datatype}; expected {}", expected.datatype));
+    }
+    if !shape_fits(&expected.shape, shape) {
+        return Err(format!("shape is {shape:?}; expected {:?} (-1: any)", expected.shape));
+    }
+    Ok(())
+}
+
 impl Tensor {
     /// A tensor of zeros; every dimension that the model leaves open is 1.
     pub(crate) fn zeros(signature: &TensorSignature) -> Result<Self, String> {

@@ -138,7 +138,8 @@ async fn infer_body(
     header_length: Option<String>,
 ) -> Result<http::Response<Bytes>, ServeError> {
     let json_length = header_length.as_deref().and_then(|l| l.trim().parse().ok()).unwrap_or(body.len());
-    let read = move || oip::read_request(&body, header_length.as_deref());
+    let expected = app.model.signature.inputs.clone();
+    let read = move || oip::read_request(&body, header_length.as_deref(), &expected);
     let message = if json_length > LARGE_JSON {
         tokio::task::spawn_blocking(read).await.map_err(|e| ServeError::Engine(e.to_string()))??
     } else {

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use drydock_contract::Datatype;
+use drydock_contract::{Datatype, TensorSignature};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use super::data;
 use crate::error::ServeError;
 use crate::tensor::{self, Tensor};
 
-/// An inference request, read but not yet held against the model's signature.
+/// An inference request, read.
 #[derive(Debug, PartialEq)]
 pub(crate) struct InferMessage {
     pub(crate) id: Option<String>,
@@ -72,14 +72,19 @@ struct OutputParameters {
     classification: Option<IgnoredAny>,
 }
 
-/// Reads the body of an infer request. `header_length`: the value of the header `Inference-Header-Content-Length`.
-pub(crate) fn read_request(body: &Bytes, header_length: Option<&str>) -> Result<InferMessage, ServeError> {
+/// Reads the body of an infer request. `header_length`: the value of the header `Inference-Header-Content-Length`. An input
+/// that the model has otherwise is refused before its data is read.
+pub(crate) fn read_request(
+    body: &Bytes,
+    header_length: Option<&str>,
+    expected: &[TensorSignature],
+) -> Result<InferMessage, ServeError> {
     let (json, binary) = split_body(body, header_length)?;
     let request: RequestJson<'_> = parse(json)?;
     let outputs = request.outputs.unwrap_or_default().into_iter().map(output).collect::<Result<_, _>>()?;
     Ok(InferMessage {
         id: request.id,
-        inputs: tensors(request.inputs, binary, "input")?,
+        inputs: tensors(request.inputs, binary, "input", expected)?,
         outputs,
         binary: request.parameters.and_then(|p| p.binary_data_output).unwrap_or(false),
     })
@@ -88,7 +93,7 @@ pub(crate) fn read_request(body: &Bytes, header_length: Option<&str>) -> Result<
 /// Reads the outputs of an infer response: another server's, or our own.
 pub(crate) fn read_response(body: &Bytes, header_length: Option<&str>) -> Result<Vec<Tensor>, ServeError> {
     let (json, binary) = split_body(body, header_length)?;
-    tensors(parse::<ResponseJson<'_>>(json)?.outputs, binary, "output")
+    tensors(parse::<ResponseJson<'_>>(json)?.outputs, binary, "output", &[])
 }
 
 fn output(output: OutputJson) -> Result<OutputRequest, ServeError> {
@@ -122,10 +127,16 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, ServeError> {
         .map_err(|e| ServeError::Invalid(format!("the JSON of the body is not as expected: {e}")))
 }
 
-fn tensors(list: Vec<TensorJson<'_>>, mut binary: Bytes, side: &str) -> Result<Vec<Tensor>, ServeError> {
+fn tensors(
+    list: Vec<TensorJson<'_>>,
+    mut binary: Bytes,
+    side: &str,
+    expected: &[TensorSignature],
+) -> Result<Vec<Tensor>, ServeError> {
     let tensors = list.into_iter().map(|t| {
         let name = t.name.clone();
-        tensor(t, &mut binary).map_err(|e| ServeError::Invalid(format!("{side} {name:?}: {e}")))
+        let expected = expected.iter().find(|e| e.name == name);
+        tensor(t, &mut binary, expected).map_err(|e| ServeError::Invalid(format!("{side} {name:?}: {e}")))
     });
     let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
     if binary.is_empty() {
@@ -138,9 +149,12 @@ fn tensors(list: Vec<TensorJson<'_>>, mut binary: Bytes, side: &str) -> Result<V
     }
 }
 
-fn tensor(t: TensorJson<'_>, binary: &mut Bytes) -> Result<Tensor, String> {
+fn tensor(t: TensorJson<'_>, binary: &mut Bytes, expected: Option<&TensorSignature>) -> Result<Tensor, String> {
     let datatype: Datatype =
         t.datatype.parse().map_err(|found| format!("unknown datatype {found:?}; expected one like FP32"))?;
+    if let Some(expected) = expected {
+        tensor::check_kind(expected, datatype, &t.shape)?;
+    }
     let expected = tensor::byte_size(datatype, &t.shape)?;
     let data = match (t.parameters.and_then(|p| p.binary_data_size), t.data) {
         (Some(_), Some(_)) => return Err("has data and a binary_data_size; expected one of them".into()),

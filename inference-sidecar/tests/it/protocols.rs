@@ -43,7 +43,7 @@ fn cases() -> Vec<Case> {
         Case { name: "x", error: Some("\"input\" is missing"), ..good("a wrong name") },
         Case { datatype: "INT32", error: Some("expected FP32"), ..good("a wrong datatype") },
         Case { datatype: "FP31", error: Some("unknown datatype"), ..good("an unknown datatype") },
-        Case { datatype: "BYTES", error: Some("not supported"), ..good("strings") },
+        Case { datatype: "BYTES", error: Some("BYTES"), ..good("strings") },
         Case { shape: vec![1, 28, 28], error: Some("expected [-1, 1, 28, 28]"), ..good("a wrong rank") },
         Case { shape: vec![1, 1, 14, 56], error: Some("expected [-1, 1, 28, 28]"), ..good("a wrong shape") },
         Case { shape: vec![2, 1, 28, 28], error: Some("has"), ..good("too few elements") },

@@ -1,11 +1,11 @@
 use super::*;
 
 fn read(body: &str) -> Result<InferMessage, ServeError> {
-    read_request(&Bytes::copy_from_slice(body.as_bytes()), None)
+    read_request(&Bytes::copy_from_slice(body.as_bytes()), None, &[])
 }
 
 fn read_binary(json: &str, data: &[u8], header_length: &str) -> Result<InferMessage, ServeError> {
-    read_request(&Bytes::from([json.as_bytes(), data].concat()), Some(header_length))
+    read_request(&Bytes::from([json.as_bytes(), data].concat()), Some(header_length), &[])
 }
 
 #[test]
@@ -79,5 +79,18 @@ fn bad_binary_bodies_are_refused() {
         let length = if length.is_empty() { json.len().to_string() } else { length.to_owned() };
         let error = read_binary(json, &vec![0; data], &length).unwrap_err().to_string();
         assert!(error.contains(message), "{json}: {error}");
+    }
+}
+
+#[test]
+fn what_the_model_has_otherwise_is_refused_before_its_data_is_read() {
+    let expected = [TensorSignature { name: "x".into(), datatype: Datatype::Fp32, shape: vec![-1, 2] }];
+    for (kind, message) in [
+        (r#""datatype":"INT8","shape":[1,2]"#, "datatype is INT8; expected FP32"),
+        (r#""datatype":"FP32","shape":[1,3]"#, "shape is [1, 3]; expected [-1, 2] (-1: any)"),
+    ] {
+        let body = format!(r#"{{"inputs":[{{"name":"x",{kind},"data":["no number"]}}]}}"#);
+        let error = read_request(&Bytes::from(body), None, &expected).unwrap_err();
+        assert!(error.to_string().contains(message), "{error}");
     }
 }
