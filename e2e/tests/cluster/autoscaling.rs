@@ -1,6 +1,6 @@
 //! The HPA scales on real CPU load, and the operator never touches `replicas`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use drydock_e2e::kubernetes::wait;
@@ -27,16 +27,20 @@ async fn from_one_to_three_and_back() -> Result<()> {
     let replicas = || async { anyhow::Ok(api.get(&deployment).await?.spec.replicas.unwrap_or_default()) };
     assert_eq!(replicas().await?, 1);
     let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, 250);
+    let began = Instant::now();
     wait(Duration::from_secs(180), "three replicas", || async { Ok((replicas().await? == 3).then_some(())) }).await?;
     wait(Duration::from_secs(60), "three ready replicas", || async {
         let status = api.get(&deployment).await?.status;
         Ok((status.and_then(|s| s.ready_replicas) == Some(3)).then_some(()))
     })
     .await?;
+    println!("1 -> 3 ready: {:.0} s", began.elapsed().as_secs_f64());
     assert_lossless(&traffic.stop().await, "scaling up");
+    let began = Instant::now();
     // Constant, but light: one pod is enough.
     let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, 10);
     wait(Duration::from_secs(300), "one replica", || async { Ok((replicas().await? == 1).then_some(())) }).await?;
+    println!("3 -> 1: {:.0} s", began.elapsed().as_secs_f64());
     let report = traffic.stop().await;
     assert_eq!(report.failed, 0, "scaling down: {:?}", report.failures);
 

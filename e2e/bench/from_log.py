@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Turns what the end-to-end tests print into rows of docs/benchmarks/NAME.json: from_log.py NAME LOG OUT"""
+import datetime
+import json
+import os
+import pathlib
+import re
+import sys
+
+name, log, out = sys.argv[1:4]
+text = open(log, encoding="utf-8", errors="replace").read()
+rows, note = [], ""
+LOAD = re.compile(r"(?:\.\.\. )?([\w ,\-]+): (\d+) requests at (\d+)/s, (\d+) failed, p50 ([\d.]+) ms, p99 ([\d.]+) ms")
+
+
+def row(what, ours, goal="", holds=None, reference=""):
+    rows.append({"what": what, "ours": ours, "reference": reference, "ratio": "", "goal": goal, "holds": holds})
+
+
+if name == "rollouts":
+    note = (
+        "Open-loop load on the Service during all of it, every other request on a connection of its own; two nodes, the client beside them "
+        "on the same two cores. No peer runs beside it yet: Argo Rollouts and Flagger need a mesh or a gateway for an exact split."
+    )
+    back = dict(re.findall(r"(?:\.\.\. )?([\w\-]+): rolled back ([\d.]+) s after it was applied", text))
+    for what, sent, rate, failed, p50, p99 in LOAD.findall(text):
+        if what.startswith("scaling"):
+            continue
+        label = f"bad canary: {what}" if what in back else what
+        row(f"{label}: failed requests of {sent} at {rate}/s", failed, "0", failed == "0")
+        row(f"{label}: p50, p99", f"{p50} ms, {p99} ms")
+        if what in back:
+            row(f"{label}: applied to rolled back", f"{back[what]} s")
+elif name == "scaling":
+    note = "HPA on CPU, with the short periods of the local cluster (sync 5 s, stabilization 30 s)."
+    for what, value in re.findall(r"(?:\.\.\. )?(1 -> 3 ready|3 -> 1): ([\d.]+ s)", text):
+        row(f"replicas {what}", value)
+    for what, sent, rate, failed, p50, p99 in LOAD.findall(text):
+        if what.startswith("scaling"):
+            row(f"{what}: failed requests of {sent} at {rate}/s", failed, "0", failed == "0")
+elif name == "operator":
+    for writes, seconds, count, before in re.findall(r"at rest: (\d+) writes in (\d+) s with (\d+) ModelDeployments \((\d+) to get there\)", text):
+        row(f"writes at rest in {seconds} s, {count} ModelDeployments (API server's audit log, leases apart)", writes, "0", writes == "0")
+        row(f"writes to create, optimize and serve {count} ModelDeployments", before)
+if not rows:
+    sys.exit(f"{log} has no line for {name}")
+cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+bench = {"machine": f"{cpu}, {os.cpu_count()} cores", "date": str(datetime.date.today()), "note": note, "rows": rows}
+pathlib.Path(out).write_text(json.dumps(bench, indent=1, ensure_ascii=False) + "\n")
