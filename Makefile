@@ -27,7 +27,7 @@ check: ## Formatting and lints
 
 .PHONY: unit
 unit: ## Tests that need no cluster
-	ORT_DYLIB_PATH=$$(e2e/onnxruntime.sh) cargo test --workspace --locked --exclude drydock-e2e
+	library=$$(e2e/onnxruntime.sh); ORT_DYLIB_PATH=$$library cargo test --workspace --locked --exclude drydock-e2e
 	cargo test --locked -p drydock-e2e --lib --bins
 
 .PHONY: e2e

@@ -20,6 +20,7 @@ if ! whole "$library"; then
     # In the cache, so that the last step is a rename: any number of callers may run at once.
     scratch=$(mktemp -d "$cache/.fetch-XXXXXX")
     trap 'rm -rf "$scratch"' EXIT
+    python3 -m pip --version >/dev/null 2>&1 || { apt-get update && apt-get install -y --no-install-recommends python3-pip; } >&2
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
         --platform "manylinux_2_28_$(uname -m)" --dest "$scratch" "onnxruntime==$version" >&2
     python3 -m zipfile --extract "$scratch"/*.whl "$scratch"

@@ -80,7 +80,7 @@ impl Load {
 }
 
 fn client(keep: bool) -> reqwest::Client {
-    let builder = reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy();
+    let builder = oip::client().timeout(Duration::from_secs(10));
     let builder = if keep { builder } else { builder.pool_max_idle_per_host(0) };
     builder.build().unwrap_or_default()
 }

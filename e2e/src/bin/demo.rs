@@ -167,7 +167,7 @@ async fn candidates(space: &Space) -> Result<()> {
 
 async fn predictions(space: &Space, samples: &[Sample]) -> Result<()> {
     let base = space.service_url(NAME).await?;
-    let http = reqwest::Client::builder().no_proxy().build()?;
+    let http = oip::client().build()?;
     println!("{}", samples.first().context("no images")?.drawing());
     println!("{:<14} {:<14}", "LABEL", "PREDICTION");
     let name = |class: usize| CLASSES.get(class).copied().unwrap_or("?");

@@ -8,7 +8,7 @@ use drydock_e2e::load::Load;
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 
-use crate::support::{assert_lossless, samples, served, space, stable_revision};
+use crate::support::{RATE, assert_lossless, samples, served, space, stable_revision};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_one_to_three_and_back() -> Result<()> {
@@ -18,7 +18,7 @@ async fn from_one_to_three_and_back() -> Result<()> {
         &json!({"spec": {"serving": {
             "replicas": null,
             "autoscaling": {"minReplicas": 1, "maxReplicas": 3, "targetCPUUtilizationPercentage": 50},
-            "resources": {"requests": {"cpu": "40m"}},
+            "resources": {"requests": {"cpu": "80m"}},
         }}}),
     )
     .await?;
@@ -26,7 +26,7 @@ async fn from_one_to_three_and_back() -> Result<()> {
     let api = space.api::<Deployment>();
     let replicas = || async { anyhow::Ok(api.get(&deployment).await?.spec.replicas.unwrap_or_default()) };
     assert_eq!(replicas().await?, 1);
-    let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, 250);
+    let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, 400);
     let began = Instant::now();
     wait(Duration::from_secs(180), "three replicas", || async { Ok((replicas().await? == 3).then_some(())) }).await?;
     wait(Duration::from_secs(60), "three ready replicas", || async {
@@ -38,11 +38,10 @@ async fn from_one_to_three_and_back() -> Result<()> {
     assert_lossless(&traffic.stop().await, "scaling up");
     let began = Instant::now();
     // Constant, but light: one pod is enough.
-    let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, 10);
+    let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, RATE);
     wait(Duration::from_secs(300), "one replica", || async { Ok((replicas().await? == 1).then_some(())) }).await?;
     println!("3 -> 1: {:.0} s", began.elapsed().as_secs_f64());
-    let report = traffic.stop().await;
-    assert_eq!(report.failed, 0, "scaling down: {:?}", report.failures);
+    assert_lossless(&traffic.stop().await, "scaling down");
 
     let owners = api.get(&deployment).await?.metadata.managed_fields.context("managedFields")?;
     let owners: Vec<String> = owners

@@ -11,7 +11,7 @@ async fn answers_right_ones_and_refuses_wrong_ones() -> Result<()> {
     let space = space("requests").await?;
     served(&space, &json!({})).await?;
     let base = space.service_url("model").await?;
-    let http = reqwest::Client::builder().no_proxy().build()?;
+    let http = oip::client().build()?;
     let samples = samples()?;
 
     let mut correct = 0;

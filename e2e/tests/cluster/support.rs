@@ -70,6 +70,8 @@ pub(crate) fn assert_lossless(report: &Report, what: &str) {
     );
     assert_eq!(report.failed, 0, "{what}: users saw failures:\n{}", report.failures.join("\n"));
     assert_eq!(report.answered, report.sent, "{what}");
+    let correct = report.correct as f64 / report.answered as f64;
+    assert!(correct >= 0.85, "{what}: only {:.1} % of the answers are right", correct * 100.0);
     assert!(report.rate() >= 50.0, "{what}: the load was only {:.1} requests/s", report.rate());
 }
 

@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use super::window::Sent;
 use super::{Failure, Splitter};
 
 /// One request in the words of its protocol: how to have it answered, by either model.
@@ -38,14 +39,22 @@ pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchan
     let Some((splitter, sent)) = turn else {
         return Answered { answer: exchange.serve().await, canary: None };
     };
+    // On its own: a client that gives up on a canary that hangs must not take the failure's count along.
+    let forwarded = tokio::spawn(by_canary(splitter.clone(), sent, exchange.clone()));
+    match forwarded.await {
+        Ok(answered) => answered,
+        Err(_) => Answered { answer: exchange.serve().await, canary: None },
+    }
+}
 
-    let forwarded = exchange.forward(splitter);
+async fn by_canary<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E) -> Answered<E::Answer> {
+    let forwarded = exchange.forward(&splitter);
     match tokio::time::timeout(sent.timeout(), forwarded).await.unwrap_or(Err(Failure::Timeout)) {
         Ok(answer) => {
             splitter.ended(&sent, None);
             let canary = Some(sent.revision().to_owned());
             if let Some(permit) = splitter.compares(&sent).filter(|_| !exchange.is_busy()) {
-                let (splitter, canarys) = (splitter.clone(), answer.clone());
+                let canarys = answer.clone();
                 // In the background: the user has the canary's answer by then.
                 tokio::spawn(async move {
                     let stables = exchange.serve().await;

@@ -13,8 +13,16 @@ const POLL: Duration = Duration::from_millis(150);
 pub(crate) async fn watch(path: PathBuf, splitter: Arc<Splitter>) {
     let mut last = None;
     loop {
-        // A file that cannot be read is as good as an empty one: no annotation, no canary.
-        let text = tokio::fs::read_to_string(&path).await.unwrap_or_default();
+        let text = match tokio::fs::read_to_string(&path).await {
+            Ok(text) => text,
+            // Between two versions of the volume, or out of file descriptors: what was said last holds, and its counts.
+            Err(_) if last.is_some() => {
+                tokio::time::sleep(POLL).await;
+                continue;
+            }
+            // There is no such file: no annotation, no canary.
+            Err(_) => String::new(),
+        };
         if last.as_ref() != Some(&text) {
             splitter.set(parse(&text).unwrap_or_else(|e| {
                 tracing::error!(path = %path.display(), error = %e, "invalid split; the stable model answers everything");

@@ -108,7 +108,7 @@ async fn no_request_is_lost_when_it_is_told_to_stop() {
     let mut load = Vec::new();
     for seed in 0..4 {
         load.push(tokio::spawn(async move {
-            let (client, mut answered) = (reqwest::Client::new(), 0);
+            let (client, mut answered) = (crate::support::client(), 0);
             let url = format!("http://{http}/v2/models/{MODEL}/infer");
             while Instant::now() < until {
                 let response = client.post(&url).json(&json_body(&image(seed))).send().await.unwrap();
@@ -145,7 +145,7 @@ async fn a_second_signal_ends_it_at_once() {
     let package = Package::new();
     let (mut child, http, _) = start(&package, &["--drain-seconds", "600"]).await;
     terminate(&child);
-    let client = reqwest::Client::new();
+    let client = crate::support::client();
     let ready = format!("http://{http}/v2/health/ready");
     while client.get(&ready).send().await.unwrap().status() != 503 {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -115,7 +115,7 @@ impl Running {
     pub(crate) async fn start(more: &[&str]) -> Self {
         let (package, lifecycle) = (Package::new(), Lifecycle::default());
         let server = Server::start(&package.config(more), lifecycle.clone()).await.unwrap();
-        Self { server, package, lifecycle, client: reqwest::Client::new() }
+        Self { server, package, lifecycle, client: client() }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -155,4 +155,10 @@ pub(crate) fn json_body(image: &[f32]) -> serde_json::Value {
         "id": "42",
         "inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 1, 28, 28], "data": image}],
     })
+}
+
+/// Where the whole workspace is built at once reqwest has TLS, and wants a provider for it.
+pub(crate) fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }

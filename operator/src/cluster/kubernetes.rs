@@ -39,6 +39,9 @@ pub struct Kubernetes {
 impl Kubernetes {
     pub fn new(client: Client, claim: Arc<Claim>, metrics: Metrics) -> Result<Self, reqwest::Error> {
         // A pod of the cluster is asked, never a proxy.
+        // Pods are asked in the clear, but where the whole workspace is built at once reqwest has TLS, and wants a provider
+        // for it. One that is there already is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let pods = reqwest::Client::builder().no_proxy().timeout(SPLIT_WITHIN).build()?;
         Ok(Self { client, pods, claim, metrics })
     }
