@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use drydock_contract::SPLIT_ANNOTATION;
 use drydock_crds::{ModelDeployment, Reason};
 use drydock_operator_core::{Defaults, Memory, Notice, SpecErrors, Wake, invalid_status, plan, resolve, status};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use tokio::time::Instant;
@@ -97,6 +100,9 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
             let next = invalid_status(before, generation, &errors, now);
             let notice = Notice { warning: true, reason: Reason::InvalidSpec, note: errors.to_string() };
             publish(&cx.cluster, &say, &next, &[notice]).await.map_err(Error::Publish)?;
+            if before.and_then(|s| s.rollout.as_ref()?.canary.as_ref()).is_some() {
+                recall(&cx.cluster, target).await?;
+            }
             return Ok(Action::await_change());
         }
     };
@@ -112,6 +118,22 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
         return Ok(Action::requeue(until(&plan.wake, fastrand::f64())));
     }
     Err(Error::Apply(applied.failed.iter().map(|(what, why)| format!("{what}: {why}")).collect()))
+}
+
+/// Takes the requests back from a canary that nobody can judge while the spec cannot be read. The rollout goes on where it was
+/// when it can.
+async fn recall<C: ReadCluster + WriteCluster>(cluster: &C, target: &Target) -> Result<(), Error> {
+    let pods: Vec<Pod> = cluster.labelled(target).await.map_err(Error::Observe)?;
+    for pod in pods.iter().filter(|p| p.annotations().contains_key(SPLIT_ANNOTATION)) {
+        let uid = pod.uid().unwrap_or_default();
+        match cluster.set_split(&target.namespace, &pod.name_any(), &uid, None).await {
+            Err(error) if !error.is_gone() => {
+                return Err(Error::Apply(vec![format!("Pod {}: {error}", pod.name_any())]));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// kube's hook for a pass that failed.

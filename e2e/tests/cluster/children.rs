@@ -68,13 +68,15 @@ async fn come_back_and_go_with_their_owner() -> Result<()> {
 
     // Drift: a field that is ours is put back, one that is not ours is left alone.
     let drift = json!({"metadata": {"annotations": {"example.com/mine": "kept"}},
-        "spec": {"selector": {"drydock.dev/revision": "elsewhere"}}});
+        "spec": {"selector": {"drydock.dev/revision": "elsewhere", "one": "more"}}});
     let services = space.api::<Service>();
     services.patch("model", &PatchParams::default(), &Patch::Merge(drift)).await?;
     wait(Duration::from_secs(30), "the Service's selector to be put back", || async {
         let service = services.get("model").await?;
         let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref());
-        Ok(selector.and_then(|s| s.get("drydock.dev/revision")).filter(|r| **r == revision).map(|_| ()))
+        let is_right =
+            |s: &&BTreeMap<String, String>| s.get("drydock.dev/revision") == Some(&revision) && !s.contains_key("one");
+        Ok(selector.filter(is_right).map(|_| ()))
     })
     .await?;
     assert_eq!(services.get("model").await?.annotations().get("example.com/mine").map(String::as_str), Some("kept"));

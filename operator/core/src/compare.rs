@@ -17,6 +17,9 @@ fn holds_at(key: &str, desired: &Value, observed: Option<&Value>, quantities: bo
     };
     match (desired, observed) {
         (Value::Object(desired), Value::Object(observed)) => {
+            if is_atomic(key) && observed.iter().any(|(key, value)| !desired.contains_key(key) && !is_empty(value)) {
+                return false;
+            }
             let quantities = matches!(key, "requests" | "limits" | "capacity" | "overhead");
             desired.iter().all(|(key, value)| {
                 holds_at(key, value, observed.get(key), quantities || matches!(key.as_str(), "sizeLimit" | "divisor"))
@@ -50,6 +53,11 @@ fn merge_key(list: &str) -> Option<&'static [&'static str]> {
         "topologySpreadConstraints" => Some(&["topologyKey"]),
         _ => None,
     }
+}
+
+/// Maps that are one value to server-side apply: a key that somebody adds changes what they mean, and selects other pods.
+fn is_atomic(map: &str) -> bool {
+    matches!(map, "selector" | "matchLabels" | "nodeSelector")
 }
 
 /// What the API server may leave out.
@@ -99,6 +107,19 @@ mod tests {
         ] {
             assert!(!holds(&desired, &drifted), "{drifted}");
         }
+    }
+
+    #[test]
+    fn a_selector_with_a_key_more_selects_other_pods() {
+        let desired = json!({"spec": {"selector": {"app": "a"}}});
+        assert!(holds(&desired, &json!({"spec": {"selector": {"app": "a"}}})));
+        assert!(!holds(&desired, &json!({"spec": {"selector": {"app": "a", "x": "y"}}})));
+        let desired = json!({"selector": {"matchLabels": {"app": "a"}}, "labels": {"app": "a"}});
+        assert!(holds(&desired, &json!({"selector": {"matchLabels": {"app": "a"}}, "labels": {"app": "a", "x": "y"}})));
+        assert!(!holds(
+            &desired,
+            &json!({"selector": {"matchLabels": {"app": "a", "x": "y"}}, "labels": {"app": "a"}})
+        ));
     }
 
     #[test]

@@ -22,10 +22,12 @@ pub fn status(
     let story = Story::tell(resolved, plan, applied);
     let outlook = &plan.outlook;
     let mut memory = plan.memory.clone();
-    if !applied.failed.is_empty() {
-        // The rollout has not come where the plan says: it is where it was, and takes the same step again. Else a promotion
-        // that was not written would one day take away the pods that are still selected.
-        memory.rollout = before.and_then(|s| s.rollout.clone()).unwrap_or_default();
+    let was = before.and_then(|s| s.rollout.as_ref());
+    let promoted = was.filter(|was| was.stable.is_some() && was.stable != memory.rollout.stable);
+    if let Some(was) = promoted.filter(|_| !applied.failed.is_empty()) {
+        // A promotion that was not written has not happened, and would one day take away the pods that are still selected.
+        // Every other step is kept, or no deadline would pass and no rollback be remembered while a write fails.
+        memory.rollout = was.clone();
     }
     let columns = columns::columns(before, plan);
     let mut next = ModelDeploymentStatus {

@@ -40,6 +40,8 @@ pub struct Signals {
     pub canary_excuse: Option<String>,
     /// Seen by the stable pods in the window of [`window`].
     pub counts: Counts,
+    /// Stable pods that send requests to the canary and do not say what became of them.
+    pub silent: i32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -149,7 +151,8 @@ fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now
 
 fn proceed(next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
     let elapsed = next.since.as_ref().map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
-    let is_late = elapsed > SignedDuration::from_secs(policy.progress_deadline_seconds.into());
+    let deadline = SignedDuration::from_secs(policy.progress_deadline_seconds.into());
+    let is_late = elapsed > deadline;
     if let Some((reason, message)) = analysis::failure(s, &policy.analysis) {
         return roll_back(next, reason, message, now);
     }
@@ -176,6 +179,9 @@ fn proceed(next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -
             if elapsed < SignedDuration::from_secs(hold.into()) {
                 return Transition { next, because: Vec::new() };
             }
+            if s.silent > 0 {
+                return unheard(next, s, elapsed > SignedDuration::from_secs(hold.into()) + deadline, now);
+            }
             let mut because = analysis::unjudged(&s.counts, &policy.analysis);
             let mut transition = go_to(next, step + 1, s, policy, now);
             because.append(&mut transition.because);
@@ -196,6 +202,18 @@ fn proceed(next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -
         }
         (RolloutStage::Scaling | RolloutStage::Promoting, _) => Transition { next, because: Vec::new() },
     }
+}
+
+/// No telemetry is not the same as no traffic: what nobody can see is not promoted.
+fn unheard(next: RolloutStatus, s: &Signals, is_late: bool, now: Timestamp) -> Transition {
+    if !is_late {
+        return Transition { next, because: Vec::new() };
+    }
+    let message = format!(
+        "{} stable pods do not say what they saw of the canary: is port 8082 of the pods reachable for the operator?",
+        s.silent
+    );
+    roll_back(next, Reason::ProgressDeadlineExceeded, message, now)
 }
 
 /// To a step, or past the last one; straight to its weight where the pods are there already.

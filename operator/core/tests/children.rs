@@ -138,21 +138,32 @@ fn an_overlay_needs_no_containers() {
     assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
 }
 
-/// What was not written has not happened: the rollout takes the same step again.
+/// A promotion that was not written has not happened; anything else is remembered, so that deadlines pass.
 #[test]
-fn a_failed_write_keeps_the_rollout_where_it_was() {
+fn a_failed_write_holds_back_a_promotion_and_nothing_else() {
     let mut cluster = Cluster::new(fashion());
     written(&mut cluster);
     cluster.edit(|s| s.serving.image = Some("sidecar:2".into()));
-    let (before, plan) = (cluster.status(), cluster.plan());
-    assert!(plan.memory.rollout.canary.is_some());
-    let resolved = resolve(&cluster.md, &cluster.defaults).unwrap();
     let failed = vec![("Deployment fashion-x".to_owned(), "exceeded quota".to_owned())];
     let applied = Applied { failed, ..Applied::default() };
-    let next = status(Some(&before), 2, &resolved, &plan, &applied, cluster.now);
-    assert_eq!(next.rollout, before.rollout);
-    assert_eq!(next.message, "Deployment fashion-x: exceeded quota");
-    let found: Vec<_> =
-        next.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
-    assert_eq!(found[..2], [("Ready", "False", "ApplyFailed"), ("Reconciling", "True", "ApplyFailed")]);
+    let mut promotion_seen = false;
+    for pass in 0..60 {
+        let (before, plan) = (cluster.status(), cluster.plan());
+        let resolved = resolve(&cluster.md, &cluster.defaults).unwrap();
+        let next = status(Some(&before), 2, &resolved, &plan, &applied, cluster.now);
+        let was = before.rollout.clone().unwrap();
+        if plan.memory.rollout.stable == was.stable {
+            assert_eq!(next.rollout.unwrap(), plan.memory.rollout, "pass {pass}");
+        } else {
+            promotion_seen = true;
+            assert_eq!(next.rollout.unwrap(), was, "pass {pass}");
+        }
+        assert_eq!(next.message, "Deployment fashion-x: exceeded quota");
+        let found: Vec<_> =
+            next.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
+        assert_eq!(found[..2], [("Ready", "False", "ApplyFailed"), ("Reconciling", "True", "ApplyFailed")]);
+        cluster.reconcile(None);
+        cluster.second();
+    }
+    assert!(promotion_seen);
 }

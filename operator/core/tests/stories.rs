@@ -347,3 +347,22 @@ fn a_job_whose_failed_pod_does_not_go_is_given_up() {
     c.now = deleted + jiff::SignedDuration::from_secs(45);
     assert_eq!(jobs(&c), 1);
 }
+
+/// No telemetry is not the same as no traffic: the rollout waits for it, and in the end goes back.
+#[test]
+fn a_canary_that_nobody_can_see_is_not_promoted() {
+    let mut c = with(Behaviour::default()).cluster;
+    for _ in 0..600 {
+        c.observed.splits.clear();
+        c.reconcile(None);
+        c.second();
+        if c.status().rollout.unwrap().failed.is_some() {
+            break;
+        }
+    }
+    let rollout = c.status().rollout.unwrap();
+    assert_eq!(rollout.step, 0);
+    let failed = rollout.failed.unwrap();
+    assert_eq!(failed.reason, "ProgressDeadlineExceeded");
+    assert!(failed.message.contains("port 8082"), "{}", failed.message);
+}

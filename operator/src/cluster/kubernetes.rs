@@ -42,7 +42,9 @@ impl Kubernetes {
         // Pods are asked in the clear, but where the whole workspace is built at once reqwest has TLS, and wants a provider
         // for it. One that is there already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let pods = reqwest::Client::builder().no_proxy().timeout(SPLIT_WITHIN).build()?;
+        // A pod may run whatever image its user likes: it must not send the operator elsewhere.
+        let redirect = reqwest::redirect::Policy::none();
+        let pods = reqwest::Client::builder().no_proxy().redirect(redirect).timeout(SPLIT_WITHIN).build()?;
         Ok(Self { client, pods, claim, metrics })
     }
 
@@ -87,8 +89,8 @@ impl ReadCluster for Kubernetes {
     async fn split_window(&self, pod_ip: &str) -> Option<SplitWindow> {
         let host = if pod_ip.contains(':') { format!("[{pod_ip}]") } else { pod_ip.to_owned() };
         let asked = self.pods.get(format!("http://{host}:{ADMIN_PORT}/drydock/split")).send().await;
-        match async { asked?.error_for_status()?.json().await }.await {
-            Ok(window) => Some(window),
+        match short_body(asked).await {
+            Ok(body) => serde_json::from_slice(&body).ok(),
             Err(error) => {
                 // Starting, ending, or on a node that is gone: the planner knows what to make of a pod that is silent.
                 tracing::debug!(%error, "a pod does not say what it has seen of the canary");
@@ -164,4 +166,18 @@ impl WriteCluster for Kubernetes {
         self.api(namespace).create(&PostParams::default(), event).await?;
         Ok(())
     }
+}
+
+/// A pod may run whatever image its user likes: what it says must not fill the operator's memory. Cut where it is too long,
+/// which no reader understands.
+async fn short_body(asked: Result<reqwest::Response, reqwest::Error>) -> Result<Vec<u8>, reqwest::Error> {
+    const MOST: usize = 16 << 10;
+    let mut response = asked?.error_for_status()?;
+    let mut body = Vec::new();
+    while body.len() < MOST
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend_from_slice(chunk.get(..MOST - body.len()).unwrap_or(&chunk));
+    }
+    Ok(body)
 }

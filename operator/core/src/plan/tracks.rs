@@ -33,6 +33,7 @@ pub struct Tracks<'a> {
     /// The percentage that the canary gets, and can take.
     pub weight: i32,
     counts: Counts,
+    silent: i32,
     flipped: bool,
     since: Option<Timestamp>,
 }
@@ -58,8 +59,19 @@ impl<'a> Tracks<'a> {
         previous.desired = replicas(r, observed, &previous).unwrap_or(0);
         let weight = cap(wanted_weight(at, &r.rollout), canary.ready, stable.ready);
         let counts = Counts::sum(windows(observed, at, &stable));
+        let told = |p: &Pod| is_ready(p) && is_told(p, &window(at));
+        let silent = count(&stable.pods, told) - i32::try_from(windows(observed, at, &stable).count()).unwrap_or(0);
         let flipped = stable.revision.as_ref().is_some_and(|of| selects(r, observed, &of.revision));
-        Self { stable, canary, previous, weight, counts, flipped, since: at.since.as_ref().map(|t| t.0) }
+        Self {
+            stable,
+            canary,
+            previous,
+            weight,
+            counts,
+            silent: silent.max(0),
+            flipped,
+            since: at.since.as_ref().map(|t| t.0),
+        }
     }
 
     pub fn signals(&self, r: &Resolved, observed: &Observed, revisions: &Revisions) -> Signals {
@@ -78,6 +90,7 @@ impl<'a> Tracks<'a> {
             canary_crash: crash_loop(&self.canary.pods, self.since),
             canary_excuse: excuse(&self.canary.pods).or(failed),
             counts: self.counts.clone(),
+            silent: self.silent,
         }
     }
 
@@ -201,6 +214,13 @@ fn refusal(d: &Deployment) -> Option<String> {
         .iter()
         .find(|c| c.type_.as_deref() == Some("ReplicaFailure") && c.status.as_deref() == Some("True"))?;
     failed.message.clone()
+}
+
+/// Whether a pod was told to send requests to the canary in this window.
+fn is_told(pod: &Pod, window: &str) -> bool {
+    let text = annotation(&pod.metadata, SPLIT_ANNOTATION);
+    let told: Option<Split> = text.and_then(|t| serde_json::from_str(t).ok());
+    told.is_some_and(|s| s.weight > 0 && s.window == window)
 }
 
 fn tell(pod: &Pod, wanted: Option<&Split>) -> Option<PodSplit> {
