@@ -316,3 +316,15 @@ async fn a_grpc_canary_that_hangs_or_fails_costs_no_request() {
         assert_eq!((window.requests, failures), (5, 5), "{canary:?}: {window:?}");
     }
 }
+
+/// A client with less patience than the split must not hide a canary that hangs: its failure is counted all the same.
+#[tokio::test]
+async fn a_client_that_gives_up_first_is_counted() {
+    let (address, _) = start_canary(Canary::Hangs).await;
+    let stable = Stable::start(address).await;
+    stable.split(100, "1", 2_000).await;
+    let request = stable.running.client.post(stable.running.infer_url()).timeout(Duration::from_millis(500));
+    assert!(request.json(&json_body(&image(1))).send().await.unwrap_err().is_timeout());
+    let counted = tokio::time::timeout(Duration::from_secs(20), stable.until(|w| w.requests == 1)).await;
+    assert_eq!(counted.expect("the request was never counted").timeouts, 1);
+}
