@@ -160,6 +160,9 @@ pub struct RolloutStatus {
     /// When the stage began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+    /// When the step began: a canary whose readiness comes and goes begins many stages, and gets no further.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_since: Option<Time>,
     /// The revision replaced last, kept until `previousUntil`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<RevisionStatus>,

@@ -72,11 +72,13 @@ pub fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp
         // The clock stands still: the stage begins again when the rollout goes on.
         if next.canary.is_some() {
             next.since = None;
+            next.step_since = None;
         }
         return Transition { next, because: Vec::new() };
     }
     if next.canary.is_some() && next.since.is_none() {
         next.since = Some(whole_seconds(now));
+        next.step_since.clone_from(&next.since);
     }
     towards(next, s, policy, now)
 }
@@ -130,6 +132,7 @@ fn idle(next: &mut RolloutStatus) {
     next.stage = RolloutStage::Idle;
     next.step = 0;
     next.since = None;
+    next.step_since = None;
 }
 
 fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now: Timestamp) -> Transition {
@@ -142,6 +145,7 @@ fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now
     next.step = 0;
     next.stage = if policy.steps.is_empty() { RolloutStage::Promoting } else { RolloutStage::Scaling };
     next.since = Some(whole_seconds(now));
+    next.step_since.clone_from(&next.since);
     because.push(Notice::normal(
         Reason::CanaryProgressing,
         format!("canary {} (candidate {}) starts", target.revision, target.candidate),
@@ -152,7 +156,10 @@ fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now
 fn proceed(next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
     let elapsed = next.since.as_ref().map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
     let deadline = SignedDuration::from_secs(policy.progress_deadline_seconds.into());
-    let is_late = elapsed > deadline;
+    let hold = |step: usize| SignedDuration::from_secs(policy.steps.get(step).map_or(0, |s| s.hold_seconds).into());
+    // The step as a whole has no more time than it would need if all went well, and the deadline besides.
+    let in_step = next.step_since.as_ref().map_or(elapsed, |since| now.duration_since(since.0));
+    let is_late = elapsed > deadline || in_step > deadline + hold(usize::try_from(next.step).unwrap_or(0));
     if let Some((reason, message)) = analysis::failure(s, &policy.analysis) {
         return roll_back(next, reason, message, now);
     }
@@ -175,12 +182,12 @@ fn proceed(next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -
             Transition { next, because: vec![Notice::warning(Reason::CanaryProgressing, note)] }
         }
         (RolloutStage::Holding, Some(_)) => {
-            let hold = policy.steps.get(step).map_or(0, |s| s.hold_seconds);
-            if elapsed < SignedDuration::from_secs(hold.into()) {
+            let hold = hold(step);
+            if elapsed < hold {
                 return Transition { next, because: Vec::new() };
             }
             if s.silent > 0 {
-                return unheard(next, s, elapsed > SignedDuration::from_secs(hold.into()) + deadline, now);
+                return unheard(next, s, elapsed > hold + deadline, now);
             }
             let mut because = analysis::unjudged(&s.counts, &policy.analysis);
             let mut transition = go_to(next, step + 1, s, policy, now);
@@ -196,7 +203,8 @@ fn proceed(next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -
             let excuse = s.canary_excuse.as_deref().unwrap_or("its pods do not say why");
             let message = format!(
                 "{} of {wanted} pods ready after {} seconds: {excuse}",
-                s.canary_ready, policy.progress_deadline_seconds
+                s.canary_ready,
+                elapsed.max(in_step).as_secs()
             );
             roll_back(next, Reason::ProgressDeadlineExceeded, message, now)
         }
@@ -219,13 +227,15 @@ fn unheard(next: RolloutStatus, s: &Signals, is_late: bool, now: Timestamp) -> T
 /// To a step, or past the last one; straight to its weight where the pods are there already.
 fn go_to(next: RolloutStatus, step: usize, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
     let since = Some(whole_seconds(now));
+    let index = i32::try_from(step).unwrap_or(i32::MAX);
+    let step_since = if next.step == index { next.step_since.clone() } else { since.clone() };
+    let next = RolloutStatus { step_since, ..next };
     let Some(to) = policy.steps.get(step) else {
         let count = i32::try_from(policy.steps.len()).unwrap_or(i32::MAX);
         let next = RolloutStatus { stage: RolloutStage::Promoting, step: count, since, ..next };
         let note = "all steps are passed; the canary is scaled to take every request".to_owned();
         return Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] };
     };
-    let index = i32::try_from(step).unwrap_or(i32::MAX);
     if s.canary_ready >= needed(to.weight, s.stable_ready) {
         let note = format!(
             "step {} of {}: {} % of the requests for {} seconds",

@@ -366,3 +366,28 @@ fn a_canary_that_nobody_can_see_is_not_promoted() {
     assert_eq!(failed.reason, "ProgressDeadlineExceeded");
     assert!(failed.message.contains("port 8082"), "{}", failed.message);
 }
+
+/// Readiness that comes and goes begins the stage anew each time, but not the step: in the end it is rolled back.
+#[test]
+fn a_canary_that_flaps_is_rolled_back() {
+    let mut c = with(Behaviour::default()).cluster;
+    c.edit(|s| s.rollout.progress_deadline_seconds = 30);
+    for second in 0..200 {
+        c.reconcile(None);
+        c.second();
+        let rollout = c.status().rollout.unwrap();
+        if let Some(failed) = rollout.failed {
+            assert_eq!(failed.reason, "ProgressDeadlineExceeded", "{}", failed.message);
+            assert_eq!(rollout.step, 0);
+            return;
+        }
+        let canary = rollout.canary.map(|r| r.revision).unwrap_or_default();
+        let is_of =
+            |p: &&k8s_openapi::api::core::v1::Pod| p.metadata.labels.iter().flatten().any(|(_, v)| *v == canary);
+        c.unready.clear();
+        if second % 12 > 8 {
+            c.unready = c.observed.pods.iter().filter(is_of).filter_map(|p| p.metadata.name.clone()).collect();
+        }
+    }
+    panic!("still on its way after 200 seconds: {:?}", c.status().rollout);
+}
