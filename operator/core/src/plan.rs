@@ -188,6 +188,9 @@ fn wake(r: &Resolved, at: &RolloutStatus, tracks: &Tracks<'_>, stuck_at: Option<
         times.push(at.duration_since(now).max(LOOK));
     }
     if at.stable.is_some() && !at.stable_was_ready && tracks.stable.desired > 0 {
+        if tracks.stable.ready > 0 {
+            times.push(LOOK);
+        }
         // Just past the deadline, to say so.
         times.push(left(since, r.rollout.progress_deadline_seconds) + LOOK);
     }

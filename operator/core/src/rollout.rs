@@ -29,6 +29,8 @@ pub struct Signals {
     /// Whether the stable revision is there, or can be made from its record.
     pub stable_is_known: bool,
     pub stable_ready: i32,
+    /// Whether a pod of it has been ready for long enough that its Service reaches it.
+    pub stable_is_reachable: bool,
     /// As many as the stable revision should have.
     pub stable_desired: i32,
     /// Whether `<name>` selects the stable revision already.
@@ -58,7 +60,7 @@ pub fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp
         // Its record and its Deployment are gone: there is nothing to go on with, or to compare with.
         next = RolloutStatus { failed: next.failed, ..RolloutStatus::default() };
     }
-    if next.stable.is_some() && s.stable_ready > 0 {
+    if next.stable.is_some() && s.stable_is_reachable {
         next.stable_was_ready = true;
         if next.canary.is_none() {
             next.since = None;

@@ -34,6 +34,7 @@ pub struct Tracks<'a> {
     pub weight: i32,
     counts: Counts,
     silent: i32,
+    stable_is_reachable: bool,
     flipped: bool,
     since: Option<Timestamp>,
 }
@@ -61,6 +62,7 @@ impl<'a> Tracks<'a> {
         let counts = Counts::sum(windows(observed, at, &stable));
         let told = |p: &Pod| is_ready(p) && is_told(p, &window(at));
         let silent = count(&stable.pods, told) - i32::try_from(windows(observed, at, &stable).count()).unwrap_or(0);
+        let stable_is_reachable = stable.pods.iter().any(|p| is_reachable(p, now));
         let flipped = stable.revision.as_ref().is_some_and(|of| selects(r, observed, &of.revision));
         Self {
             stable,
@@ -69,6 +71,7 @@ impl<'a> Tracks<'a> {
             weight,
             counts,
             silent: silent.max(0),
+            stable_is_reachable,
             flipped,
             since: at.since.as_ref().map(|t| t.0),
         }
@@ -84,6 +87,7 @@ impl<'a> Tracks<'a> {
             stable_is_known: stable.is_some_and(|of| revisions.template(&of.revision).is_some())
                 || replicas(r, observed, &self.stable).is_some(),
             stable_ready: self.stable.ready,
+            stable_is_reachable: self.stable_is_reachable,
             stable_desired: self.stable.desired,
             flipped: self.flipped,
             canary_ready: self.canary.ready,

@@ -35,6 +35,7 @@ fn signals(canary_ready: i32) -> Signals {
         target: Some(revision("b")),
         stable_is_known: true,
         stable_ready: 2,
+        stable_is_reachable: true,
         stable_desired: 2,
         canary_ready,
         flipped: true,
@@ -244,7 +245,7 @@ fn transitions() {
 fn the_first_revision_and_one_that_was_never_ready_have_nobody_to_protect() {
     let first = advance(
         &RolloutStatus::default(),
-        &Signals { stable_is_known: false, stable_ready: 0, ..signals(0) },
+        &Signals { stable_is_known: false, stable_ready: 0, stable_is_reachable: false, ..signals(0) },
         &policy(),
         at(NOW),
     );
@@ -252,14 +253,21 @@ fn the_first_revision_and_one_that_was_never_ready_have_nobody_to_protect() {
     assert!(!first.next.stable_was_ready && first.next.canary.is_none());
 
     let never = RolloutStatus { stable_was_ready: false, ..served() };
-    let replaced = advance(&never, &Signals { stable_ready: 0, ..signals(0) }, &policy(), at(NOW));
+    let replaced =
+        advance(&never, &Signals { stable_ready: 0, stable_is_reachable: false, ..signals(0) }, &policy(), at(NOW));
     assert_eq!(replaced.next.stable, Some(revision("b")));
 
-    let at_zero = advance(&served(), &Signals { stable_ready: 0, stable_desired: 0, ..signals(0) }, &policy(), at(NOW));
+    let at_zero = advance(
+        &served(),
+        &Signals { stable_ready: 0, stable_is_reachable: false, stable_desired: 0, ..signals(0) },
+        &policy(),
+        at(NOW),
+    );
     assert_eq!(at_zero.next.stable, Some(revision("b")), "nobody sends requests to 0 pods");
 
     // But one that is down and has been up is somebody's service.
-    let down = advance(&served(), &Signals { stable_ready: 0, ..signals(0) }, &policy(), at(NOW));
+    let down =
+        advance(&served(), &Signals { stable_ready: 0, stable_is_reachable: false, ..signals(0) }, &policy(), at(NOW));
     assert_eq!(down.next.stable, Some(revision("a")));
 }
 
