@@ -22,6 +22,7 @@ use crate::plan::Notice;
 
 /// What the rollout depends on, seen now.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on one another")]
 pub struct Signals {
     pub suspended: bool,
     /// What the spec asks for; `None` while it is not known.
