@@ -18,7 +18,7 @@ async fn from_one_to_three_and_back() -> Result<()> {
         &json!({"spec": {"serving": {
             "replicas": null,
             "autoscaling": {"minReplicas": 1, "maxReplicas": 3, "targetCPUUtilizationPercentage": 50},
-            "resources": {"requests": {"cpu": "80m"}},
+            "resources": {"requests": {"cpu": "200m"}},
         }}}),
     )
     .await?;
@@ -26,7 +26,7 @@ async fn from_one_to_three_and_back() -> Result<()> {
     let api = space.api::<Deployment>();
     let replicas = || async { anyhow::Ok(api.get(&deployment).await?.spec.replicas.unwrap_or_default()) };
     assert_eq!(replicas().await?, 1);
-    let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, 400);
+    let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, 500);
     let began = Instant::now();
     wait(Duration::from_secs(180), "three replicas", || async { Ok((replicas().await? == 3).then_some(())) }).await?;
     wait(Duration::from_secs(60), "three ready replicas", || async {
