@@ -1,4 +1,4 @@
-//! The served model over REST and gRPC, and what a wrong request gets.
+//! The served model over REST, and what a wrong request gets. gRPC has its tests in the sidecar only.
 
 use anyhow::{Context as _, Result};
 use drydock_e2e::oip;
