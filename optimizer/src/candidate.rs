@@ -3,22 +3,21 @@
 use std::path::Path;
 
 use drydock_contract::{
-    CandidateReport, Datatype, Measurements, PackageContent, PackageManifest, PackageRecord, Preprocessing, Quantize,
-    Recipe, SCHEMA, SizeMeasurement, Technique, TensorSignature,
+    CandidateReport, Datatype, Measurements, PackageContent, PackageManifest, PackageRecord, Preprocessing, Recipe,
+    SCHEMA, SizeMeasurement, TensorSignature,
 };
 
 use crate::Error;
 use crate::benchmark::benchmark;
-use crate::calibrate::calibrate;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::evaluate::evaluate;
 use crate::fetch::Fetched;
 use crate::memory;
-use crate::onnx::{self, Graph};
-use crate::passes;
+use crate::onnx;
 use crate::progress::Progress;
 use crate::store::Store;
+use crate::technique;
 
 /// A model that declares a larger input is not run without data: 1 GiB of float32.
 const MAX_INPUT_ELEMENTS: i64 = 1 << 28;
@@ -61,7 +60,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let candidate = match request.recipe {
         Some(recipe) => {
             let calibration = open(request.calibration, &inputs, request.preprocessing)?;
-            Some(apply(engine, source.graph, recipe, calibration.as_ref(), progress)?)
+            Some(technique::apply(engine, source.graph, recipe, calibration.as_ref(), progress)?)
         }
         None => None,
     };
@@ -119,73 +118,6 @@ fn open(
     preprocessing: &Preprocessing,
 ) -> Result<Option<Dataset>, Error> {
     Ok(file.map(|f| Dataset::open(&f.path, inputs, preprocessing)).transpose()?)
-}
-
-/// The recipe's techniques, one after another; the result as a file.
-pub fn apply(
-    engine: &Engine,
-    mut graph: Graph,
-    recipe: &Recipe,
-    calibration: Option<&Dataset>,
-    progress: &mut Progress,
-) -> Result<Vec<u8>, Error> {
-    check(recipe)?;
-    for technique in &recipe.techniques {
-        if let Some(options) = &technique.quantize {
-            graph = quantize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
-        }
-    }
-    Ok(graph.encode())
-}
-
-fn check(recipe: &Recipe) -> Result<(), Error> {
-    let fail = |what: String| Err(Error::Recipe(format!("recipe {:?}: {what}", recipe.name)));
-    if recipe.techniques.is_empty() {
-        return fail("no techniques; expected at least one".into());
-    }
-    for (i, Technique { quantize }) in recipe.techniques.iter().enumerate() {
-        match quantize {
-            None => return fail(format!("technique {i} sets no field that this version knows; expected `quantize`")),
-            Some(q) if !(50.0..=100.0).contains(&q.percentile) => {
-                return fail(format!("technique {i} has percentile {}; expected 50 to 100", q.percentile));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(())
-}
-
-fn quantize(
-    engine: &Engine,
-    graph: Graph,
-    options: &Quantize,
-    calibration: &Dataset,
-    progress: &mut Progress,
-) -> Result<Graph, Error> {
-    let (graph, lifted) = passes::lift_constants(graph);
-    let (graph, folded) = passes::fold_batch_norm(graph)?;
-    let selection = passes::select(&graph)?;
-    if selection.is_empty() {
-        return Err(Error::Recipe(
-            "nothing to quantize; expected a Conv, Gemm or MatMul with constant float32 weights".into(),
-        ));
-    }
-    let ranges = calibrate(engine, &graph, &selection, calibration, options, progress)?;
-    let (graph, report) = passes::quantize(graph, &selection, &ranges, options)?;
-    progress.note(&format!(
-        "quantize: {} (absorbed {} Relu or Clip, folded {} BatchNormalization, lifted {} constants); in float: {}",
-        counts(&report.quantized),
-        report.absorbed,
-        folded.folded,
-        lifted.constants,
-        counts(&report.left_in_float),
-    ));
-    Ok(graph)
-}
-
-fn counts(nodes: &std::collections::BTreeMap<String, usize>) -> String {
-    let each: Vec<String> = nodes.iter().map(|(op, n)| format!("{n} {op}")).collect();
-    if each.is_empty() { "nothing".into() } else { each.join(", ") }
 }
 
 /// The shape of one input at a time; `None` where there are several inputs or a dimension is not known.

@@ -9,7 +9,7 @@ use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::engine::Engine;
 use drydock_optimizer::fetch::{Fetched, Purpose, fetch};
 use drydock_optimizer::progress::Progress;
-use drydock_optimizer::{job, onnx};
+use drydock_optimizer::{job, onnx, technique};
 
 /// Takes a trained ONNX model and a recipe to a smaller, faster, measured model package.
 #[derive(Debug, Parser)]
@@ -148,7 +148,7 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Error> {
     let graph = onnx::read(&args.recipe.model)?.graph;
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&args.recipe.calibration, &inputs, &args.recipe.preprocessing())?;
-    let result = candidate::apply(&Engine::load()?, graph, &recipe, Some(&data), &mut Progress::default())?;
+    let result = technique::apply(&Engine::load()?, graph, &recipe, Some(&data), &mut Progress::default())?;
     std::fs::write(&args.output, result)
         .map_err(|e| Error::Internal(format!("cannot write {}: {e}", args.output.display())))
 }

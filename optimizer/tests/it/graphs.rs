@@ -3,7 +3,6 @@
 use std::io::Write as _;
 
 use drydock_contract::{Preprocessing, Quantize};
-use drydock_optimizer::candidate;
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::onnx::{self, Graph, float_tensor, integer_attribute, new_node};
 use drydock_optimizer::progress::Progress;
@@ -14,6 +13,7 @@ use drydock_optimizer::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
     ValueInfoProto, type_proto,
 };
+use drydock_optimizer::technique;
 
 use crate::common::{engine, int8};
 
@@ -98,7 +98,7 @@ fn error(graph: &Graph, options: Quantize) -> (f32, Graph) {
     let one = Preprocessing { scale: 1.0, ..Preprocessing::default() };
     let dataset = Dataset::open(file.path(), &inputs, &one).unwrap();
     let recipe = int8(options);
-    let result = candidate::apply(&engine(), graph.clone(), &recipe, Some(&dataset), &mut Progress::silent()).unwrap();
+    let result = technique::apply(&engine(), graph.clone(), &recipe, Some(&dataset), &mut Progress::silent()).unwrap();
     let run = |model: &[u8]| {
         let mut found: Vec<Vec<f32>> = Vec::new();
         let names = outputs.iter().map(|o| o.name.as_str());

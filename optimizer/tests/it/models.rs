@@ -5,8 +5,8 @@ use drydock_contract::{Calibration, CandidateReport, PackageManifest, Quantize, 
 use drydock_optimizer::candidate::{self, Request};
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::error::Error;
-use drydock_optimizer::onnx;
 use drydock_optimizer::progress::Progress;
+use drydock_optimizer::{onnx, technique};
 use tempfile::TempDir;
 
 fn make(model: &str, evaluation: &str, recipe: &Recipe) -> (CandidateReport, TempDir) {
@@ -30,7 +30,7 @@ fn apply(model: &str, recipe: &Recipe) -> Result<Vec<u8>, Error> {
     let graph = onnx::read(&example(model))?.graph;
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing())?;
-    candidate::apply(&engine(), graph, recipe, Some(&data), &mut Progress::silent())
+    technique::apply(&engine(), graph, recipe, Some(&data), &mut Progress::silent())
 }
 
 struct Case {
@@ -125,6 +125,6 @@ fn a_quantized_model_has_nothing_to_quantize() {
     let (inputs, _) = onnx::signature(&graph).unwrap();
     let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing()).unwrap();
     let recipe = int8(Quantize::default());
-    let error = candidate::apply(&engine(), graph, &recipe, Some(&data), &mut Progress::silent()).unwrap_err();
+    let error = technique::apply(&engine(), graph, &recipe, Some(&data), &mut Progress::silent()).unwrap_err();
     assert!(error.to_string().contains("nothing to quantize"), "{error}");
 }
