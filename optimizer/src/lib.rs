@@ -25,5 +25,6 @@ pub mod progress;
 pub mod proto;
 pub mod store;
 pub mod technique;
+pub mod train;
 
 pub use error::Error;

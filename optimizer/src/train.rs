@@ -1,0 +1,29 @@
+//! Training of ONNX graphs: gradients, and fitting weights to a teacher's answers or to labels.
+//!
+//! ```text
+//!  Graph ─▶ tape (steps with a forward and a backward pass) ─▶ loss ─▶ gradients ─▶ optimizer ─▶ Graph, new weights
+//!                                             teacher (ONNX Runtime) ──▲
+//! ```
+//!
+//! Any graph whose last part is made of known operators can be trained; what comes before the last node without a
+//! gradient is run by ONNX Runtime and stays. Weights go back under their names: nothing else in the file changes. One
+//! thread and one order of sums: equal inputs give an equal file on equal processors.
+
+mod build;
+mod data;
+mod error;
+mod fit;
+mod gradients;
+mod kernel;
+mod loss;
+mod ops;
+mod optimizer;
+mod tape;
+mod teacher;
+mod tensor;
+
+pub use data::{Augment, Samples};
+pub use error::TrainError;
+pub use fit::{Feature, Options, Report, Teacher, fit, shared_features};
+pub use gradients::{Gradient, gradients};
+pub use optimizer::Rule;
