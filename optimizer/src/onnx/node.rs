@@ -17,6 +17,11 @@ pub fn attribute_ints<'n>(node: &'n NodeProto, name: &str) -> Option<&'n [i64]> 
     attribute(node, name).map(|a| a.ints.as_slice())
 }
 
+/// Of a string attribute; empty if there is none, or it is no UTF-8.
+pub fn attribute_text<'n>(node: &'n NodeProto, name: &str) -> &'n str {
+    attribute(node, name).and_then(|a| std::str::from_utf8(&a.s).ok()).unwrap_or_default()
+}
+
 pub fn integer_attribute(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i: value, ..AttributeProto::default() }
 }

@@ -41,16 +41,33 @@ pub fn floats(tensor: &TensorProto) -> Result<Vec<f32>, ModelError> {
     Ok(values)
 }
 
-/// The values of an int64 tensor.
+/// The element type, where it is one that this version knows.
+pub fn tensor_type(tensor: &TensorProto) -> Option<DataType> {
+    DataType::try_from(tensor.data_type).ok().filter(|t| *t != DataType::Undefined)
+}
+
+/// The values of an int64 or int32 tensor.
+///
+/// # Errors
+/// Another element type, or a data length that does not fit the shape.
 pub fn integers(tensor: &TensorProto) -> Result<Vec<i64>, ModelError> {
-    if tensor.data_type != DataType::Int64 as i32 {
-        return Err(problem(tensor, format!("element type {}; expected int64", tensor.data_type)));
-    }
-    let values: Vec<i64> = if tensor.raw_data.is_empty() {
-        tensor.int64_data.clone()
-    } else {
-        tensor.raw_data.as_chunks::<8>().0.iter().map(|w| i64::from_le_bytes(*w)).collect()
+    let raw = &tensor.raw_data;
+    let (values, rest): (Vec<i64>, usize) = match tensor_type(tensor) {
+        Some(DataType::Int64) if raw.is_empty() => (tensor.int64_data.clone(), 0),
+        Some(DataType::Int32) if raw.is_empty() => (tensor.int32_data.iter().map(|v| i64::from(*v)).collect(), 0),
+        Some(DataType::Int64) => {
+            let (words, rest) = raw.as_chunks::<8>();
+            (words.iter().map(|w| i64::from_le_bytes(*w)).collect(), rest.len())
+        }
+        Some(DataType::Int32) => {
+            let (words, rest) = raw.as_chunks::<4>();
+            (words.iter().map(|w| i32::from_le_bytes(*w).into()).collect(), rest.len())
+        }
+        _ => return Err(problem(tensor, format!("element type {}; expected int64 or int32", tensor.data_type))),
     };
+    if rest > 0 {
+        return Err(problem(tensor, format!("{} bytes of integer data", raw.len())));
+    }
     check_length(tensor, values.len())?;
     Ok(values)
 }
