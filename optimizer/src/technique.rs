@@ -1,6 +1,10 @@
 //! What a recipe is made of: each technique runs its passes and whatever they need to know from data.
 
+mod factorize;
+mod prune;
 mod quantize;
+mod reconstruct;
+mod sample;
 
 use drydock_contract::{Recipe, Technique};
 
@@ -8,7 +12,11 @@ use crate::Error;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::onnx::Graph;
+use crate::passes;
 use crate::progress::Progress;
+pub use factorize::FactorizeReport;
+pub use prune::PruneReport;
+pub use reconstruct::LayerReport;
 
 /// The recipe's techniques, one after another; the result as a file.
 pub fn apply(
@@ -20,6 +28,14 @@ pub fn apply(
 ) -> Result<Vec<u8>, Error> {
     check(recipe)?;
     for technique in &recipe.techniques {
+        if let Some(options) = &technique.factorize {
+            graph = clean(graph)?;
+            graph = factorize::factorize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?.0;
+        }
+        if let Some(options) = &technique.prune {
+            graph = clean(graph)?;
+            graph = prune::prune(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?.0;
+        }
         if let Some(options) = &technique.quantize {
             graph = quantize::quantize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
         }
@@ -27,18 +43,35 @@ pub fn apply(
     Ok(graph.encode())
 }
 
+/// What every technique that changes weights wants to meet: constants as initializers, and no `BatchNormalization` apart
+/// from its convolution.
+fn clean(graph: Graph) -> Result<Graph, Error> {
+    let (graph, _) = passes::lift_constants(graph);
+    Ok(passes::fold_batch_norm(graph)?.0)
+}
+
 fn check(recipe: &Recipe) -> Result<(), Error> {
     let fail = |what: String| Err(Error::Recipe(format!("recipe {:?}: {what}", recipe.name)));
     if recipe.techniques.is_empty() {
         return fail("no techniques; expected at least one".into());
     }
-    for (i, Technique { quantize }) in recipe.techniques.iter().enumerate() {
-        match quantize {
-            None => return fail(format!("technique {i} sets no field that this version knows; expected `quantize`")),
-            Some(q) if !(50.0..=100.0).contains(&q.percentile) => {
-                return fail(format!("technique {i} has percentile {}; expected 50 to 100", q.percentile));
+    for (i, Technique { factorize, prune, quantize }) in recipe.techniques.iter().enumerate() {
+        let named = [factorize.is_some(), prune.is_some(), quantize.is_some()].iter().filter(|set| **set).count();
+        if named != 1 {
+            return fail(format!(
+                "technique {i} sets {named} fields that this version knows; expected one of `factorize`, `prune`, `quantize`"
+            ));
+        }
+        for (field, value, range) in [
+            ("factorize.macsRatio", factorize.as_ref().map(|f| f.macs_ratio), 0.01..=1.0),
+            ("prune.macsRatio", prune.as_ref().map(|p| p.macs_ratio), 0.01..=1.0),
+            ("prune.sparsity", prune.as_ref().map(|p| p.sparsity), 0.0..=0.99),
+            ("quantize.percentile", quantize.as_ref().map(|q| q.percentile), 50.0..=100.0),
+        ] {
+            if let Some(value) = value.filter(|v| !range.contains(v)) {
+                let (low, high) = range.into_inner();
+                return fail(format!("technique {i} has {field} {value}; expected {low} to {high}"));
             }
-            Some(_) => {}
         }
     }
     Ok(())

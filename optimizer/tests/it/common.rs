@@ -43,5 +43,5 @@ pub fn preprocessing() -> Preprocessing {
 }
 
 pub fn int8(options: Quantize) -> Recipe {
-    Recipe { name: "int8".into(), techniques: vec![Technique { quantize: Some(options) }] }
+    Recipe { name: "int8".into(), techniques: vec![Technique { quantize: Some(options), ..Technique::default() }] }
 }

@@ -16,7 +16,10 @@ pub fn pvc(path: &str) -> Source {
 }
 
 pub fn recipe(name: &str) -> Recipe {
-    Recipe { name: name.into(), techniques: vec![Technique { quantize: Some(Quantize::default()) }] }
+    Recipe {
+        name: name.into(),
+        techniques: vec![Technique { quantize: Some(Quantize::default()), ..Technique::default() }],
+    }
 }
 
 /// One recipe, two steps of ten seconds, one pod.
