@@ -39,6 +39,8 @@ pub enum Reason {
     InvalidTask,
     SourceUnreachable,
     StoreUnavailable,
+    DiskFull,
+    Interrupted,
     Internal,
     OutOfMemory,
     DeadlineExceeded,

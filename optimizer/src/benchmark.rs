@@ -7,6 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::Error;
 use crate::engine::{Engine, EngineError, Session};
+use crate::interrupt;
 use crate::progress::Progress;
 
 /// Rounds where the models are quick enough.
@@ -43,6 +44,7 @@ pub fn benchmark(
     }
     let mut rounds = 0;
     while rounds < ROUNDS && (rounds < LEAST_ROUNDS || begin.elapsed() < BUDGET) {
+        interrupt::check()?;
         original.turn()?;
         if let Some(candidate) = &mut candidate {
             candidate.turn().map_err(Error::Candidate)?;

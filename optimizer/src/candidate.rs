@@ -3,17 +3,18 @@
 use std::path::Path;
 
 use drydock_contract::{
-    CandidateReport, Datatype, Measurements, PackageContent, PackageManifest, PackageRecord, Preprocessing, Quantize,
-    Recipe, SCHEMA, SizeMeasurement, Technique, TensorSignature,
+    AccuracyMeasurement, CandidateReport, Datatype, Measurements, PackageContent, PackageManifest, PackageRecord,
+    Preprocessing, Quantize, Recipe, SCHEMA, SizeMeasurement, Technique, TensorSignature,
 };
 
 use crate::Error;
 use crate::benchmark::benchmark;
 use crate::calibrate::calibrate;
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Overlap};
 use crate::engine::Engine;
 use crate::evaluate::evaluate;
 use crate::fetch::Fetched;
+use crate::interrupt;
 use crate::memory;
 use crate::onnx::{self, Graph};
 use crate::passes;
@@ -52,16 +53,27 @@ pub fn tools(engine: &Engine) -> std::collections::BTreeMap<String, String> {
 /// The first thing that went wrong; nothing is published then.
 pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> Result<CandidateReport, Error> {
     progress.stage(5.0, 10.0);
-    let source = onnx::read(&request.model.path)?;
-    let (inputs, outputs) = onnx::signature(&source.graph)?;
+    // Only recipes need to understand the graph. Of the model as it came, ONNX Runtime says whether it is one.
+    let source = onnx::load(&request.model.path)?;
+    let (inputs, outputs) = source.signature()?;
+    let original = source.single_file();
+    engine.open(&original, 1)?;
     let evaluation = open(request.evaluation, &inputs, request.preprocessing)?;
 
     progress.stage(10.0, 30.0);
-    let original = source.single_file();
+    let same_data = request.recipe.is_some()
+        && request.calibration.zip(request.evaluation).is_some_and(|(c, e)| c.digest == e.digest);
+    if same_data {
+        progress.note("calibration and evaluation are one file: the accuracy is that on images already seen");
+    }
     let candidate = match request.recipe {
         Some(recipe) => {
+            let graph = source.check()?.graph;
             let calibration = open(request.calibration, &inputs, request.preprocessing)?;
-            Some(apply(engine, source.graph, recipe, calibration.as_ref(), progress)?)
+            if let (Some(calibration), Some(evaluation), false) = (&calibration, &evaluation, same_data) {
+                disjoint(calibration, evaluation)?;
+            }
+            Some(apply(engine, graph, recipe, calibration.as_ref(), progress)?)
         }
         None => None,
     };
@@ -69,7 +81,8 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     progress.stage(30.0, 80.0);
     let mut measured = Measurements::default();
     if let (Some(data), Some(output)) = (&evaluation, outputs.first()) {
-        measured.accuracy = Some(evaluate(engine, &original, candidate.as_deref(), &output.name, data, progress)?);
+        let accuracy = evaluate(engine, &original, candidate.as_deref(), &output.name, data, progress)?;
+        measured.accuracy = Some(AccuracyMeasurement { same_data, ..accuracy });
     }
     progress.stage(80.0, 95.0);
     let shape = run_shape(&inputs, evaluation.as_ref());
@@ -80,11 +93,13 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let result = candidate.as_deref().unwrap_or(&original);
     measured.size = Some(SizeMeasurement { bytes: result.len() as u64, original_bytes: original.len() as u64 });
 
+    interrupt::check()?;
     progress.stage(95.0, 100.0);
     let staged = Store::open(request.store)?.stage(result)?;
     if let (Some(shape), Some(program)) = (&shape, request.program) {
         measured.memory = Some(memory::measure(program, &staged.model_path(), shape)?);
     }
+    interrupt::check()?;
     let content = PackageContent {
         schema: SCHEMA,
         model: staged.file().clone(),
@@ -118,7 +133,20 @@ fn open(
     inputs: &[TensorSignature],
     preprocessing: &Preprocessing,
 ) -> Result<Option<Dataset>, Error> {
-    Ok(file.map(|f| Dataset::open(&f.path, inputs, preprocessing)).transpose()?)
+    Ok(file.map(|f| Dataset::of(&f.file, inputs, preprocessing)).transpose()?)
+}
+
+/// A candidate that was made with the images that it is measured on looks better than it is.
+fn disjoint(calibration: &Dataset, evaluation: &Dataset) -> Result<(), Error> {
+    match evaluation.overlap(calibration)? {
+        None => Ok(()),
+        Some(Overlap { images: shared, first }) => Err(Error::SharedImages {
+            evaluation: evaluation.path().to_owned(),
+            shared,
+            images: evaluation.len() as u64,
+            first,
+        }),
+    }
 }
 
 /// The recipe's techniques, one after another; the result as a file.
@@ -131,6 +159,7 @@ pub fn apply(
 ) -> Result<Vec<u8>, Error> {
     check(recipe)?;
     for technique in &recipe.techniques {
+        interrupt::check()?;
         if let Some(options) = &technique.quantize {
             graph = quantize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
         }

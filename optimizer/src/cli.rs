@@ -1,4 +1,5 @@
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
@@ -149,8 +150,17 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Error> {
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&args.recipe.calibration, &inputs, &args.recipe.preprocessing())?;
     let result = candidate::apply(&Engine::load()?, graph, &recipe, Some(&data), &mut Progress::default())?;
-    std::fs::write(&args.output, result)
-        .map_err(|e| Error::Internal(format!("cannot write {}: {e}", args.output.display())))
+    write(&args.output, &result).map_err(|source| Error::Write { what: args.output.display().to_string(), source })
+}
+
+/// The whole file or none.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.persist(path)?;
+    Ok(())
 }
 
 fn table(report: &CandidateReport) -> String {

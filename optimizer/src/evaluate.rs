@@ -52,6 +52,7 @@ pub fn evaluate(
         original_top1: percent(original_right),
         agreement: percent(agree),
         images: data.len() as u64,
+        ..AccuracyMeasurement::default()
     })
 }
 

@@ -14,11 +14,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use drydock_contract::{Digest, MANIFEST_FILE, MODEL_FILE, ModelFile, PackageManifest};
+use drydock_contract::{Digest, FailureReason, MANIFEST_FILE, MODEL_FILE, ModelFile, PackageManifest};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 pub use results::{ResultKey, Sources};
+
+use crate::error::is_full;
 
 const PACKAGES: &str = "packages";
 const STAGING: &str = ".staging-";
@@ -31,6 +33,12 @@ pub struct StoreError {
     operation: &'static str,
     path: PathBuf,
     source: std::io::Error,
+}
+
+impl StoreError {
+    pub fn reason(&self) -> FailureReason {
+        if is_full(&self.source) { FailureReason::DiskFull } else { FailureReason::StoreUnavailable }
+    }
 }
 
 fn failed<'p>(operation: &'static str, path: &'p Path) -> impl Fn(std::io::Error) -> StoreError + use<'p> {

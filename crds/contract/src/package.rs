@@ -49,7 +49,8 @@ pub struct PackageRecord {
     /// `original`, or the recipe's name.
     pub candidate: String,
     pub recipe: Option<Recipe>,
-    /// Digest of the model as it came from its source.
+    /// Digest of the model as it came from its source; where its weights lie in further files, the digest of what `sha256sum`
+    /// prints for the `.onnx` file and then for each of them, by name.
     pub source: Digest,
     pub calibration: Option<Digest>,
     pub evaluation: Option<Digest>,
@@ -70,7 +71,7 @@ impl PackageContent {
 }
 
 /// Quality on the evaluation set, in percent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccuracyMeasurement {
     pub top1: f64,
@@ -79,6 +80,9 @@ pub struct AccuracyMeasurement {
     /// Images on which candidate and original give the same class.
     pub agreement: f64,
     pub images: u64,
+    /// Calibration and evaluation are one file: the candidate has seen these images already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub same_data: bool,
 }
 
 /// One image, one thread, the candidate and the original taking turns in one process. Milliseconds.

@@ -58,8 +58,12 @@ pub enum FailureReason {
     InvalidTask,
     /// A source did not answer; worth trying again.
     SourceUnreachable,
-    /// The artifact store could not be written: full, read-only, gone; worth trying again.
+    /// The artifact store could not be written: read-only, gone; worth trying again.
     StoreUnavailable,
+    /// The artifact store or the scratch directory has no room left; worth trying again once it has.
+    DiskFull,
+    /// The pod was told to end before it was done: deleted, evicted, its node drained; worth trying again.
+    Interrupted,
     /// Something broke that no input explains; worth trying again.
     Internal,
     /// Set by the operator, not by the optimizer: a killed process reports nothing.
@@ -74,7 +78,9 @@ impl FailureReason {
         match self {
             Self::InvalidTask => 64,
             Self::InvalidModel | Self::DigestMismatch | Self::InvalidDataset | Self::InvalidRecipe => 65,
-            Self::SourceUnreachable | Self::StoreUnavailable | Self::Internal => 75,
+            Self::SourceUnreachable | Self::StoreUnavailable | Self::DiskFull | Self::Interrupted | Self::Internal => {
+                75
+            }
             Self::OutOfMemory => 137,
             Self::DeadlineExceeded => 143,
         }
@@ -96,6 +102,8 @@ impl FailureReason {
             Self::InvalidTask => "InvalidTask",
             Self::SourceUnreachable => "SourceUnreachable",
             Self::StoreUnavailable => "StoreUnavailable",
+            Self::DiskFull => "DiskFull",
+            Self::Interrupted => "Interrupted",
             Self::Internal => "Internal",
             Self::OutOfMemory => "OutOfMemory",
             Self::DeadlineExceeded => "DeadlineExceeded",
@@ -159,6 +167,8 @@ mod tests {
             (FailureReason::OutOfMemory, true),
             (FailureReason::SourceUnreachable, false),
             (FailureReason::StoreUnavailable, false),
+            (FailureReason::DiskFull, false),
+            (FailureReason::Interrupted, false),
             (FailureReason::Internal, false),
         ] {
             assert_eq!(reason.is_terminal(), terminal, "{reason}");

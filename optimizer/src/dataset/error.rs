@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use crate::interrupt::Interrupted;
+
 /// Why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
@@ -13,6 +15,10 @@ pub enum DatasetError {
     Element { path: PathBuf, array: String, found: String, expected: &'static str },
     #[error("{}: row {row} of `x` holds NaN or infinity after pre-processing", path.display())]
     NotFinite { path: PathBuf, row: usize },
+    #[error("{} was written to while it was read; expected it to stay as it is for the length of a run", path.display())]
+    Changed { path: PathBuf },
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     #[error("{}: label {label} of row {row}; the model has classes 0 to {}", path.display(), classes.saturating_sub(1))]
     Label { path: PathBuf, row: usize, label: i64, classes: usize },
 }

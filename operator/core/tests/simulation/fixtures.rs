@@ -53,7 +53,13 @@ pub fn report(candidate: &str) -> CandidateReport {
         candidate: candidate.into(),
         package: Some(Digest::of(candidate.as_bytes())),
         measurements: Measurements {
-            accuracy: Some(AccuracyMeasurement { top1, original_top1: 91.8, agreement: 99.1, images: 1000 }),
+            accuracy: Some(AccuracyMeasurement {
+                top1,
+                original_top1: 91.8,
+                agreement: 99.1,
+                images: 1000,
+                ..AccuracyMeasurement::default()
+            }),
             latency: Some(LatencyMeasurement {
                 cpu,
                 original_cpu: 3.8,
