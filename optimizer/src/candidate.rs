@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use drydock_contract::{
-    AccuracyMeasurement, CandidateReport, Datatype, Measurements, PackageContent, PackageManifest, PackageRecord,
-    Preprocessing, Quantize, Recipe, SCHEMA, SizeMeasurement, Technique, TensorSignature,
+    AccuracyMeasurement, CONFUSION_FILE, CandidateReport, Datatype, Measurements, PackageContent, PackageManifest,
+    PackageRecord, Preprocessing, Quantize, Recipe, SCHEMA, SizeMeasurement, Technique, TensorSignature,
 };
 
 use crate::Error;
@@ -80,9 +80,12 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
 
     progress.stage(30.0, 80.0);
     let mut measured = Measurements::default();
+    let mut confusion = None;
     if let (Some(data), Some(output)) = (&evaluation, outputs.first()) {
-        let accuracy = evaluate(engine, &original, candidate.as_deref(), &output.name, data, progress)?;
-        measured.accuracy = Some(AccuracyMeasurement { same_data, ..accuracy });
+        let found = evaluate(engine, &original, candidate.as_deref(), &output.name, data, progress)?;
+        measured.accuracy = found.accuracy.map(|accuracy| AccuracyMeasurement { same_data, ..accuracy });
+        measured.fidelity = Some(found.fidelity);
+        confusion = found.confusion;
     }
     progress.stage(80.0, 95.0);
     let shape = run_shape(&inputs, evaluation.as_ref());
@@ -118,6 +121,9 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         measurements: measured.clone(),
         tools: tools(engine),
     };
+    if let Some(confusion) = &confusion {
+        staged.attach(CONFUSION_FILE, confusion)?;
+    }
     staged.publish(&PackageManifest { digest: digest.clone(), content, record })?;
     progress.step("publish", 1, 1, "package");
     Ok(CandidateReport {

@@ -192,7 +192,12 @@ impl Dataset {
     }
 
     fn read_labels(&self, classes: usize) -> Result<Vec<u32>, DatasetError> {
-        let (shape, element) = npz::header(&self.file, "y")?;
+        let (shape, element) = match npz::header(&self.file, "y") {
+            Err(DatasetError::Missing { path, .. }) => {
+                return Err(DatasetError::NoLabels { path, expected: "an array `y` of class numbers" });
+            }
+            header => header?,
+        };
         if shape != [self.len as i64] || self.len as u64 > MAX_LABELS {
             return Err(DatasetError::Shape {
                 path: self.path().to_owned(),

@@ -37,6 +37,8 @@ pub enum Error {
         evaluation.display()
     )]
     SharedImages { evaluation: PathBuf, shared: u64, images: u64, first: usize },
+    #[error("the candidate gives {candidate} classes; expected {original}, as the original gives")]
+    Classes { original: usize, candidate: usize },
     #[error("output {output:?} has shape {found:?}; top-1 accuracy needs (N, classes)")]
     NotClassifier { output: String, found: Vec<i64> },
     #[error(transparent)]
@@ -68,7 +70,7 @@ impl Error {
             Self::Engine(EngineError::NoLibrary | EngineError::Library { .. })
             | Self::Write { .. }
             | Self::Internal(_) => FailureReason::Internal,
-            Self::Recipe(_) | Self::Candidate(_) => FailureReason::InvalidRecipe,
+            Self::Recipe(_) | Self::Candidate(_) | Self::Classes { .. } => FailureReason::InvalidRecipe,
             Self::Task(_) => FailureReason::InvalidTask,
             Self::Fetch(e) => e.reason(),
             Self::Store(e) => e.reason(),

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccuracyMeasurement, Digest, LatencyMeasurement, MemoryMeasurement, SizeMeasurement};
+use crate::{AccuracyMeasurement, Digest, FidelityMeasurement, LatencyMeasurement, MemoryMeasurement, SizeMeasurement};
 
 /// What the kubelet keeps of a termination message, in bytes; longer ones are cut and no longer parse.
 pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
@@ -28,6 +28,8 @@ pub struct CandidateReport {
 pub struct Measurements {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<AccuracyMeasurement>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fidelity: Option<FidelityMeasurement>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyMeasurement>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,6 +142,7 @@ impl CandidateReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{AccuracyChange, Machine};
 
     #[test]
     fn a_long_failure_still_fits_and_parses() {
@@ -155,6 +158,32 @@ mod tests {
             let back: CandidateReport = serde_json::from_str(&message).unwrap();
             assert_eq!(back.failure.unwrap().reason, FailureReason::InvalidModel);
         }
+    }
+
+    /// What the first version wrote is read, and the most that this one writes fits.
+    #[test]
+    fn measurements_of_all_versions() {
+        let old = r#"{"candidate": "int8", "measurements": {
+            "accuracy": {"top1": 91.7, "originalTop1": 91.8, "agreement": 99.1, "images": 10000},
+            "latency": {"cpu": 1.0, "originalCpu": 3.8, "p50": 1.0, "p99": 1.2, "originalP50": 3.8, "originalP99": 4.5, "rounds": 50}}}"#;
+        let mut report: CandidateReport = serde_json::from_str(old).unwrap();
+        let Measurements { accuracy: Some(a), latency: Some(l), .. } = &mut report.measurements else {
+            panic!("{report:?}");
+        };
+        assert!(!a.same_data && a.change.is_none() && l.machine.is_none());
+        let third = 100.0 / 3.0;
+        a.same_data = true;
+        (a.top5, a.original_top5) = (Some(third), Some(third));
+        a.change = Some(AccuracyChange { low: -third, high: third, p: third / 1e9, lost: u64::MAX, gained: u64::MAX });
+        (l.energy_millijoules, l.original_energy_millijoules) = (Some(third), Some(third));
+        let names = vec!["avx512_vnni".to_owned(); 13];
+        l.machine =
+            Some(Machine { architecture: "x86_64".into(), processor: "x".repeat(100), instruction_sets: names });
+        report.measurements.fidelity =
+            Some(FidelityMeasurement { agreement: third, sqnr_decibels: Some(third), images: u64::MAX });
+        let message = report.to_termination_message();
+        assert!(message.len() <= TERMINATION_MESSAGE_LIMIT / 2, "{}", message.len());
+        assert_eq!(serde_json::from_str::<CandidateReport>(&message).unwrap(), report);
     }
 
     #[test]

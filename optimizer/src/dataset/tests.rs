@@ -71,7 +71,7 @@ fn what_does_not_fit_says_so() {
     let ok = [-1, 2];
     for (case, arrays, shape, part) in [
         ("no x", vec![("y", y(&[1]))], &ok[..], "no array `x`"),
-        ("no y", vec![("x", x())], &ok, "no array `y`"),
+        ("no y", vec![("x", x())], &ok, "has no labels"),
         ("wrong shape", vec![("x", x())], &[-1, 3, 8], "`x` of shape (2, 2); expected (N, 3, 8)"),
         ("empty", vec![("x", array::<u8>(&[0, 2], &[]))], &ok, "not empty"),
         ("scalar", vec![("x", array(&[], &[1_u8]))], &ok, "`x` of shape ()"),

@@ -1,7 +1,7 @@
 //! The program as the Job runs it.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::common::{example, int8, library, preprocessing, with_opset};
@@ -49,6 +49,10 @@ fn report(directory: &Path) -> CandidateReport {
     serde_json::from_str(&text).unwrap()
 }
 
+fn store_package(store: &Path, report: &CandidateReport) -> PathBuf {
+    store.join("packages").join(report.package.as_ref().unwrap().hex())
+}
+
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -67,6 +71,7 @@ fn both_indexes_and_a_second_run() {
     let accuracy = original.measurements.accuracy.unwrap();
     assert_eq!((accuracy.top1, accuracy.agreement), (accuracy.original_top1, 100.0));
     let latency = original.measurements.latency.unwrap();
+    assert_eq!(latency.machine.as_ref().unwrap().architecture, std::env::consts::ARCH);
     assert_eq!(latency.speedup().to_bits(), 1.0_f64.to_bits(), "its own equal");
     let package = store.join("packages").join(original.package.unwrap().hex());
     let same = std::fs::read(package.join("model.onnx")).unwrap();
@@ -79,8 +84,13 @@ fn both_indexes_and_a_second_run() {
     let first = report(directory.path());
     assert_eq!(first.candidate, "int8");
     assert!(first.measurements.accuracy.as_ref().unwrap().same_data);
+    let confusion: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(store_package(&store, &first).join("confusion.json")).unwrap()).unwrap();
+    let images =
+        |of: &str| confusion[of].as_array().unwrap().iter().map(|c| c["images"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((images("original"), images("candidate")), (1000, 1000));
     assert!(first.measurements.memory.as_ref().unwrap().peak_bytes > 1 << 20);
-    let package = store.join("packages").join(first.package.as_ref().unwrap().hex());
+    let package = store_package(&store, &first);
     let manifest: PackageManifest =
         serde_json::from_slice(&std::fs::read(package.join("package.json")).unwrap()).unwrap();
     assert_eq!(manifest.record.tools["drydock-optimizer"], env!("CARGO_PKG_VERSION"));

@@ -128,3 +128,32 @@ fn a_quantized_model_has_nothing_to_quantize() {
     let error = candidate::apply(&engine(), graph, &recipe, Some(&data), &mut Progress::silent()).unwrap_err();
     assert!(error.to_string().contains("nothing to quantize"), "{error}");
 }
+
+#[test]
+fn without_labels_outputs_are_compared_all_the_same() {
+    let store = tempfile::tempdir().unwrap();
+    let unlabelled = store.path().join("x.npz");
+    let mut from = zip::ZipArchive::new(std::fs::File::open(example("fashion-calibration.npz")).unwrap()).unwrap();
+    let mut to = zip::ZipWriter::new(std::fs::File::create(&unlabelled).unwrap());
+    to.raw_copy_file(from.by_name("x.npy").unwrap()).unwrap();
+    to.finish().unwrap();
+
+    let recipe = int8(Quantize { images: 32, ..Quantize::default() });
+    let request = Request {
+        name: &recipe.name,
+        recipe: Some(&recipe),
+        model: &fetched(&example("fashion-mobilenet.onnx")),
+        calibration: Some(&fetched(&example("fashion-evaluation.npz"))),
+        evaluation: Some(&fetched(&unlabelled)),
+        preprocessing: &preprocessing(),
+        labels: &[],
+        store: store.path(),
+        program: None,
+    };
+    let measured = candidate::make(&engine(), &request, &mut Progress::silent()).unwrap().measurements;
+    assert_eq!(measured.accuracy, None);
+    let fidelity = measured.fidelity.unwrap();
+    assert_eq!(fidelity.images, 1000);
+    assert!((95.0..100.0).contains(&fidelity.agreement), "{fidelity:?}");
+    assert!((15.0..60.0).contains(&fidelity.sqnr_decibels.unwrap()), "{fidelity:?}");
+}

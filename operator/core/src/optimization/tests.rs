@@ -114,6 +114,7 @@ fn success() -> ContainerState {
                 original_p50: 0.0,
                 original_p99: 0.0,
                 rounds: 1,
+                ..LatencyMeasurement::default()
             }),
             size: Some(SizeMeasurement { bytes: 1, original_bytes: 3 }),
             ..Measurements::default()

@@ -68,9 +68,11 @@ pub fn report(candidate: &str) -> CandidateReport {
                 original_p50: 3.8,
                 original_p99: 4.5,
                 rounds: 50,
+                ..LatencyMeasurement::default()
             }),
             size: Some(SizeMeasurement { bytes: size, original_bytes: 4_000_000 }),
             memory: Some(MemoryMeasurement { peak_bytes: 60 * 1024 * 1024 }),
+            ..Measurements::default()
         },
         failure: None,
     }
