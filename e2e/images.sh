@@ -22,6 +22,7 @@ image operator:dev drydock-operator
 image optimizer:dev drydock-optimizer "${with_engine[@]}"
 image inference-sidecar:dev inference-sidecar "${with_engine[@]}"
 image faulty-server:dev faulty-server
+image load:dev load
 
 models=$root/examples/models
 "$root/e2e/cluster/mkimage.py" -t localhost/drydock/fashion-models:1 -o "$out/fashion-models.tar" \
