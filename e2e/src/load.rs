@@ -63,6 +63,8 @@ pub struct Load {
     seen: Arc<Seen>,
 }
 
+/// What a client without CPU has missed for longer it does not send in one heap, which would be another load; the rate tells.
+const LONGEST_DELAY: Duration = Duration::from_millis(250);
 const KEPT_FAILURES: usize = 20;
 
 impl Load {
@@ -152,7 +154,11 @@ async fn run(
     for n in 0_usize.. {
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = tick.tick() => {}
+            at = tick.tick() => {
+                if at.elapsed() > LONGEST_DELAY {
+                    tick.reset();
+                }
+            }
         }
         let due = Instant::now();
         let (sender, samples, seen) = (senders[n % senders.len()].clone(), samples.clone(), seen.clone());

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use drydock_crds::ModelDeployment;
 use drydock_e2e::install::NAMESPACE;
 use drydock_e2e::kubernetes::{Space, is_ready};
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::discovery::{Discovery, Scope, verbs};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
@@ -107,8 +108,8 @@ async fn no_writes_at_rest() -> Result<()> {
     assert!(found.is_empty(), "{found:#?}");
 
     // What is compared does show a change.
-    let touch = json!({"metadata": {"name": "quiet-0", "labels": {"touched": "yes"}}});
-    space.apply(model(&touch)?).await?;
+    let touch = Patch::Merge(json!({"metadata": {"labels": {"touched": "yes"}}}));
+    space.api::<ModelDeployment>().patch("quiet-0", &PatchParams::default(), &touch).await?;
     assert!(!changes(&after, &versions(&space.client, &namespaces).await?).is_empty());
     space.delete().await
 }

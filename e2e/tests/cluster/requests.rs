@@ -29,7 +29,7 @@ fn wrong() -> Vec<Wrong> {
         Wrong { shape: [1, 3, 28, 28], values: 3 * 784, ..good("three channels", "expected [-1, 1, 28, 28]") },
         Wrong { values: 2, ..good("too few values", "[1, 1, 28, 28] has") },
         Wrong { shape: [-1, 1, 28, 28], ..good("a negative dimension", "not possible") },
-        Wrong { shape: [1 << 32, 1 << 32, 28, 28], ..good("a product that overflows", "not possible") },
+        Wrong { shape: [i64::MAX, 1, 28, 28], ..good("a product that overflows", "not possible") },
     ]
 }
 
