@@ -42,6 +42,21 @@ impl ValueType {
         self.shape.as_ref()?.iter().map(Dim::size).collect()
     }
 
+    /// The values themselves, of a short list of integers that is the same in every run.
+    pub fn integers(&self) -> Option<Vec<i64>> {
+        self.contents.as_ref()?.iter().map(Dim::size).collect()
+    }
+
+    /// The same where some of it differs from run to run.
+    pub(crate) fn contents(&self) -> Option<&[Dim]> {
+        self.contents.as_deref()
+    }
+
+    /// Whether both surely have the same shape in any run.
+    pub fn same_shape(&self, other: &Self) -> bool {
+        self.shape.as_ref().is_some_and(|s| !s.contains(&Dim::Unknown)) && self.shape == other.shape
+    }
+
     pub fn rank(&self) -> Option<usize> {
         self.shape.as_ref().map(Vec::len)
     }
@@ -130,7 +145,11 @@ fn infer(graph: &Graph, batch: Option<i64>) -> Result<Shapes, ModelError> {
     }
     for node in graph.nodes() {
         let call = Call::new(node, &values, &tensors);
-        let found = call.infer().map_err(|problem| ModelError::Shape { node: node.label(), problem })?;
+        let failed = |problem| ModelError::Shape { node: node.label(), problem };
+        let found = call.infer().map_err(failed)?;
+        if let Some(n) = found.iter().flat_map(|v| v.shape.iter().flatten()).filter_map(Dim::size).find(|n| *n < 0) {
+            return Err(failed(format!("a result with a dimension of {n}; expected at least 0")));
+        }
         let mut found = found.into_iter();
         for output in &node.output {
             let mut value = found.next().unwrap_or_default();

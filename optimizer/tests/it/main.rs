@@ -6,3 +6,5 @@ mod graphs;
 mod hostile;
 mod job;
 mod models;
+mod node_tests;
+mod passes;

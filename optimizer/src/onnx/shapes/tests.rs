@@ -171,6 +171,8 @@ fn one_node_each() {
         case("n 3 4", "Softmax", vec![], vec![], Ok("n 3 4")),
         case("n 4 5", "BatchNormalization", vec![], w(&[5]), Err("one value for each channel")),
         case("n 3 4", "TopK", vec![], i(&[2]), Ok("n 3 2")),
+        case("n 3 4", "TopK", vec![], i(&[-2]), Err("a dimension of -2")),
+        case("1 1 9223372036854775807", "Conv", vec![], w(&[1, 1, 0]), Err("2^63")),
         case("n 3 4", "Nonsense", vec![], vec![], Ok("none")),
     ] {
         let label = format!("{} of [{x}]", node.op_type);
