@@ -4,6 +4,7 @@
 mod common;
 mod graphs;
 mod hostile;
+mod inspect;
 mod job;
 mod models;
 mod node_tests;
