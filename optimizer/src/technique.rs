@@ -8,6 +8,7 @@ use crate::Error;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::onnx::Graph;
+use crate::passes;
 use crate::progress::Progress;
 
 /// The recipe's techniques, one after another; the result as a file.
@@ -19,6 +20,9 @@ pub fn apply(
     progress: &mut Progress,
 ) -> Result<Vec<u8>, Error> {
     check(recipe)?;
+    let cleaned;
+    (graph, cleaned) = passes::clean(graph, engine)?;
+    progress.note(&format!("clean: {cleaned}"));
     for technique in &recipe.techniques {
         if let Some(options) = &technique.quantize {
             graph = quantize::quantize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;

@@ -19,7 +19,7 @@ use crate::common::{engine, int8};
 
 const SHAPE: [i64; 4] = [-1, 4, 8, 8];
 
-fn value(name: &str, shape: &[i64]) -> ValueInfoProto {
+pub fn value(name: &str, shape: &[i64]) -> ValueInfoProto {
     let dim = |d: &i64| Dimension {
         value: Some(if *d < 0 { dimension::Value::DimParam("n".into()) } else { dimension::Value::DimValue(*d) }),
         ..Dimension::default()
@@ -51,7 +51,7 @@ fn node(op: &str, inputs: &[&str], output: &str, attributes: &[(&str, &[i64])]) 
 }
 
 /// Noise around zero, different for each name.
-fn weight(name: &str, dims: &[i64]) -> TensorProto {
+pub fn weight(name: &str, dims: &[i64]) -> TensorProto {
     let mut state = name.bytes().fold(7_u64, |a, b| a.wrapping_mul(31).wrapping_add(b.into()));
     let next = |_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
