@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use prost::Message as _;
 
 use super::{ModelError, topology};
-use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
 
 /// Opsets of the default domain that the passes know: 13 brought per-channel `DequantizeLinear`.
 pub const OPSETS: RangeInclusive<i64> = 13..=23;
@@ -52,6 +52,22 @@ impl Graph {
     /// The model as a file. Equal graphs give equal bytes.
     pub fn encode(&self) -> Vec<u8> {
         ModelProto { graph: Some(self.body.clone()), ..self.header.clone() }.encode_to_vec()
+    }
+
+    /// Declares that operators of another domain are used.
+    pub(crate) fn import(&mut self, domain: &str, version: i64) {
+        if !self.header.opset_import.iter().any(|o| o.domain == domain) {
+            self.header.opset_import.push(OperatorSetIdProto { domain: domain.into(), version });
+        }
+    }
+
+    /// The first so many nodes, without outputs.
+    pub(crate) fn first(&self, nodes: usize) -> Self {
+        let mut graph = self.clone();
+        graph.body.node.truncate(nodes);
+        graph.body.output.clear();
+        graph.prune();
+        graph
     }
 
     /// Drops initializers that nothing reads, and shapes of values that are gone.
