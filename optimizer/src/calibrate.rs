@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use drydock_contract::{Calibration, Quantize};
 
 use crate::dataset::Dataset;
-use crate::engine::Engine;
+use crate::engine::{Engine, Session};
 use crate::error::Error;
 use crate::onnx::Graph;
 use crate::passes::{Extents, Gram, Mean, Selection};
@@ -50,6 +50,14 @@ impl Source<'_> {
         if self.images == 0 { self.data.len() } else { self.data.len().min(self.images as usize) }
     }
 
+    /// By way of a file: the engine reads one without a second copy of it in memory.
+    fn open(&self, graph: &Graph) -> Result<Session, Error> {
+        let failed = |e: std::io::Error| Error::Internal(format!("cannot write a model to TMPDIR: {e}"));
+        let file = tempfile::NamedTempFile::new().map_err(failed)?;
+        std::fs::write(file.path(), graph.encode()).map_err(failed)?;
+        Ok(self.engine.open_file(file.path(), 1)?)
+    }
+
     /// Hands each of the values, for each batch, to `read`: name, shape, values.
     fn read<'v>(
         &self,
@@ -61,7 +69,7 @@ impl Source<'_> {
         let index = graph.index();
         let variable = values.iter().copied().filter(|n| index.initializer(graph, n).is_none());
         let (made, fed): (Vec<&str>, Vec<&str>) = variable.partition(|n| index.producer(n).is_some());
-        let mut session = self.engine.open(&with_outputs(graph, &made).encode(), 1)?;
+        let mut session = self.open(&with_outputs(graph, &made))?;
         let images = self.images();
         self.data.batches(images, BATCH, |batch| {
             for name in &fed {

@@ -39,7 +39,7 @@ impl<'a> Noise<'a> {
     }
 
     fn run(&self, graph: &Graph, mut read: impl FnMut(usize, &[f32])) -> Result<(), Error> {
-        let mut session = self.source.engine.open(&graph.encode(), 1)?;
+        let mut session = self.source.open(graph)?;
         let mut i = 0;
         self.source.data.batches(self.source.images().min(IMAGES), super::BATCH, |batch| {
             let names = self.outputs.iter().map(String::as_str);
