@@ -295,3 +295,66 @@ fn a_value_that_a_subgraph_reads_keeps_its_name() {
     assert!(error < 0.03, "{error}");
     assert!(graph.nodes().iter().any(|n| n.op_type == "Relu"), "seen by a subgraph, so not absorbed");
 }
+
+/// Two convolutions with something between them.
+fn between(op: &str, zeros: usize) -> Graph {
+    let mut first = onnx::floats(&weight("w1", &[4, 4, 1, 1])).unwrap();
+    first.iter_mut().take(zeros).for_each(|w| *w = 0.0);
+    let nodes =
+        vec![node("Conv", &["x", "w1"], "c1", &[]), node(op, &["c1"], "b", &[]), node("Conv", &["b", "w2"], "y", &[])];
+    let initializers = vec![float_tensor("w1", &[4, 4, 1, 1], &first), weight("w2", &[2, 4, 1, 1])];
+    model(17, nodes, initializers, vec![value("y", &[-1, 2, 8, 8])])
+}
+
+fn every_way() -> Vec<Quantize> {
+    let mut ways = Vec::new();
+    for calibration in [Calibration::MinMax, Calibration::Percentile, Calibration::Entropy, Calibration::Mse] {
+        for rounding in [Rounding::Nearest, Rounding::Adaptive] {
+            ways.push(Quantize { calibration, rounding, min_sqnr: 1.0, ..Quantize::default() });
+        }
+    }
+    ways
+}
+
+#[test]
+fn dead_channels_and_constant_activations() {
+    for options in every_way() {
+        // One channel of zeros, then nothing but zeros.
+        let (one, _) = error(&between("Relu", 4), options.clone());
+        assert!(one < 0.5, "{options:?}: {one}");
+        let (all, _) = error(&between("Softplus", 16), options.clone());
+        assert!(all < 0.05, "{options:?}: {all}");
+    }
+}
+
+#[test]
+fn what_cannot_be_quantized_says_why() {
+    let (file, _) = data();
+    let refused = |graph: Graph, options: Quantize| {
+        let (inputs, _) = onnx::signature(&graph).unwrap();
+        let one = Preprocessing { scale: 1.0, ..Preprocessing::default() };
+        let dataset = Dataset::open(file.path(), &inputs, &one).unwrap();
+        technique::apply(&engine(), graph, &int8(options), Some(&dataset), &mut Progress::silent())
+            .unwrap_err()
+            .to_string()
+    };
+    // The root of a negative value is NaN.
+    for options in every_way() {
+        let message = refused(between("Sqrt", 0), options);
+        assert!(message.contains("\"b\"") && message.contains("expected finite values"), "{message}");
+    }
+    for (format, part) in
+        [(Format::DynamicInt8, "expected a MatMul or Gemm"), (Format::WeightInt4, "expected a MatMul or Gemm")]
+    {
+        let message = refused(between("Relu", 0), Quantize { format, ..Quantize::default() });
+        assert!(message.contains(part), "{message}");
+    }
+    for (options, part) in [
+        (Quantize { percentile: 3.0, ..Quantize::default() }, "percentile 3; expected 50 to 100"),
+        (Quantize { min_sqnr: f64::NAN, ..Quantize::default() }, "minSqnr NaN; expected 0 to 120 dB"),
+        (Quantize { block_size: 48, ..Quantize::default() }, "blockSize 48; expected 16, 32"),
+    ] {
+        let message = refused(between("Relu", 0), options);
+        assert!(message.contains(part), "{message}");
+    }
+}

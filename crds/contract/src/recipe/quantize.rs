@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Quantize {
-    /// What becomes of weights and activations. All but `Int8` read nothing of the options below but `blockSize`.
+    /// What becomes of weights and activations. The options below are for `Int8`, where they do not say otherwise.
     #[serde(default)]
     pub format: Format,
     /// How the range of each activation is taken from the calibration data.
@@ -15,7 +15,7 @@ pub struct Quantize {
     #[serde(default = "default_percentile")]
     #[schemars(range(min = 50.0, max = 100.0))]
     pub percentile: f64,
-    /// One scale for each output channel of a weight; false: one for the whole tensor.
+    /// One scale for each output channel of a weight; false: one for the whole tensor. Read by `DynamicInt8` too.
     #[serde(default = "default_true")]
     pub per_channel: bool,
     /// Calibration images to use; 0: all.
