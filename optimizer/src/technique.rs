@@ -25,7 +25,7 @@ pub fn apply(
     progress.note(&format!("clean: {cleaned}"));
     for technique in &recipe.techniques {
         if let Some(options) = &technique.quantize {
-            graph = quantize::quantize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
+            graph = quantize::quantize(engine, graph, options, calibration, progress)?;
         }
     }
     Ok(graph.encode())
@@ -36,13 +36,14 @@ fn check(recipe: &Recipe) -> Result<(), Error> {
     if recipe.techniques.is_empty() {
         return fail("no techniques; expected at least one".into());
     }
-    for (i, Technique { quantize }) in recipe.techniques.iter().enumerate() {
-        match quantize {
+    for (i, Technique { quantize: options }) in recipe.techniques.iter().enumerate() {
+        match options {
             None => return fail(format!("technique {i} sets no field that this version knows; expected `quantize`")),
-            Some(q) if !(50.0..=100.0).contains(&q.percentile) => {
-                return fail(format!("technique {i} has percentile {}; expected 50 to 100", q.percentile));
+            Some(options) => {
+                if let Some(what) = quantize::check(options) {
+                    return fail(format!("technique {i} has {what}"));
+                }
             }
-            Some(_) => {}
         }
     }
     Ok(())

@@ -3,7 +3,7 @@ mod quantize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use quantize::{Calibration, Quantize};
+pub use quantize::{Calibration, Format, Quantize, Rounding};
 
 /// An ordered list of techniques. One recipe makes one candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

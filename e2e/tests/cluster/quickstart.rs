@@ -39,7 +39,7 @@ async fn optimized_served_promoted_and_rolled_back() -> Result<()> {
     assert_ne!(stable_revision(&v2), first);
     let after = pods_of(&space, &second).await?;
     assert!(after.is_superset(&before), "promotion replaced pods: before {before:?}, after {after:?}");
-    assert_eq!(v2.status.as_ref().context("status")?.candidate, "int8-corrected");
+    assert_eq!(v2.status.as_ref().context("status")?.candidate, "int8-rounded");
 
     // Version 3 answers wrong, with the right shapes.
     space.apply_example("quickstart-v3-bad.yaml").await?;

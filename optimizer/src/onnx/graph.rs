@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use prost::Message as _;
 
 use super::{ModelError, topology};
-use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto};
 
 /// Opsets of the default domain that are read. 11 and 12 only `passes::upgrade` knows: every other pass expects 13, which
 /// brought axes that are inputs and `DequantizeLinear` per channel.
@@ -84,6 +84,22 @@ impl Graph {
         let output = outputs.iter().map(value).collect();
         let graph = GraphProto { name: "part".into(), node, initializer, output, ..GraphProto::default() };
         ModelProto { graph: Some(graph), ..self.header.clone() }.encode_to_vec()
+    }
+
+    /// Declares that operators of another domain are used.
+    pub(crate) fn import(&mut self, domain: &str, version: i64) {
+        if !self.header.opset_import.iter().any(|o| o.domain == domain) {
+            self.header.opset_import.push(OperatorSetIdProto { domain: domain.into(), version });
+        }
+    }
+
+    /// The first so many nodes, without outputs.
+    pub(crate) fn first(&self, nodes: usize) -> Self {
+        let mut graph = self.clone();
+        graph.body.node.truncate(nodes);
+        graph.body.output.clear();
+        graph.prune();
+        graph
     }
 
     /// Drops initializers that nothing reads, and shapes of values that are gone.

@@ -1,10 +1,11 @@
 //! Files that are damaged, or made to do damage: an error each time, never a panic.
 
+use std::collections::BTreeSet;
+
 use crate::common::example;
 use bytes::Bytes;
-use drydock_contract::Quantize;
 use drydock_optimizer::onnx::{self, ModelError, Shapes};
-use drydock_optimizer::passes::{self, Ranges};
+use drydock_optimizer::passes::{self, Extent, Half, Tuning};
 
 /// Everything that reads a model, short of ONNX Runtime.
 fn read(bytes: &[u8]) -> Result<usize, ModelError> {
@@ -15,11 +16,20 @@ fn read(bytes: &[u8]) -> Result<usize, ModelError> {
     onnx::macs(&graph, &Shapes::infer_batch(&graph, 1)?)?;
     let (graph, _) = passes::remove_noops(graph)?;
     let (graph, _) = passes::fold_batch_norm(graph)?;
-    let selection = passes::select(&graph)?;
-    let ranges = selection.calibrated().into_iter().map(|v| (v.to_owned(), (-1.0, 1.0))).collect();
-    let ranges = Ranges { ranges, ..Ranges::default() };
-    let options = Quantize { bias_correction: true, ..Quantize::default() };
-    Ok(passes::quantize(graph, &selection, &ranges, &options)?.0.encode().len())
+    let (graph, _) = passes::mean_to_pool(graph);
+    let selection = passes::select(&graph, &BTreeSet::new())?;
+    let values = selection.calibrated();
+    // As many channels as most layers of these models do not have: whatever a file says must not be believed.
+    let extent = Extent { rank: 4, channels: vec![(-1.0, 1.0); 16] };
+    let extents = values.into_iter().map(|v| (v.to_owned(), extent.clone())).collect();
+    let (graph, extents, _) = passes::equalize(graph, &selection, extents)?;
+    let selection = passes::select(&graph, &BTreeSet::new())?;
+    let ranges = extents.iter().map(|(v, extent)| (v.clone(), extent.range())).collect();
+    let tuning = Tuning { ranges, biases: true, ..Tuning::default() };
+    passes::halve(graph.clone(), Half::Float16)?;
+    passes::weight_only(graph.clone(), 4, 32)?;
+    passes::dynamic(graph.clone(), true)?;
+    Ok(passes::quantize(graph, &selection, &tuning, true)?.0.encode().len())
 }
 
 struct Noise(u64);
