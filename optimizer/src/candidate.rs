@@ -4,22 +4,21 @@ use std::path::Path;
 
 use drydock_contract::{
     AccuracyMeasurement, CONFUSION_FILE, CandidateReport, Datatype, Measurements, PackageContent, PackageManifest,
-    PackageRecord, Preprocessing, Quantize, Recipe, SCHEMA, SizeMeasurement, Technique, TensorSignature,
+    PackageRecord, Preprocessing, Recipe, SCHEMA, SizeMeasurement, TensorSignature,
 };
 
 use crate::Error;
 use crate::benchmark::benchmark;
-use crate::calibrate::calibrate;
 use crate::dataset::{Dataset, Overlap};
 use crate::engine::Engine;
 use crate::evaluate::evaluate;
 use crate::fetch::Fetched;
 use crate::interrupt;
 use crate::memory;
-use crate::onnx::{self, Graph};
-use crate::passes;
+use crate::onnx;
 use crate::progress::Progress;
 use crate::store::Store;
+use crate::technique;
 
 /// A model that declares a larger input is not run without data: 1 GiB of float32.
 const MAX_INPUT_ELEMENTS: i64 = 1 << 28;
@@ -37,6 +36,8 @@ pub struct Request<'a> {
     pub preprocessing: &'a Preprocessing,
     pub labels: &'a [String],
     pub store: &'a Path,
+    /// Evaluation data without labels is an error: a gate on accuracy cannot be kept with agreement alone.
+    pub needs_labels: bool,
     /// This program's binary, which the memory measurement starts again; None leaves that measurement out.
     pub program: Option<&'a Path>,
 }
@@ -73,7 +74,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
             if let (Some(calibration), Some(evaluation), false) = (&calibration, &evaluation, same_data) {
                 disjoint(calibration, evaluation)?;
             }
-            Some(apply(engine, graph, recipe, calibration.as_ref(), progress)?)
+            Some(technique::apply(engine, graph, recipe, calibration.as_ref(), progress)?)
         }
         None => None,
     };
@@ -82,6 +83,9 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let mut measured = Measurements::default();
     let mut confusion = None;
     if let (Some(data), Some(output)) = (&evaluation, outputs.first()) {
+        if request.needs_labels {
+            data.require_labels()?;
+        }
         let found = evaluate(engine, &original, candidate.as_deref(), &output.name, data, progress)?;
         measured.accuracy = found.accuracy.map(|accuracy| AccuracyMeasurement { same_data, ..accuracy });
         measured.fidelity = Some(found.fidelity);
@@ -153,74 +157,6 @@ fn disjoint(calibration: &Dataset, evaluation: &Dataset) -> Result<(), Error> {
             first,
         }),
     }
-}
-
-/// The recipe's techniques, one after another; the result as a file.
-pub fn apply(
-    engine: &Engine,
-    mut graph: Graph,
-    recipe: &Recipe,
-    calibration: Option<&Dataset>,
-    progress: &mut Progress,
-) -> Result<Vec<u8>, Error> {
-    check(recipe)?;
-    for technique in &recipe.techniques {
-        interrupt::check()?;
-        if let Some(options) = &technique.quantize {
-            graph = quantize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
-        }
-    }
-    Ok(graph.encode())
-}
-
-fn check(recipe: &Recipe) -> Result<(), Error> {
-    let fail = |what: String| Err(Error::Recipe(format!("recipe {:?}: {what}", recipe.name)));
-    if recipe.techniques.is_empty() {
-        return fail("no techniques; expected at least one".into());
-    }
-    for (i, Technique { quantize }) in recipe.techniques.iter().enumerate() {
-        match quantize {
-            None => return fail(format!("technique {i} sets no field that this version knows; expected `quantize`")),
-            Some(q) if !(50.0..=100.0).contains(&q.percentile) => {
-                return fail(format!("technique {i} has percentile {}; expected 50 to 100", q.percentile));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(())
-}
-
-fn quantize(
-    engine: &Engine,
-    graph: Graph,
-    options: &Quantize,
-    calibration: &Dataset,
-    progress: &mut Progress,
-) -> Result<Graph, Error> {
-    let (graph, lifted) = passes::lift_constants(graph);
-    let (graph, folded) = passes::fold_batch_norm(graph)?;
-    let selection = passes::select(&graph)?;
-    if selection.is_empty() {
-        return Err(Error::Recipe(
-            "nothing to quantize; expected a Conv, Gemm or MatMul with constant float32 weights".into(),
-        ));
-    }
-    let ranges = calibrate(engine, &graph, &selection, calibration, options, progress)?;
-    let (graph, report) = passes::quantize(graph, &selection, &ranges, options)?;
-    progress.note(&format!(
-        "quantize: {} (absorbed {} Relu or Clip, folded {} BatchNormalization, lifted {} constants); in float: {}",
-        counts(&report.quantized),
-        report.absorbed,
-        folded.folded,
-        lifted.constants,
-        counts(&report.left_in_float),
-    ));
-    Ok(graph)
-}
-
-fn counts(nodes: &std::collections::BTreeMap<String, usize>) -> String {
-    let each: Vec<String> = nodes.iter().map(|(op, n)| format!("{n} {op}")).collect();
-    if each.is_empty() { "nothing".into() } else { each.join(", ") }
 }
 
 /// The shape of one input at a time; `None` where there are several inputs or a dimension is not known.

@@ -10,7 +10,7 @@ use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::engine::Engine;
 use drydock_optimizer::fetch::{Fetched, Purpose, fetch};
 use drydock_optimizer::progress::Progress;
-use drydock_optimizer::{job, onnx};
+use drydock_optimizer::{job, onnx, technique};
 
 /// Takes a trained ONNX model and a recipe to a smaller, faster, measured model package.
 #[derive(Debug, Parser)]
@@ -137,6 +137,7 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
         preprocessing: &args.recipe.preprocessing(),
         labels: &args.labels,
         store: &args.store,
+        needs_labels: false,
         program: program.as_deref(),
     };
     let report = candidate::make(&engine, &request, &mut Progress::default())?;
@@ -149,7 +150,7 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Error> {
     let graph = onnx::read(&args.recipe.model)?.graph;
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&args.recipe.calibration, &inputs, &args.recipe.preprocessing())?;
-    let result = candidate::apply(&Engine::load()?, graph, &recipe, Some(&data), &mut Progress::default())?;
+    let result = technique::apply(&Engine::load()?, graph, &recipe, Some(&data), &mut Progress::default())?;
     write(&args.output, &result).map_err(|source| Error::Write { what: args.output.display().to_string(), source })
 }
 

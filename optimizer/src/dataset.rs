@@ -183,6 +183,21 @@ impl Dataset {
         if self.item.len() >= 2 { self.item[1..].iter().product::<i64>() as usize } else { usize::MAX }
     }
 
+    /// # Errors
+    /// There are no labels. Whether they fit is known with the model's classes.
+    pub fn require_labels(&self) -> Result<(), DatasetError> {
+        unchanged(&self.file, self.label_header().map(drop))
+    }
+
+    fn label_header(&self) -> Result<(Vec<i64>, Element), DatasetError> {
+        npz::header(&self.file, "y").map_err(|e| match e {
+            DatasetError::Missing { path, .. } => {
+                DatasetError::NoLabels { path, expected: "an array `y` of class numbers" }
+            }
+            other => other,
+        })
+    }
+
     /// The labels, each below `classes`.
     ///
     /// # Errors
@@ -192,12 +207,7 @@ impl Dataset {
     }
 
     fn read_labels(&self, classes: usize) -> Result<Vec<u32>, DatasetError> {
-        let (shape, element) = match npz::header(&self.file, "y") {
-            Err(DatasetError::Missing { path, .. }) => {
-                return Err(DatasetError::NoLabels { path, expected: "an array `y` of class numbers" });
-            }
-            header => header?,
-        };
+        let (shape, element) = self.label_header()?;
         if shape != [self.len as i64] || self.len as u64 > MAX_LABELS {
             return Err(DatasetError::Shape {
                 path: self.path().to_owned(),

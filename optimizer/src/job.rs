@@ -161,6 +161,7 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
         preprocessing: &task.preprocessing,
         labels: &task.labels,
         store: Path::new(&task.store),
+        needs_labels: true,
         program: Some(&config.program),
     };
     let report = candidate::make(&engine, &request, &mut progress)?;

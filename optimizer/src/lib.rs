@@ -26,5 +26,6 @@ pub mod passes;
 pub mod progress;
 pub mod proto;
 pub mod store;
+pub mod technique;
 
 pub use error::Error;

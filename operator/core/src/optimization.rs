@@ -189,10 +189,6 @@ fn measured(status: &mut CandidateStatus, m: &Measurements) {
         status.accuracy_change = rounded(a.top1 - a.original_top1);
         status.agreement = rounded(a.agreement);
     }
-    // Without labels, how often both name the same class is all that is known of the accuracy.
-    if let Some(f) = &m.fidelity {
-        status.agreement = rounded(f.agreement);
-    }
     if let Some(l) = &m.latency {
         status.latency_milliseconds = rounded(l.cpu);
         status.speedup = rounded(l.speedup());

@@ -120,17 +120,12 @@ fn again<'a>(failed: impl IntoIterator<Item = &'a CandidateStatus>) -> &'static 
     }
 }
 
-/// Of a candidate measured without labels, the most that it can be: where both models name the same class, neither is better.
-fn accuracy_drop(c: &CandidateStatus) -> Option<f64> {
-    c.accuracy_change.map(|change| -change).or_else(|| c.agreement.map(|a| 100.0 - a))
-}
-
 /// Each limit that is broken, beside what was measured.
 fn broken_gates(c: &CandidateStatus, rules: &SelectionRules) -> Vec<String> {
     let gates = &rules.gates;
     let slower_is_useless = (rules.objective == Objective::Latency).then_some(1.0);
     [
-        over("accuracy drop", accuracy_drop(c), Some(gates.max_accuracy_drop), points),
+        over("accuracy drop", c.accuracy_change.map(|change| -change), Some(gates.max_accuracy_drop), points),
         under("speedup", c.speedup, gates.min_speedup.or(slower_is_useless), times),
         over("latency", c.latency_milliseconds, gates.max_latency_milliseconds, |n, d| format!("{n:.d$} ms")),
         over("size", c.size_ratio.map(|r| r * 100.0), gates.max_size_ratio.map(|r| r * 100.0), percent),

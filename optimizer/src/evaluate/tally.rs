@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use drydock_contract::{AccuracyChange, AccuracyMeasurement, FidelityMeasurement};
@@ -131,7 +132,10 @@ fn top(values: &[f32]) -> Option<usize> {
 /// How many values come before that at `label`, in falling order, the first of equals first.
 fn rank(values: &[f32], label: usize) -> Option<usize> {
     let own = values.get(label).filter(|v| !v.is_nan())?;
-    Some(values.iter().enumerate().filter(|(i, v)| *v > own || (*v == own && *i < label)).count())
+    let before = |(i, v): &(usize, &f32)| {
+        matches!((v.partial_cmp(&own), *i < label), (Some(Ordering::Greater), _) | (Some(Ordering::Equal), true))
+    };
+    Some(values.iter().enumerate().filter(before).count())
 }
 
 #[cfg(test)]
@@ -169,7 +173,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "quarters and powers of ten")]
     fn six_classes_of_four_images() {
         let one_hot = |class: usize| {
             let mut scores = [0.0_f32; 6];

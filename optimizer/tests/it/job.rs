@@ -182,8 +182,8 @@ fn a_signal_ends_the_work_and_leaves_nothing_half_written() {
 fn an_old_opset_is_served_as_it_came() {
     let directory = tempfile::tempdir().unwrap();
     let old = directory.path().join("old.onnx");
-    let bytes = std::fs::read(example("fashion-mobilenet.onnx")).unwrap();
-    std::fs::write(&old, with_opset(bytes.clone(), 12)).unwrap();
+    let bytes = std::fs::read(example("fashion-resnet.onnx")).unwrap();
+    std::fs::write(&old, with_opset(bytes.clone(), 10)).unwrap();
     let task = Task { model: input(&old), ..task(&directory.path().join("store")) };
     let json = serde_json::to_string(&task).unwrap();
 

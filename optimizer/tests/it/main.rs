@@ -4,5 +4,8 @@
 mod common;
 mod graphs;
 mod hostile;
+mod inspect;
 mod job;
 mod models;
+mod node_tests;
+mod passes;
