@@ -1,5 +1,6 @@
 mod desired;
 mod diff;
+mod guard;
 mod revisions;
 mod tracks;
 
@@ -13,6 +14,7 @@ use crate::selection::Verdict;
 use crate::{
     Child, ChildRef, Memory, Observed, Outlook, Resolved, labels, names, optimization, pod_state, rollout, selection,
 };
+pub use guard::guard;
 use revisions::Revisions;
 use tracks::Tracks;
 
@@ -101,12 +103,11 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
 
     let tracks = Tracks::see(resolved, observed, &at, now);
     let desired = desired::children(resolved, observed, &at, &tracks, &revisions, is_stale);
-    let live: Vec<String> = desired::live(&at).into_iter().map(|of| names::revision(&resolved.name, of)).collect();
-    let diff = diff::diff(resolved, observed, desired, &live);
+    let diff = diff::diff(resolved, observed, desired, &desired::live(&at));
     Plan {
         scales: tracks.scales(resolved, observed, &diff),
         splits: tracks.splits(resolved, &at),
-        outlook: tracks.outlook(resolved, &at, verdict, revisions.target, diff.foreign, now),
+        outlook: tracks.outlook(resolved, &at, Some(verdict), revisions.target, diff.foreign, now),
         wake: wake(resolved, &at, &tracks, stuck_at.filter(|_| !is_stale), now),
         writes: diff.writes,
         prune: diff.prune,

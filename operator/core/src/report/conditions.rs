@@ -75,7 +75,7 @@ fn optimized(plan: &Plan) -> Verdict {
     Verdict::new(ConditionType::Optimized, status, reason, message)
 }
 
-fn available(plan: &Plan) -> Verdict {
+pub fn available(plan: &Plan) -> Verdict {
     let Some(stable) = &plan.outlook.stable else {
         return Verdict::new(ConditionType::Available, false, Reason::Deploying, "nothing is served yet".to_owned());
     };
