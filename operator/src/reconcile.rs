@@ -97,12 +97,11 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
     let resolved = md.map_err(SpecErrors::clone).and_then(|md| resolve(md, &cx.defaults));
     let observed = observe(&cx.cluster, target, before).await.map_err(Error::Observe)?;
     let memory = Memory::of(before);
-    let mut plan = match &resolved {
-        Ok(resolved) => plan(resolved, &observed, &memory, now),
-        Err(_) => {
-            let kept = keep(&seen.metadata, md.ok().map(|md| &md.spec), &cx.defaults);
-            guard(&kept, &observed, &memory, now)
-        }
+    let mut plan = if let Ok(resolved) = &resolved {
+        plan(resolved, &observed, &memory, now)
+    } else {
+        let kept = keep(&seen.metadata, md.ok().map(|md| &md.spec), &cx.defaults);
+        guard(&kept, &observed, &memory, now)
     };
     let applied = apply(&cx.cluster, &target.namespace, &observed, &plan).await;
     let next = match &resolved {
@@ -121,7 +120,7 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
     if applied.failed.is_empty() {
         return Ok(Action::requeue(until(&plan.wake, fastrand::f64())));
     }
-    Err(Error::Apply(applied.failed.iter().map(|(what, why)| format!("{what}: {why}")).collect()))
+    Err(Error::Apply(applied.failed.iter().map(ToString::to_string).collect()))
 }
 
 /// kube's hook for a pass that failed.

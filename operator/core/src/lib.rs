@@ -41,7 +41,7 @@ mod revision;
 mod rollout;
 mod selection;
 
-pub use applied::Applied;
+pub use applied::{Applied, FailedWrite};
 pub use ask::{PodToAsk, pods_to_ask};
 pub use child::{Child, ChildKind, ChildRef};
 pub use memory::Memory;

@@ -61,7 +61,7 @@ pub fn invalid_status(
     now: Timestamp,
 ) -> ModelDeploymentStatus {
     let mut next = before.cloned().unwrap_or_default();
-    let failed = applied.failed.iter().map(|(child, error)| format!("{child}: {error}"));
+    let failed = applied.failed.iter().map(ToString::to_string);
     let message: Vec<_> = [errors.to_string()].into_iter().chain(failed).chain(plan.outlook.foreign.clone()).collect();
     let message = message.join("; ");
     next.stable.clone_from(&plan.outlook.stable);

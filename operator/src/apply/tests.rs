@@ -98,14 +98,17 @@ async fn in_the_plans_order_each_concern_under_its_manager() {
 
 #[tokio::test]
 async fn a_failure_does_not_stop_the_rest_but_nothing_is_deleted_after_it() {
-    for (code, reason) in [(500, "InternalError"), (409, "Conflict"), (422, "Invalid"), (403, "Forbidden")] {
+    for (code, reason, is_terminal) in
+        [(500, "InternalError", false), (409, "Conflict", false), (422, "Invalid", true), (403, "Forbidden", false)]
+    {
         let (cluster, log) = cluster(move |asked| match asked.path.as_str() {
             "/api/v1/namespaces/ns/services/m" => refusal(code, reason, "the words of the API server"),
             _ => accept(asked),
         });
         let (observed, plan) = everything();
         let applied = apply(&cluster, "ns", &observed, &plan).await;
-        assert_eq!(applied.failed, [("Service m".to_owned(), "the words of the API server".to_owned())]);
+        let (what, why) = ("Service m".to_owned(), "the words of the API server".to_owned());
+        assert_eq!(applied.failed, [FailedWrite { what, why, is_terminal }]);
         assert_eq!((applied.written, applied.pruned), (3, 0), "{reason}");
         assert_eq!(lines(&log).len(), 4, "{reason}");
     }
@@ -145,7 +148,11 @@ async fn what_was_not_observed_is_looked_at_first() {
         assert_eq!(lines(&log)[0], "GET /api/v1/namespaces/ns/services/m", "{what}");
         match failed {
             None => assert!(result.failed.is_empty(), "{what}"),
-            Some(owner) => assert!(result.failed[0].1.contains(&format!("belongs to {owner}")), "{what}: {result:?}"),
+            Some(owner) => {
+                let failed = &result.failed[0];
+                assert!(failed.why.contains(&format!("belongs to {owner}")), "{what}: {failed}");
+                assert!(failed.is_terminal, "{what}");
+            }
         }
     }
 }

@@ -27,8 +27,9 @@ impl Story {
     pub fn tell(r: &Resolved, plan: &Plan, applied: &Applied) -> Self {
         let mut story = of_plan(r, plan);
         if !applied.failed.is_empty() {
-            let each: Vec<String> = applied.failed.iter().map(|(child, error)| format!("{child}: {error}")).collect();
-            story.blocked(Progress::Reconciling, each.join("; "));
+            let each: Vec<String> = applied.failed.iter().map(ToString::to_string).collect();
+            let is_terminal = applied.failed.iter().any(|f| f.is_terminal);
+            story.blocked(if is_terminal { Progress::Stalled } else { Progress::Reconciling }, each.join("; "));
         } else if !plan.outlook.foreign.is_empty() {
             story.blocked(Progress::Stalled, plan.outlook.foreign.join("; "));
         }
