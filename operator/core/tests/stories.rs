@@ -238,6 +238,18 @@ fn first_revision_crashes_then_is_replaced() {
     story.check("first_revision_crashes_then_is_replaced");
 }
 
+/// A first revision has nothing to go back to: it is said to be stuck, and served when it comes up after all.
+#[test]
+fn first_revision_is_late_and_comes_up() {
+    let mut cluster = Cluster::new(fashion());
+    cluster.behaviours.insert("sidecar:1".into(), Behaviour { ready_after: None, ..Behaviour::default() });
+    let mut story = Story::of(cluster);
+    story.run(40);
+    story.act("the image is there", |c| c.behaviours.clear());
+    story.run(10);
+    story.check("first_revision_is_late_and_comes_up");
+}
+
 /// Each child, one after the other, at rest.
 #[test]
 fn deleted_by_hand() {

@@ -162,12 +162,19 @@ fn deploying(plan: &Plan) -> Story {
     };
     let pods = format!("revision {}: {} of {} pods ready", stable.revision, stable.ready_replicas, stable.replicas);
     let (reason, why) = match (&outlook.stable_crash, &outlook.stable_excuse) {
+        // One that is up is about to be served.
+        (_, excuse) if stable.ready_replicas > 0 => (Reason::Deploying, excuse.as_ref()),
         (Some(crash), _) => (Reason::CrashLoop, Some(crash)),
         (None, excuse) if outlook.is_late => (Reason::ProgressDeadlineExceeded, excuse.as_ref()),
         (None, excuse) => (Reason::Deploying, excuse.as_ref()),
     };
     let why = why.map(|w| format!("; {w}")).unwrap_or_default();
-    Story::reconciling(Phase::Deploying, reason, format!("{pods}{why}"))
+    let message = format!("{pods}{why}");
+    match reason {
+        Reason::Deploying => Story::reconciling(Phase::Deploying, reason, message),
+        // Its pods are watched on, and served once they are ready after all.
+        _ => Story::stalled(Phase::Deploying, reason, message),
+    }
 }
 
 fn serving(plan: &Plan) -> Story {
