@@ -24,7 +24,7 @@ pub async fn observe(
         cluster.labelled(target),
         cluster.labelled(target),
     )?;
-    let asked = pods_to_ask(status, &pods);
+    let asked = pods_to_ask(&target.name, status, &pods);
     let answers = join_all(asked.iter().map(|pod| cluster.split_window(&pod.ip))).await;
     let splits: BTreeMap<_, _> =
         asked.iter().zip(answers).filter_map(|(pod, window)| Some((pod.name.clone(), window?))).collect();

@@ -6,7 +6,7 @@ mod simulation;
 
 use drydock_contract::FailureReason;
 use drydock_crds::{Amount, Analysis, Autoscaling, CandidateFallback, Resources};
-use drydock_operator_core::{ChildKind, Memory, guard, keep};
+use drydock_operator_core::{ChildKind, Memory, guard, keep, pods_to_ask};
 use simulation::fixtures::{failure, fashion, recipe};
 use simulation::story::Story;
 use simulation::{Behaviour, Cluster, Outcome};
@@ -463,6 +463,27 @@ fn a_canary_that_nobody_can_see_is_not_promoted() {
     let failed = rollout.failed.unwrap();
     assert_eq!(failed.reason, "ProgressDeadlineExceeded");
     assert!(failed.message.contains("port 8082"), "{}", failed.message);
+}
+
+/// Neither is given a share to send on, nor asked what it has seen.
+#[test]
+fn a_pod_with_copied_labels_has_no_part_in_a_rollout() {
+    let mut c = with(Behaviour::default()).cluster;
+    let mut foreign =
+        c.observed.pods.iter().find(|p| p.metadata.name.as_ref().unwrap().starts_with("fashion-")).unwrap().clone();
+    foreign.metadata.name = Some("foreign".into());
+    foreign.metadata.owner_references = None;
+    c.observed.pods.push(foreign);
+    for _ in 0..60 {
+        let plan = c.reconcile(None);
+        assert!(plan.splits.iter().all(|s| s.pod != "foreign"), "{:?}", plan.splits);
+        let asked = pods_to_ask("fashion", c.md.status.as_ref(), &c.observed.pods);
+        assert!(asked.iter().all(|p| p.name != "foreign"), "{asked:?}");
+        c.second();
+    }
+    assert!(c.plan().is_empty());
+    let stable = c.status().stable.unwrap();
+    assert_eq!((stable.ready_replicas, stable.replicas), (1, 1));
 }
 
 /// Readiness that comes and goes begins the stage anew each time, but not the step: in the end it is rolled back.

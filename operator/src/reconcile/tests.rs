@@ -131,6 +131,39 @@ async fn a_list_that_fails_stops_the_pass_before_anything_is_written() {
     assert_eq!(writes(&log), Vec::<String>::new());
 }
 
+/// Set by `kubectl annotate` on a pod that has nothing to send on: taken away once, and then there is rest.
+#[tokio::test]
+async fn a_split_set_by_hand_is_taken_away_once() {
+    let (cx, log, objects) = server(model_deployment());
+    let revision = json!({ "revision": "r1", "candidate": "original", "package": "sha256:0" });
+    let pod = json!({ "metadata": {
+        "name": "p", "namespace": "ns", "uid": "p",
+        "labels": { "drydock.dev/name": "m", "drydock.dev/revision": "r1", "pod-template-hash": "5c8d" },
+        "annotations": { "drydock.dev/split": "by hand" },
+        "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "m-r1-5c8d", "uid": "r", "controller": true }],
+    } });
+    let deployment = json!({
+        "metadata": {
+            "name": "m-r1", "namespace": "ns", "uid": "d", "labels": { "drydock.dev/revision": "r1" },
+            "ownerReferences": [{ "apiVersion": "drydock.dev/v1alpha1", "kind": "ModelDeployment", "name": "m", "uid": "u", "controller": true }],
+        },
+        "spec": { "replicas": 1, "selector": {}, "template": {} },
+    });
+    {
+        let mut objects = objects.lock().unwrap();
+        objects.0.get_mut(PATH).unwrap()["status"] =
+            json!({ "rollout": { "stable": revision, "stableWasReady": true } });
+        objects.0.insert("/api/v1/namespaces/ns/pods/p".to_owned(), pod);
+        objects.0.insert("/apis/apps/v1/namespaces/ns/deployments/m-r1".to_owned(), deployment);
+    }
+    let of_pods = |log: &Log| writes(log).into_iter().filter(|l| l.contains("/pods/")).count();
+    for (pass, expected) in [1, 0, 0].into_iter().enumerate() {
+        log.lock().unwrap().clear();
+        go(&cx).await.unwrap();
+        assert_eq!(of_pods(&log), expected, "pass {pass}: {:#?}", writes(&log));
+    }
+}
+
 #[test]
 fn wakes_when_asked_and_at_the_resync_at_the_latest() {
     for (wake, jitter, seconds) in [

@@ -43,14 +43,20 @@ impl Cluster {
             for _ in count..want {
                 let serial = self.uid();
                 let template = &d.spec.template;
+                let mut labels = template.metadata.as_ref().unwrap().labels.clone().unwrap();
+                labels.insert("pod-template-hash".into(), "5c8d".into());
                 self.observed.pods.push(Pod {
                     metadata: ObjectMeta {
                         name: Some(format!("{}-{serial}", d.metadata.name.as_deref().unwrap())),
                         uid: Some(serial),
-                        labels: template.metadata.as_ref().unwrap().labels.clone(),
+                        labels: Some(labels),
                         annotations: template.metadata.as_ref().unwrap().annotations.clone(),
                         creation_timestamp: Some(Time(self.now)),
-                        owner_references: Some(vec![owner(&uid)]),
+                        owner_references: Some(vec![OwnerReference {
+                            kind: "ReplicaSet".into(),
+                            name: format!("{}-5c8d", d.metadata.name.as_deref().unwrap()),
+                            ..owner(&uid)
+                        }]),
                         ..ObjectMeta::default()
                     },
                     spec: template.spec.clone(),
@@ -221,6 +227,7 @@ impl Cluster {
     }
 }
 
+/// A ReplicaSet has its Deployment's uid here.
 fn owner(uid: &str) -> OwnerReference {
     OwnerReference { uid: uid.into(), controller: Some(true), ..OwnerReference::default() }
 }
