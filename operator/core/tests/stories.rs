@@ -7,6 +7,7 @@ mod simulation;
 use drydock_contract::FailureReason;
 use drydock_crds::{Amount, Analysis, Autoscaling, CandidateFallback, Resources};
 use drydock_operator_core::{ChildKind, Memory, guard, keep, pods_to_ask};
+use k8s_openapi::api::batch::v1::JobSpec;
 use simulation::fixtures::{failure, fashion, recipe};
 use simulation::story::Story;
 use simulation::{Behaviour, Cluster, Outcome};
@@ -260,6 +261,20 @@ fn deleted_by_hand() {
         story.run(15);
     }
     story.check("deleted_by_hand");
+}
+
+/// By hand, to stop a Job, say: suspend is a field of the ModelDeployment.
+#[test]
+fn a_job_that_is_stopped_by_hand_goes_on() {
+    let mut c = Cluster::new(fashion());
+    c.reconcile(None);
+    for stop in [|s: &mut JobSpec| s.parallelism = Some(0), |s: &mut JobSpec| s.suspend = Some(true)] {
+        stop(c.observed.jobs[0].spec.as_mut().unwrap());
+        c.reconcile(None);
+        let spec = c.observed.jobs[0].spec.as_ref().unwrap();
+        assert_eq!((spec.parallelism, spec.suspend), (Some(1), Some(false)));
+        assert!(c.plan().is_empty());
+    }
 }
 
 /// The packages are gone with the volume: the Job of the lost volume goes too, and the work is done again.
