@@ -143,6 +143,18 @@ fn source_unreachable_then_ok() {
     story.check("source_unreachable_then_ok");
 }
 
+/// For longer than the Job tries: it is made again, each time after a longer while.
+#[test]
+fn source_unreachable_for_long() {
+    let mut cluster = Cluster::new(fashion());
+    let f = failure("original", FailureReason::SourceUnreachable, "GET https://models.example/fashion.onnx: HTTP 503");
+    cluster.outcomes.insert("original".into(), vec![Outcome::Report(Box::new(f)); 16].into());
+    let mut story = Story::of(cluster);
+    story.run(140);
+    assert_eq!(story.cluster.status().optimization.unwrap().attempt, 0);
+    story.check("source_unreachable_for_long");
+}
+
 #[test]
 fn invalid_model() {
     let mut cluster = Cluster::new(fashion());

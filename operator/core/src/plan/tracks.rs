@@ -150,6 +150,7 @@ impl<'a> Tracks<'a> {
         Outlook {
             suspended: r.suspend,
             verdict,
+            again_at: None,
             target,
             stable: self.stable.status(),
             canary: self.canary.status(),

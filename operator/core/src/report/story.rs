@@ -60,6 +60,7 @@ fn of_plan(r: &Resolved, plan: &Plan) -> Story {
     }
     match &outlook.verdict {
         Some(Verdict::Nothing { reason, message }) => return nothing_usable(plan, *reason, message),
+        Some(Verdict::Again { reason, message }) => return again(plan, *reason, message),
         Some(Verdict::Chosen(_)) => {}
         Some(Verdict::Waiting) | None => return optimizing(plan),
     }
@@ -94,6 +95,12 @@ fn suspended(plan: &Plan) -> Story {
 fn nothing_usable(plan: &Plan, reason: Reason, message: &str) -> Story {
     let kept = serves(plan).map(|what| format!("; {what}")).unwrap_or_default();
     Story::stalled(Phase::Failed, reason, format!("{message}{kept}"))
+}
+
+fn again(plan: &Plan, reason: Reason, message: &str) -> Story {
+    let when = plan.outlook.again_at.map_or("once the Job has ended".to_owned(), |at| format!("at {at:.0}"));
+    let kept = serves(plan).map(|what| format!("; {what}")).unwrap_or_default();
+    Story::reconciling(Phase::Optimizing, reason, format!("{message}; tried again {when}{kept}"))
 }
 
 fn optimizing(plan: &Plan) -> Story {

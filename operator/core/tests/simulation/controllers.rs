@@ -168,9 +168,15 @@ impl Cluster {
                 None => (0, Some(report.to_termination_message()), "Completed"),
             },
         };
+        let uid = job.metadata.uid.clone().unwrap();
+        let is_earlier_try = |p: &&Pod| {
+            p.metadata.owner_references.iter().flatten().any(|o| o.uid == uid)
+                && p.metadata.labels.iter().flatten().any(|(k, v)| k == INDEX && *v == index.to_string())
+        };
+        let tries = i32::try_from(self.observed.pods.iter().filter(is_earlier_try).count()).unwrap();
         if exit_code == 0 {
             completed.push(index);
-        } else if [64, 65, 137].contains(&exit_code) {
+        } else if [64, 65, 137].contains(&exit_code) || tries >= spec.backoff_limit_per_index.unwrap() {
             failed.push(index);
         }
         let serial = self.uid();
@@ -178,8 +184,12 @@ impl Cluster {
         self.observed.pods.push(job_pod(job, index, serial, end, Time(self.now)));
         if completed.len() + failed.len() == total {
             let type_ = if failed.is_empty() { "Complete" } else { "Failed" };
-            status.conditions =
-                Some(vec![JobCondition { type_: type_.into(), status: "True".into(), ..JobCondition::default() }]);
+            status.conditions = Some(vec![JobCondition {
+                type_: type_.into(),
+                status: "True".into(),
+                last_transition_time: Some(Time(self.now)),
+                ..JobCondition::default()
+            }]);
         }
         let text = |mut list: Vec<usize>| {
             list.sort_unstable();
