@@ -184,6 +184,12 @@ fn how_a_candidate_can_end() {
             (Failed, "OutOfMemory", "memory limit of 2Gi"),
         ),
         (
+            "killed, and not for its memory",
+            job("", "0", None),
+            vec![pod(0, 1, ended(137, "Error", ""))],
+            (Failed, "Internal", "exit code 137"),
+        ),
+        (
             "babbles",
             job("", "0", None),
             vec![pod(0, 1, ended(101, "Error", "thread main panicked"))],
