@@ -151,15 +151,16 @@ mod tests {
                 ..Pod::default()
             }
         };
-        for (pod, is_of) in [
-            (pod("ReplicaSet", "m-r1-5c8d", Some("5c8d")), true),
-            (pod("ReplicaSet", "m-r1-5c8d", Some("77f0")), false),
-            (pod("ReplicaSet", "m-r1-5c8d", None), false),
-            (pod("ReplicaSet", "m-debug-5c8d", Some("5c8d")), false),
-            (pod("ReplicaSet", "m-r1-copy-5c8d", Some("5c8d")), false),
-            (pod("StatefulSet", "m-r1-5c8d", Some("5c8d")), false),
-            (pod("", "", Some("5c8d")), false),
+        for (kind, owner, hash, is_of) in [
+            ("ReplicaSet", "m-r1-5c8d", Some("5c8d"), true),
+            ("ReplicaSet", "m-r1-5c8d", Some("77f0"), false),
+            ("ReplicaSet", "m-r1-5c8d", None, false),
+            ("ReplicaSet", "m-debug-5c8d", Some("5c8d"), false),
+            ("ReplicaSet", "m-r1-copy-5c8d", Some("5c8d"), false),
+            ("StatefulSet", "m-r1-5c8d", Some("5c8d"), false),
+            ("", "", Some("5c8d"), false),
         ] {
+            let pod = pod(kind, owner, hash);
             assert_eq!(of_revision(std::slice::from_ref(&pod), "m", "r1").len(), usize::from(is_of), "{pod:?}");
         }
     }
