@@ -6,6 +6,7 @@ use std::path::Path;
 use drydock_contract::TensorSignature;
 
 use crate::onnx::{self, ModelError, OperatorCount, Shapes, element_count};
+use crate::passes;
 
 /// Opset, inputs and outputs, parameters, size, multiply-accumulates and operators, as lines of text.
 pub fn describe(path: &Path) -> Result<String, ModelError> {
@@ -13,7 +14,9 @@ pub fn describe(path: &Path) -> Result<String, ModelError> {
     let (inputs, outputs) = onnx::signature(&model.graph)?;
     let macs = onnx::macs(&model.graph, &Shapes::infer_batch(&model.graph, 1)?)?;
     let mut parameters = 0_usize;
-    for tensor in model.graph.initializers() {
+    // Some exporters write weights as Constant nodes.
+    let (lifted, _) = passes::lift_constants(model.graph.clone());
+    for tensor in lifted.initializers() {
         parameters = parameters.saturating_add(element_count(tensor)?);
     }
 

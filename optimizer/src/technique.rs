@@ -11,6 +11,7 @@ use drydock_contract::{Recipe, Technique};
 use crate::Error;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
+use crate::interrupt;
 use crate::onnx::Graph;
 use crate::passes;
 use crate::progress::Progress;
@@ -27,27 +28,22 @@ pub fn apply(
     progress: &mut Progress,
 ) -> Result<Vec<u8>, Error> {
     check(recipe)?;
+    let cleaned;
+    (graph, cleaned) = passes::clean(graph, engine)?;
+    progress.note(&format!("clean: {cleaned}"));
     for technique in &recipe.techniques {
+        interrupt::check()?;
         if let Some(options) = &technique.factorize {
-            graph = clean(graph)?;
             graph = factorize::factorize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?.0;
         }
         if let Some(options) = &technique.prune {
-            graph = clean(graph)?;
             graph = prune::prune(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?.0;
         }
         if let Some(options) = &technique.quantize {
-            graph = quantize::quantize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
+            graph = quantize::quantize(engine, graph, options, calibration, progress)?;
         }
     }
     Ok(graph.encode())
-}
-
-/// What every technique that changes weights wants to meet: constants as initializers, and no `BatchNormalization` apart
-/// from its convolution.
-fn clean(graph: Graph) -> Result<Graph, Error> {
-    let (graph, _) = passes::lift_constants(graph);
-    Ok(passes::fold_batch_norm(graph)?.0)
 }
 
 fn check(recipe: &Recipe) -> Result<(), Error> {
@@ -62,15 +58,15 @@ fn check(recipe: &Recipe) -> Result<(), Error> {
                 "technique {i} sets {named} fields that this version knows; expected one of `factorize`, `prune`, `quantize`"
             ));
         }
-        for (field, value, range) in [
-            ("factorize.macsRatio", factorize.as_ref().map(|f| f.macs_ratio), 0.01..=1.0),
-            ("prune.macsRatio", prune.as_ref().map(|p| p.macs_ratio), 0.01..=1.0),
-            ("prune.sparsity", prune.as_ref().map(|p| p.sparsity), 0.0..=0.99),
-            ("quantize.percentile", quantize.as_ref().map(|q| q.percentile), 50.0..=100.0),
+        if let Some(what) = quantize.as_ref().and_then(quantize::check) {
+            return fail(format!("technique {i} has {what}"));
+        }
+        for (field, value) in [
+            ("factorize.macsRatio", factorize.as_ref().map(|f| f.macs_ratio)),
+            ("prune.macsRatio", prune.as_ref().map(|p| p.macs_ratio)),
         ] {
-            if let Some(value) = value.filter(|v| !range.contains(v)) {
-                let (low, high) = range.into_inner();
-                return fail(format!("technique {i} has {field} {value}; expected {low} to {high}"));
+            if let Some(value) = value.filter(|v| !(0.01..=1.0).contains(v)) {
+                return fail(format!("technique {i} has {field} {value}; expected 0.01 to 1"));
             }
         }
     }

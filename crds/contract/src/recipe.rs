@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use factorize::Factorize;
-pub use prune::{Importance, Prune, PruneStructure};
-pub use quantize::{Calibration, Quantize};
+pub use prune::{Importance, Prune};
+pub use quantize::{Calibration, Format, Quantize, Rounding};
 
 /// An ordered list of techniques. One recipe makes one candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

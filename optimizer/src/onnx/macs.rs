@@ -51,7 +51,7 @@ fn product(factors: &[i64]) -> Option<u64> {
 fn factors(node: &NodeProto, shapes: &Shapes) -> Option<Vec<i64>> {
     let input = |i: usize| shapes.sizes(node.input_at(i)?);
     let output = || shapes.sizes(node.output.first()?);
-    if !node.is(&node.op_type) || node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty()) {
+    if !node.is(&node.op_type) || node.has_subgraph() {
         return None;
     }
     let contracted = |right: usize| {

@@ -13,7 +13,7 @@ mod product;
 mod select;
 mod window;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Graph, ModelError};
 use crate::proto::tensor_proto::DataType;
@@ -42,6 +42,21 @@ impl ValueType {
         self.shape.as_ref()?.iter().map(Dim::size).collect()
     }
 
+    /// The values themselves, of a short list of integers that is the same in every run.
+    pub fn integers(&self) -> Option<Vec<i64>> {
+        self.contents.as_ref()?.iter().map(Dim::size).collect()
+    }
+
+    /// The same where some of it differs from run to run.
+    pub(crate) fn contents(&self) -> Option<&[Dim]> {
+        self.contents.as_deref()
+    }
+
+    /// Whether both surely have the same shape in any run.
+    pub fn same_shape(&self, other: &Self) -> bool {
+        self.shape.as_ref().is_some_and(|s| !s.contains(&Dim::Unknown)) && self.shape == other.shape
+    }
+
     pub fn rank(&self) -> Option<usize> {
         self.shape.as_ref().map(Vec::len)
     }
@@ -59,12 +74,28 @@ impl Shapes {
     /// # Errors
     /// [`ModelError::Shape`]: operands that cannot go together, or a dimension that is no 64-bit number.
     pub fn infer(graph: &Graph) -> Result<Self, ModelError> {
-        infer(graph, None)
+        infer(graph, |_, _| None)
     }
 
     /// The same with this many items in a batch, where the model leaves the first dimension of its inputs open.
     pub fn infer_batch(graph: &Graph, batch: i64) -> Result<Self, ModelError> {
-        infer(graph, Some(batch))
+        infer(graph, |_, axis| (axis == 0).then_some(batch))
+    }
+
+    /// The same for inputs of these dimensions, by name, where the model leaves them open.
+    ///
+    /// # Errors
+    /// Also dimensions that are not as many, or not those, that the model has.
+    pub fn infer_inputs(graph: &Graph, inputs: &BTreeMap<String, Vec<i64>>) -> Result<Self, ModelError> {
+        for info in &graph.body.input {
+            let (Some(given), Some(shape)) = (inputs.get(&info.name), declared(info).shape) else { continue };
+            let fits = |(dim, given): (&Dim, &i64)| dim.size().is_none_or(|d| d == *given);
+            if given.len() != shape.len() || !shape.iter().zip(given).all(fits) {
+                let (name, expected) = (info.name.clone(), dim::text(&shape));
+                return Err(ModelError::InputShape { name, found: given.clone(), expected });
+            }
+        }
+        infer(graph, |name, axis| inputs.get(name)?.get(axis).copied())
     }
 
     pub fn get(&self, value: &str) -> Option<&ValueType> {
@@ -81,7 +112,8 @@ impl Shapes {
     }
 }
 
-fn infer(graph: &Graph, batch: Option<i64>) -> Result<Shapes, ModelError> {
+/// `open` says what an open dimension of an input is, by the input's name and the axis.
+fn infer(graph: &Graph, open: impl Fn(&str, usize) -> Option<i64>) -> Result<Shapes, ModelError> {
     let mut tensors: HashMap<&str, &TensorProto> = graph.initializers().iter().map(|t| (t.name.as_str(), t)).collect();
     // A Constant node's tensor has a name of its own, if any: the value is the node's output.
     for node in graph.nodes() {
@@ -91,24 +123,27 @@ fn infer(graph: &Graph, batch: Option<i64>) -> Result<Shapes, ModelError> {
     }
 
     let mut values: HashMap<String, ValueType> = HashMap::new();
-    let mut bound: Option<String> = None;
+    let mut bound: HashMap<String, i64> = HashMap::new();
     for input in graph.body.input.iter().filter(|i| !tensors.contains_key(i.name.as_str())) {
         let mut declared = declared(input);
-        if let (Some(batch), Some(first)) = (batch, declared.shape.as_mut().and_then(|s| s.first_mut())) {
-            match first {
-                Dim::Size(_) => {}
-                Dim::Symbol(name) => bound = bound.or_else(|| Some(name.clone())),
-                Dim::Unknown => *first = Dim::Size(batch),
+        let dims = declared.shape.iter_mut().flatten().enumerate();
+        for (axis, dim) in dims.filter(|(_, d)| d.size().is_none()) {
+            match (&*dim, open(&input.name, axis)) {
+                (Dim::Symbol(name), Some(size)) => {
+                    bound.entry(name.clone()).or_insert(size);
+                }
+                (_, Some(size)) => *dim = Dim::Size(size),
+                (_, None) => {}
             }
         }
         values.insert(input.name.clone(), declared);
     }
+    // A symbol is the same everywhere, in what the file says of other values too.
     let bind = |value: &mut ValueType| {
         for dim in value.shape.iter_mut().flatten() {
-            if let (Dim::Symbol(name), Some(batch)) = (&*dim, batch)
-                && bound.as_ref() == Some(name)
-            {
-                *dim = Dim::Size(batch);
+            let size = if let Dim::Symbol(name) = &*dim { bound.get(name) } else { None };
+            if let Some(size) = size {
+                *dim = Dim::Size(*size);
             }
         }
     };
@@ -130,7 +165,11 @@ fn infer(graph: &Graph, batch: Option<i64>) -> Result<Shapes, ModelError> {
     }
     for node in graph.nodes() {
         let call = Call::new(node, &values, &tensors);
-        let found = call.infer().map_err(|problem| ModelError::Shape { node: node.label(), problem })?;
+        let failed = |problem| ModelError::Shape { node: node.label(), problem };
+        let found = call.infer().map_err(failed)?;
+        if let Some(n) = found.iter().flat_map(|v| v.shape.iter().flatten()).filter_map(Dim::size).find(|n| *n < 0) {
+            return Err(failed(format!("a result with a dimension of {n}; expected at least 0")));
+        }
         let mut found = found.into_iter();
         for output in &node.output {
             let mut value = found.next().unwrap_or_default();
@@ -171,7 +210,12 @@ fn declared(info: &ValueInfoProto) -> ValueType {
     };
     let dim = |d: &crate::proto::tensor_shape_proto::Dimension| match &d.value {
         Some(dimension::Value::DimValue(n)) if *n >= 0 => Dim::Size(*n),
-        Some(dimension::Value::DimParam(name)) if !name.is_empty() => Dim::Symbol(name.clone()),
+        // PaddlePaddle's exporter writes "?" for each dimension that it does not know, and they are not all equal.
+        Some(dimension::Value::DimParam(name))
+            if name.contains(|c: char| c.is_ascii_alphabetic()) && name != "None" =>
+        {
+            Dim::Symbol(name.clone())
+        }
         _ => Dim::Unknown,
     };
     let shape = tensor.shape.as_ref().map(|s| s.dim.iter().map(dim).collect());

@@ -107,7 +107,8 @@ pub fn fit(problem: &Problem<'_>) -> Result<Fit, FitError> {
             }
         };
         let whole = fit.weights();
-        fit.bias = (0..rows).map(|i| mean_wanted[i] - (0..columns).map(|j| whole[(i, j)] * mean[j]).sum::<f64>()).collect();
+        fit.bias =
+            (0..rows).map(|i| mean_wanted[i] - (0..columns).map(|j| whole[(i, j)] * mean[j]).sum::<f64>()).collect();
         let narrow = Mat::from_fn(rows, columns, |i, j| whole[(i, j)] as f32);
         let mut found = problem.inputs * narrow.transpose();
         let (mut left, mut square, mut sum) = (0.0_f64, 0.0_f64, vec![0.0_f64; rows]);

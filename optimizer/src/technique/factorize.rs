@@ -128,7 +128,8 @@ fn project(
         let basis = moments.principal(rank).map_err(fail)?;
         let (weights, bias) = layer.weights(&graph)?;
         let weights = MatRef::from_row_major_slice(&weights, layer.rows, layer.columns);
-        let first: Mat<f64> = basis.transpose() * Mat::from_fn(layer.rows, layer.columns, |i, j| f64::from(weights[(i, j)]));
+        let first: Mat<f64> =
+            basis.transpose() * Mat::from_fn(layer.rows, layer.columns, |i, j| f64::from(weights[(i, j)]));
         // What is off the components stays at its mean.
         let mean = moments.mean();
         let off = Mat::from_fn(layer.rows, 1, |i, _| f64::from(bias[i]) - mean[i]);

@@ -93,10 +93,8 @@ pub(super) fn prune(
         .filter(|((tensor, _), _)| outputs.contains(tensor.as_str()))
         .map(|((tensor, _), channels)| (tensor, channels))
         .collect();
-    let channels = layers
-        .iter()
-        .filter_map(|l| Some((l.output.clone(), (left.get(&l.output)?.len(), l.rows))))
-        .collect();
+    let channels =
+        layers.iter().filter_map(|l| Some((l.output.clone(), (left.get(&l.output)?.len(), l.rows)))).collect();
     let mut report = PruneReport { macs_before: before, macs: after, channels, layers: Vec::new() };
     progress.note(&summary(&report));
     if options.reconstruct {
@@ -127,8 +125,7 @@ struct Reader<'l> {
 /// groups, weights that several nodes share, a layer too wide.
 fn readers<'l>(graph: &Graph, shapes: &Shapes, layers: &'l [Layer], family: &Family) -> Option<Vec<Reader<'l>>> {
     let mut found: Vec<Reader<'l>> = Vec::new();
-    let through: BTreeSet<(&str, usize)> =
-        family.units.first()?.iter().map(|s| (s.tensor.as_str(), s.axis)).collect();
+    let through: BTreeSet<(&str, usize)> = family.units.first()?.iter().map(|s| (s.tensor.as_str(), s.axis)).collect();
     for (position, node) in graph.nodes().iter().enumerate() {
         let Some(weight) = node.input_at(1) else { continue };
         let axis = match node.op_type.as_str() {

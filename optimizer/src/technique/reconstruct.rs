@@ -127,7 +127,8 @@ fn solve(
     let mut fits = Vec::with_capacity(groups);
     for group in 0..groups {
         let problem = Problem {
-            inputs: view(&samples.inputs, samples.count, groups * layer.columns).subcols(group * layer.columns, layer.columns),
+            inputs: view(&samples.inputs, samples.count, groups * layer.columns)
+                .subcols(group * layer.columns, layer.columns),
             targets: view(&samples.targets, samples.count, layer.rows).subcols(group * rows, rows),
             added: (!samples.added.is_empty())
                 .then(|| view(&samples.added, samples.count, layer.rows).subcols(group * rows, rows)),

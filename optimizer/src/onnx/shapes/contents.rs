@@ -109,11 +109,12 @@ fn range(call: &Call<'_>) -> Outcome {
         let distance = limit.checked_sub(start).ok_or_else(overflow)?;
         let count =
             if (distance > 0) == (step > 0) { distance.unsigned_abs().div_ceil(step.unsigned_abs()) } else { 0 };
-        if count as usize <= MOST {
+        if count <= MOST as u64 {
             let values = (0..count as i64).map(|i| Dim::Size(start.saturating_add(i.saturating_mul(step))));
             return list(call.element(0).unwrap_or(DataType::Int64), values.collect());
         }
-        return one(call.element(0), Some(vec![Dim::Size(count as i64)]));
+        let count = i64::try_from(count).map_err(|_| overflow())?;
+        return one(call.element(0), Some(vec![Dim::Size(count)]));
     }
     one(call.element(0), Some(vec![Dim::Unknown]))
 }

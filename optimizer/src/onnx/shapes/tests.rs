@@ -11,6 +11,8 @@ fn dims(text: &str) -> Vec<Dim> {
     let dim = |d: &str| match d.parse() {
         Ok(n) => Dim::Size(n),
         Err(_) if d == "?" => Dim::Unknown,
+        // What a file says for it.
+        Err(_) if d == "'?'" => Dim::Symbol("?".into()),
         Err(_) => Dim::Symbol(d.into()),
     };
     text.split_whitespace().map(dim).collect()
@@ -171,6 +173,9 @@ fn one_node_each() {
         case("n 3 4", "Softmax", vec![], vec![], Ok("n 3 4")),
         case("n 4 5", "BatchNormalization", vec![], w(&[5]), Err("one value for each channel")),
         case("n 3 4", "TopK", vec![], i(&[2]), Ok("n 3 2")),
+        case("n 3 4", "TopK", vec![], i(&[-2]), Err("a dimension of -2")),
+        case("1 1 9223372036854775807", "Conv", vec![], w(&[1, 1, 0]), Err("2^63")),
+        case("n '?' '?'", "Transpose", vec![], vec![], Ok("? ? n")),
         case("n 3 4", "Nonsense", vec![], vec![], Ok("none")),
     ] {
         let label = format!("{} of [{x}]", node.op_type);
@@ -221,6 +226,17 @@ fn calculations_with_shapes() {
     let one = Shapes::infer_batch(&graph, 1).unwrap();
     assert_eq!(one.sizes("flat"), Some(vec![1, 12]));
     assert_eq!(one.sizes("zeros"), Some(vec![1, 6, 8]));
+}
+
+#[test]
+fn inputs_of_given_dimensions() {
+    let graph = model(17, "n 3 h h", vec![node("Flatten", "x", "y", vec![])], vec![]);
+    let given = |dims: &[i64]| Shapes::infer_inputs(&graph, &BTreeMap::from([("x".to_owned(), dims.to_vec())]));
+    assert_eq!(given(&[2, 3, 4, 4]).unwrap().sizes("y"), Some(vec![2, 48]));
+    for wrong in [&[2, 4, 4, 4][..], &[2, 3, 4]] {
+        let error = given(wrong).unwrap_err().to_string();
+        assert!(error.contains("\"x\"") && error.contains("[n, 3, h, h]"), "{error}");
+    }
 }
 
 #[test]

@@ -73,7 +73,8 @@ impl Windows {
         if free < 0 {
             return Err(format!("a window of {reach} on axis {} of {padded}, padding included", axis + 2));
         }
-        let mut windows = if ceil { up(free)? } else { free / stride } + 1;
+        let steps = if ceil { up(free)? } else { free / stride };
+        let mut windows = steps.checked_add(1).ok_or_else(overflow)?;
         // A window that starts in the padding at the end is none.
         if ceil && (windows - 1).checked_mul(stride).ok_or_else(overflow)? >= size + begin {
             windows -= 1;

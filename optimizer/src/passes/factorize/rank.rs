@@ -104,7 +104,8 @@ mod tests {
         ] {
             let choice = choose(&candidates, budget);
             assert_eq!(choice.ranks, expected, "{name}");
-            let least: u64 = candidates.iter().map(|c| c.ranks().next().map_or(c.macs(None), |r| c.macs(Some(r)))).sum();
+            let least: u64 =
+                candidates.iter().map(|c| c.ranks().next().map_or(c.macs(None), |r| c.macs(Some(r)))).sum();
             assert!(choice.macs <= budget.max(least), "{name}: {}", choice.macs);
         }
     }

@@ -73,7 +73,8 @@ fn limits_are_used() {
 #[test]
 fn what_is_added_is_made_up_for() {
     let (inputs, weights, added) = (noise(200, 5, 8), noise(3, 5, 9), noise(200, 3, 10));
-    let targets = Mat::from_fn(200, 3, |i, j| (0..5).map(|k| inputs[(i, k)] * weights[(j, k)]).sum::<f32>() + added[(i, j)]);
+    let targets =
+        Mat::from_fn(200, 3, |i, j| (0..5).map(|k| inputs[(i, k)] * weights[(j, k)]).sum::<f32>() + added[(i, j)]);
     let found = fit(&Problem { added: Some(added.as_ref()), ..problem(&inputs, &targets, &weights) }).unwrap();
     assert!(found.error < 1e-9, "{}", found.error);
 }

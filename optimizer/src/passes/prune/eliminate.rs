@@ -48,7 +48,7 @@ impl Elimination {
     pub fn steps(&self) -> impl Iterator<Item = usize> + use<> {
         let units = self.units();
         let step = (units / 4).clamp(1, 8);
-        (1..units).filter(move |removed| (units - removed) % step == 0)
+        (1..units).filter(move |removed| (units - removed).is_multiple_of(step))
     }
 }
 
@@ -107,9 +107,7 @@ impl State {
         let w = &consumer.weights;
         let energy = match score {
             Score::Magnitude => w.squared_norm_l2(),
-            Score::Activation => {
-                (0..n).map(|j| w.col(j).squared_norm_l2() * consumer.covariance[(j, j)]).sum()
-            }
+            Score::Activation => (0..n).map(|j| w.col(j).squared_norm_l2() * consumer.covariance[(j, j)]).sum(),
             Score::Reconstruction => {
                 let outputs = w * &consumer.covariance;
                 (0..n).map(|j| (0..w.nrows()).map(|i| outputs[(i, j)] * w[(i, j)]).sum::<f64>()).sum()

@@ -156,6 +156,3 @@ impl Coupling {
         Groups { families: families.collect(), counts, reshapes: self.reshapes }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,8 +4,30 @@ use crate::proto::{NodeProto, TensorProto};
 
 /// Give each channel's result from that channel alone.
 const UNARY: [&str; 24] = [
-    "Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSwish", "HardSigmoid", "Elu", "Selu", "Celu", "Gelu", "Erf", "Softplus",
-    "Mish", "Identity", "Dropout", "Abs", "Neg", "Exp", "Sqrt", "ThresholdedRelu", "Softsign", "Floor", "Ceil",
+    "Relu",
+    "Clip",
+    "Sigmoid",
+    "Tanh",
+    "LeakyRelu",
+    "HardSwish",
+    "HardSigmoid",
+    "Elu",
+    "Selu",
+    "Celu",
+    "Gelu",
+    "Erf",
+    "Softplus",
+    "Mish",
+    "Identity",
+    "Dropout",
+    "Abs",
+    "Neg",
+    "Exp",
+    "Sqrt",
+    "ThresholdedRelu",
+    "Softsign",
+    "Floor",
+    "Ceil",
 ];
 const ELEMENTWISE: [&str; 7] = ["Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu"];
 const POOLS: [&str; 5] = ["MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool"];
@@ -85,7 +107,8 @@ impl Rule<'_> {
 
     /// The axis of a constant input.
     fn constant_axis(&mut self, input: usize, axis: usize) -> Option<Channels> {
-        let (name, count) = self.constant(input).filter(|t| is_float(t)).and_then(|t| Some((t.name.clone(), *t.dims.get(axis)?)))?;
+        let (name, count) =
+            self.constant(input).filter(|t| is_float(t)).and_then(|t| Some((t.name.clone(), *t.dims.get(axis)?)))?;
         self.coupling.axis(&name, axis, usize::try_from(count).ok()?)
     }
 
@@ -137,16 +160,13 @@ impl Rule<'_> {
             return Some(());
         }
         let columns = self.constant_axis(1, 1)?;
-        match source {
-            Some(source) => {
-                for i in 0..source.count {
-                    self.coupling.join(source, i, columns, i % inner);
-                }
+        if let Some(source) = source {
+            for i in 0..source.count {
+                self.coupling.join(source, i, columns, i % inner);
             }
-            None => {
-                let weight = self.node.input_at(1)?.to_owned();
-                self.lock_axis(&weight, 1, inner);
-            }
+        } else {
+            let weight = self.node.input_at(1)?.to_owned();
+            self.lock_axis(&weight, 1, inner);
         }
         // The groups stay equally wide.
         for i in per_group..rows {
@@ -177,15 +197,12 @@ impl Rule<'_> {
         let result = self.make(make_at, rows)?;
         self.coupling.join_all(weight, result);
         let name = self.node.input_at(0)?.to_owned();
-        match self.coupling.read(&name, read_at, columns) {
-            Some(source) => {
-                let inner = self.constant_axis(1, axis_in)?;
-                self.coupling.join_all(source, inner);
-            }
-            None => {
-                let weight = self.node.input_at(1)?.to_owned();
-                self.lock_axis(&weight, axis_in, columns);
-            }
+        if let Some(source) = self.coupling.read(&name, read_at, columns) {
+            let inner = self.constant_axis(1, axis_in)?;
+            self.coupling.join_all(source, inner);
+        } else {
+            let weight = self.node.input_at(1)?.to_owned();
+            self.lock_axis(&weight, axis_in, columns);
         }
         Some(())
     }
@@ -197,7 +214,7 @@ impl Rule<'_> {
         let axis_in = usize::from(attribute_int(self.node, "transB", 0) != 0);
         let columns = *self.constant(1)?.dims.get(axis_in)? as usize;
         self.dense(axis_in, columns, 1, 1)?;
-        let (_, result) = self.coupling.made(&self.output().to_owned())?;
+        let (_, result) = self.coupling.made(self.output())?;
         self.bias(2, result)
     }
 
@@ -350,14 +367,14 @@ impl Rule<'_> {
     fn squeeze(&mut self, squeeze: bool) -> Result<Option<()>, ModelError> {
         let longer = if squeeze { self.node.input_at(0).unwrap_or_default() } else { self.output() };
         let Some(rank) = self.shapes.get(longer).and_then(crate::onnx::ValueType::rank) else { return Ok(None) };
-        let (Some(axes), Some((axis, source))) = (self.axes(rank)?, self.made(0)) else { return Ok(None) };
+        let (Some(gone), Some((axis, source))) = (self.axes(rank)?, self.made(0)) else { return Ok(None) };
         let at = if squeeze {
-            if axes.contains(&axis) {
+            if gone.contains(&axis) {
                 return Ok(None);
             }
-            axis - axes.iter().filter(|a| **a < axis).count()
+            axis - gone.iter().filter(|a| **a < axis).count()
         } else {
-            axes.iter().fold(axis, |at, inserted| at + usize::from(*inserted <= at))
+            gone.iter().fold(axis, |at, inserted| at + usize::from(*inserted <= at))
         };
         Ok(self.make(at, source.count).map(|result| self.coupling.join_all(source, result)))
     }
@@ -365,11 +382,12 @@ impl Rule<'_> {
     fn reduce(&mut self) -> Result<Option<()>, ModelError> {
         let rank = self.node.input_at(0).and_then(|x| self.shapes.get(x)).and_then(crate::onnx::ValueType::rank);
         let Some(rank) = rank else { return Ok(None) };
-        let (Some(axes), Some((axis, source))) = (self.axes(rank)?, self.made(0)) else { return Ok(None) };
-        if axes.contains(&axis) {
+        let (Some(gone), Some((axis, source))) = (self.axes(rank)?, self.made(0)) else { return Ok(None) };
+        if gone.contains(&axis) {
             return Ok(None);
         }
-        let gone = if attribute_int(self.node, "keepdims", 1) == 0 { axes.iter().filter(|a| **a < axis).count() } else { 0 };
-        Ok(self.make(axis - gone, source.count).map(|result| self.coupling.join_all(source, result)))
+        let dropped = attribute_int(self.node, "keepdims", 1) == 0;
+        let before = if dropped { gone.iter().filter(|a| **a < axis).count() } else { 0 };
+        Ok(self.make(axis - before, source.count).map(|result| self.coupling.join_all(source, result)))
     }
 }
