@@ -21,6 +21,12 @@ recipe dynamic 'format: DynamicInt8'
 recipe int4 'format: WeightInt4'
 recipe hundred 'images: 100'
 recipe all 'images: 0'
+smaller() { printf 'name: %s\ntechniques: [%s]\n' "$1" "$2" >"$work/$1.yaml"; }
+smaller factorize '{ factorize: { macsRatio: 0.5 } }'
+smaller prune '{ prune: { macsRatio: 0.5 } }'
+smaller pruned-int8 '{ prune: { macsRatio: 0.35 } }, { quantize: {} }'
+# Those that only the larger network has room for.
+compressed="factorize prune pruned-int8"
 variants="int8 plain mse entropy adaptive mixed float16 bfloat16 dynamic int4"
 ours() { # ours MODEL RECIPE OUT [CALIBRATION]
   /usr/bin/time -f '%U %S %M' -o "$3.cost" "$CARGO_TARGET_DIR/release/drydock-optimizer" apply --model "$1" \
@@ -29,15 +35,17 @@ ours() { # ours MODEL RECIPE OUT [CALIBRATION]
 }
 command -v /usr/bin/time >/dev/null || apt-get install -y --no-install-recommends time >/dev/null
 for model in fashion-resnet fashion-mobilenet; do
-  for variant in $variants; do ours "$models/$model.onnx" "$variant" "$work/$model-$variant.onnx"; done
+  of_model=$variants
+  [[ $model != fashion-resnet ]] || of_model="$variants $compressed"
+  for variant in $of_model; do ours "$models/$model.onnx" "$variant" "$work/$model-$variant.onnx"; done
   for images in hundred all; do ours "$models/$model.onnx" "$images" "$work/$model-$images.onnx" fashion-evaluation; done
   /usr/bin/time -f '%U %S %M' -o "$work/$model-reference.onnx.cost" "$venv/bin/python" "$ROOT/e2e/bench/optimizer.py" quantize \
     "$models/$model.onnx" "$models/fashion-calibration.npz" "$work/$model-reference.onnx"
   # shellcheck disable=SC2046,SC2059,SC2086
   "$venv/bin/python" "$ROOT/e2e/bench/optimizer.py" judge "$models/fashion-evaluation.npz" "$models/$model.onnx" \
-    "$work/$model-reference.onnx" $(printf "$work/$model-%s.onnx " $variants) >"$work/$model.json"
+    "$work/$model-reference.onnx" $(printf "$work/$model-%s.onnx " $of_model) >"$work/$model.json"
 done
-python3 - "$work" "$ROOT/docs/benchmarks/optimizer.json" "$variants" <<'PY'
+python3 - "$work" "$ROOT/docs/benchmarks/optimizer.json" "$variants" "$compressed" <<'PY'
 import datetime, json, os, pathlib, sys
 work = pathlib.Path(sys.argv[1])
 lines = open("/proc/cpuinfo").read()
@@ -46,14 +54,14 @@ vnni = "avx512_vnni" in lines or "avx_vnni" in lines
 rows = []
 def row(what, ours, reference, ratio, goal="", holds=None):
     rows.append({"what": what, "ours": ours, "reference": reference, "ratio": ratio, "goal": goal, "holds": holds})
-variants = sys.argv[3].split()
+variants, compressed = sys.argv[3].split(), sys.argv[4].split()
 goals = {"fashion-resnet": (91.80, 99.85, 3.8), "fashion-mobilenet": (90.80, 99.65, 1.6)}
 said = {"int8": "int8", "plain": "int8, no equalization, no bias correction", "mse": "int8, least error", "entropy": "int8, entropy",
         "adaptive": "int8, least error, adaptive rounding, 1000 images", "mixed": "int8, at least 38 dB", "float16": "float16 weights",
         "bfloat16": "bfloat16 weights", "dynamic": "dynamic int8 (one Gemm)", "int4": "int4 weights (one Gemm)"}
 for model, (least_top1, least_agreement, least_speed) in goals.items():
     original, reference, *judged = json.loads((work / f"{model}.json").read_text())
-    judged = dict(zip(variants, judged))
+    judged = dict(zip(variants + compressed, judged))
     main = model == "fashion-resnet"
     speed = lambda v: original["ms"] / v["ms"]
     def cost(who):
@@ -82,6 +90,17 @@ for model, (least_top1, least_agreement, least_speed) in goals.items():
             v, (seconds, _) = judged[variant], cost(variant)
             row(f"{model} {said[variant]}: top-1, agreement, SQNR", f"{v['top1']:.2f} %, {v['agreement']:.2f} %, {v['sqnr']:.1f} dB", "", "")
             row(f"{model} {said[variant]}: size, speed, CPU of the recipe", f"{v['bytes'] / original['bytes'] * 100:.1f} %, {speed(v):.2f}x, {seconds:.2f} s", "", "")
+    if main:
+        for variant, what, goal in (("factorize", "low rank, half the multiply-accumulates, no labels", 91.3), ("prune", "channels pruned, half the multiply-accumulates, no labels", 91.0)):
+            v = judged[variant]
+            row(f"{model} {what}: top-1", f"{v['top1']:.2f} %", "", "", f"at least {goal} %", v["top1"] >= goal)
+            row(f"{model} {what}: agreement, SQNR", f"{v['agreement']:.2f} %, {v['sqnr']:.1f} dB", "", "")
+            row(f"{model} {what}: size, speed, CPU of the recipe", f"{v['bytes'] / original['bytes'] * 100:.1f} %, {speed(v):.2f}x, {cost(variant)[0]:.1f} s", "", "")
+        v, what = judged["pruned-int8"], f"{model} pruned to 35 % and int8"
+        row(f"{what}: top-1 (original {original['top1']:.2f} %)", f"{v['top1']:.2f} %", "", "", "at most 0.5 below", v["top1"] >= original["top1"] - 0.5)
+        row(f"{what}: speed over the original's, CPU time", f"{speed(v):.2f}x ({v['ms']:.3f} ms)", "", "", "at least 6x", speed(v) >= 6)
+        row(f"{what}: size over the original's", f"{v['bytes'] / original['bytes'] * 100:.1f} %", "", "", "at most 12.5 %", v["bytes"] / original["bytes"] <= 0.125)
+        row(f"{what}: cost of the recipe, CPU, peak RSS", f"{cost('pruned-int8')[0]:.1f} s, {cost('pruned-int8')[1]:.0f} MiB", "", "")
 note = "Reference: onnxruntime.quantization 1.31.1 (QDQ, U8S8, per channel, MinMax); 256 calibration images; SQNR, agreement and top-1 on 10,000 images; CPU time of one image on one thread, 40 interleaved rounds."
 pathlib.Path(sys.argv[2]).write_text(json.dumps({"machine": f"{cpu}, {os.cpu_count()} cores", "date": str(datetime.date.today()), "note": note, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
 PY
