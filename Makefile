@@ -30,6 +30,11 @@ unit: ## Tests that need no cluster
 	library=$$(e2e/onnxruntime.sh); ORT_DYLIB_PATH=$$library cargo test --workspace --locked --exclude drydock-e2e
 	cargo test --locked -p drydock-e2e --lib --bins
 
+.PHONY: deny
+deny: ## What may be in the tree: licences, bans, sources, advisories (from github.com). Builds cargo-deny the first time
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.20.2
+	cargo deny --locked check
+
 .PHONY: e2e
 e2e: ## Tests on a real cluster: the local one, or that of KUBECONFIG
 	@e2e/run.sh

@@ -22,8 +22,11 @@ image operator:dev drydock-operator
 image optimizer:dev drydock-optimizer "${with_engine[@]}"
 image inference-sidecar:dev inference-sidecar "${with_engine[@]}"
 image faulty-server:dev faulty-server
+image load:dev load
 
 models=$root/examples/models
 "$root/e2e/cluster/mkimage.py" -t localhost/drydock/fashion-models:1 -o "$out/fashion-models.tar" \
   $(cd "$models" && for f in *.onnx *.npz README.md; do echo "$models/$f:/$f"; done) >&2
+"$root/e2e/fixtures.py" "$out/bad-input"
+"$root/e2e/cluster/mkimage.py" -t localhost/drydock/bad-input:1 -o "$out/bad-input.tar" "$out/bad-input:/" >&2
 ls "$out"/*.tar

@@ -39,6 +39,8 @@ pub enum Reason {
     InvalidTask,
     SourceUnreachable,
     StoreUnavailable,
+    DiskFull,
+    Interrupted,
     Internal,
     OutOfMemory,
     DeadlineExceeded,
@@ -58,7 +60,9 @@ pub enum Reason {
     ErrorRate,
     /// The canary disagrees with the stable model more than `minAgreement` allows.
     Disagreement,
+    /// The canary, or a first revision, does not stay up.
     CrashLoop,
+    /// The canary, or a first revision, is not ready in time.
     ProgressDeadlineExceeded,
     /// The spec changed while a canary was on its way.
     Superseded,

@@ -28,6 +28,8 @@ use crate::{ArtifactStore, ModelDeploymentStatus, Optimization, Rollout, Serving
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name names Services and pods: at most 40 characters, a-z, 0-9 and '-', beginning with a letter and not ending with '-'"),
+    validation = Rule::new("!self.metadata.name.endsWith('-canary')")
+        .message("metadata.name must not end with '-canary': 'x-canary' is the Service of the canary of 'x'; write it another way, 'canary-x' say"),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ModelDeploymentSpec {

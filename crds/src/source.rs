@@ -15,7 +15,8 @@ pub struct Source {
     pub pvc: Option<VolumeSource>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oci: Option<ImageSource>,
-    /// SHA-256 of the file, 64 hexadecimal digits, with or without `sha256:` before them. Another file is refused.
+    /// SHA-256 of the file, 64 hexadecimal digits, with or without `sha256:` before them. Another file is refused, and so is a
+    /// model whose weights lie in further files, which this does not cover: save it as one file, or leave `sha256` out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^(sha256:)?[0-9a-fA-F]{64}$"))]
     pub sha256: Option<String>,

@@ -81,7 +81,16 @@ pub struct TrackStatus {
 pub struct OptimizationStatus {
     /// Hash of everything that the Job's result depends on; the Job's name ends with it.
     pub task: String,
+    /// Jobs of this task that were given up for a reason that may pass, such as a source that does not answer: each is made again
+    /// after a longer while.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempt: i32,
     pub candidates: Vec<CandidateStatus>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero(n: &i32) -> bool {
+    *n == 0
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

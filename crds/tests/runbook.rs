@@ -23,6 +23,8 @@ fn every_failure_of_the_optimizer_is_a_reason() {
         FailureReason::InvalidTask,
         FailureReason::SourceUnreachable,
         FailureReason::StoreUnavailable,
+        FailureReason::DiskFull,
+        FailureReason::Interrupted,
         FailureReason::Internal,
         FailureReason::OutOfMemory,
         FailureReason::DeadlineExceeded,

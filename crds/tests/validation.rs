@@ -1,37 +1,11 @@
 //! Every CEL rule of the CRD accepts and refuses what tests/validation.yaml says, with the message that it says.
 
+mod table;
+
 use drydock_crds::ModelDeployment;
 use kube::CustomResourceExt as _;
 use kube::core::cel::{validate_cel, validate_cel_update};
-use serde::Deserialize;
 use serde_json::Value;
-
-#[derive(Deserialize)]
-struct Table {
-    base: Value,
-    accept: Vec<Accept>,
-    reject: Vec<Reject>,
-    reject_update: Vec<Reject>,
-}
-
-#[derive(Deserialize)]
-struct Accept {
-    name: String,
-    change: Value,
-}
-
-#[derive(Deserialize)]
-struct Reject {
-    name: String,
-    change: Value,
-    message: String,
-    #[serde(default)]
-    by: Option<String>,
-}
-
-fn table() -> Table {
-    serde_yaml::from_str(include_str!("validation.yaml")).expect("tests/validation.yaml")
-}
 
 fn object(base: &Value, change: &Value) -> ModelDeployment {
     let mut object = base.clone();
@@ -41,7 +15,7 @@ fn object(base: &Value, change: &Value) -> ModelDeployment {
 
 #[test]
 fn accepts() {
-    let table = table();
+    let table = table::read();
     for case in &table.accept {
         if let Err(errors) = validate_cel(&object(&table.base, &case.change)) {
             panic!("{}: refused: {errors:?}", case.name);
@@ -51,7 +25,7 @@ fn accepts() {
 
 #[test]
 fn rejects_with_a_message_that_helps() {
-    let table = table();
+    let table = table::read();
     for case in table.reject.iter().filter(|c| c.by.is_none()) {
         let errors = validate_cel(&object(&table.base, &case.change)).expect_err(&case.name);
         assert!(format!("{errors:?}").contains(&case.message), "{}: {errors:?}", case.name);
@@ -69,7 +43,7 @@ fn rejects_with_a_message_that_helps() {
 /// A rule that is added without a case is found here.
 #[test]
 fn every_rule_has_a_case() {
-    let table = table();
+    let table = table::read();
     let crd = serde_json::to_value(ModelDeployment::crd()).unwrap();
     let mut messages = Vec::new();
     collect_messages(&crd, &mut messages);

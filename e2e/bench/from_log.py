@@ -19,8 +19,8 @@ def row(what, ours, goal="", holds=None, reference=""):
 
 if name == "rollouts":
     note = (
-        "Open-loop load on the Service during all of it, every other request on a connection of its own; two nodes, the client beside them "
-        "on the same two cores. No peer runs beside it yet: Argo Rollouts and Flagger need a mesh or a gateway for an exact split."
+        "Open-loop load on the Service during all of it, half of it REST and half gRPC, every other request of each on a connection of its own; "
+        "two nodes, the load's pod on the same two cores. No peer runs beside it yet: Argo Rollouts and Flagger need a mesh or a gateway for an exact split."
     )
     back = dict(re.findall(r"(?:\.\.\. )?([\w\-]+): rolled back ([\d.]+) s after it was applied", text))
     for what, sent, rate, failed, p50, p99 in LOAD.findall(text):

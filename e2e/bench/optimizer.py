@@ -2,7 +2,7 @@
 """The reference side of `make bench-optimizer`: ONNX Runtime's own quantizer, and one judge for both.
 
   optimizer.py quantize MODEL CALIBRATION OUT         static int8 as ONNX Runtime's tools make it (U8S8, per channel, MinMax)
-  optimizer.py judge EVALUATION ORIGINAL MODEL...     top-1, agreement, size, CPU ms (one thread, interleaved), as JSON
+  optimizer.py judge EVALUATION ORIGINAL MODEL...     top-1, agreement, SQNR, size, CPU ms (one thread, interleaved), as JSON
 """
 import json
 import os
@@ -49,7 +49,10 @@ def session(path):
 def judge(evaluation, paths):
     x, y = images(evaluation)
     sessions = [session(p) for p in paths]
-    classes = [np.concatenate([s.run(None, {"input": x[i:i + 250]})[0].argmax(1) for i in range(0, len(x), 250)]) for s in sessions]
+    logits = [np.concatenate([s.run(None, {"input": x[i:i + 250]})[0] for i in range(0, len(x), 250)]).astype(np.float64) for s in sessions]
+    classes = [found.argmax(1) for found in logits]
+    signal = (logits[0] ** 2).sum()
+    noise = [max(((found - logits[0]) ** 2).sum(), 1e-30) for found in logits]
     times = [[] for _ in paths]
     for round_ in range(45):
         for s, spent in zip(sessions, times):
@@ -59,7 +62,7 @@ def judge(evaluation, paths):
             if round_ >= 5:
                 spent.append((time.process_time() - began) / 40 * 1e3)
     return [{"top1": float((c == y).mean() * 100), "agreement": float((c == classes[0]).mean() * 100),
-             "bytes": os.path.getsize(p), "ms": statistics.median(t)} for p, c, t in zip(paths, classes, times)]
+             "sqnr": float(10 * np.log10(signal / n)), "bytes": os.path.getsize(p), "ms": statistics.median(t)} for p, c, n, t in zip(paths, classes, noise, times)]
 
 
 if sys.argv[1] == "quantize":

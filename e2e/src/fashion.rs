@@ -10,6 +10,9 @@ pub const SIDE: usize = 28;
 pub const CLASSES: [&str; 10] =
     ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 
+/// The file of the evaluation set.
+pub const EVALUATION: &str = "fashion-evaluation.npz";
+
 /// One grey image and the class that people gave it.
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -37,8 +40,12 @@ impl Sample {
 
 /// The first `count` images of the evaluation set.
 pub fn evaluation(count: usize) -> Result<Vec<Sample>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/fashion-evaluation.npz");
-    let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models").join(EVALUATION), count)
+}
+
+/// The first `count` images of a file.
+pub fn read(path: &Path, count: usize) -> Result<Vec<Sample>> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut archive = zip::ZipArchive::new(file).with_context(|| format!("{} is not a .npz", path.display()))?;
     let x: Vec<u8> = npyz::NpyFile::new(archive.by_name("x.npy")?)?.into_vec()?;
     let y: Vec<u8> = npyz::NpyFile::new(archive.by_name("y.npy")?)?.into_vec()?;

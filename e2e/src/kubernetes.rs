@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use drydock_crds::ModelDeployment;
-use k8s_openapi::api::core::v1::{Event, Namespace, Pod, Service};
+use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
@@ -105,13 +105,6 @@ impl Space {
             }
             tokio::time::sleep(POLL).await;
         }
-    }
-
-    /// `http://<cluster IP>` of a Service.
-    pub async fn service_url(&self, name: &str) -> Result<String> {
-        let service = self.api::<Service>().get(name).await?;
-        let ip = service.spec.and_then(|s| s.cluster_ip).context("no cluster IP")?;
-        Ok(format!("http://{ip}"))
     }
 
     pub async fn serving_pods(&self, name: &str) -> Result<Vec<Pod>> {

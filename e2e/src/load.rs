@@ -1,17 +1,19 @@
 //! A constant, open-loop load: requests leave on time whether or not the ones before were answered.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::fashion::Sample;
-use crate::oip;
+use crate::{grpc, oip};
 
 /// What a load saw so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     pub sent: u64,
     pub answered: u64,
@@ -20,6 +22,8 @@ pub struct Report {
     pub failed: u64,
     /// The first failures, with the time since the load began.
     pub failures: Vec<String>,
+    /// Answers by protocol and kind of connection.
+    pub by_way: BTreeMap<String, u64>,
     /// Answers by the revision that gave them.
     pub by_revision: BTreeMap<String, u64>,
     /// Seconds from the moment a request was due to its answer.
@@ -42,88 +46,140 @@ impl Report {
     }
 }
 
-/// A running load. Every other request opens a connection of its own, so that both kept and fresh connections are tried.
+/// Where the load goes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// `http://host:port` of each protocol.
+    pub http: String,
+    pub grpc: String,
+    pub model: String,
+}
+
+/// A running load. The requests take turns among the [`Way`]s.
 #[derive(Debug)]
 pub struct Load {
     stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
-    report: Arc<Mutex<Report>>,
-    began: Instant,
+    task: Option<JoinHandle<()>>,
+    seen: Arc<Seen>,
 }
 
+/// What a client without CPU has missed for longer it does not send in one heap, which would be another load; the rate tells.
+const LONGEST_DELAY: Duration = Duration::from_millis(250);
 const KEPT_FAILURES: usize = 20;
 
 impl Load {
-    pub fn start(base: String, model: String, samples: Arc<Vec<Sample>>, per_second: u32) -> Self {
+    pub fn start(target: &Target, samples: Vec<Sample>, per_second: u32) -> Result<Self> {
         let stop = CancellationToken::new();
-        let report = Arc::new(Mutex::new(Report::default()));
-        let began = Instant::now();
-        let task = tokio::spawn(run(base, model, samples, per_second, report.clone(), stop.clone(), began));
-        Self { stop, task, report, began }
+        let seen = Arc::new(Seen { report: Mutex::default(), began: Instant::now() });
+        let senders = Sender::all(target)?;
+        let task = tokio::spawn(run(senders, Arc::new(samples), per_second, seen.clone(), stop.clone()));
+        Ok(Self { stop, task: Some(task), seen })
     }
 
     pub fn seen(&self) -> Report {
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        report.elapsed = self.began.elapsed();
+        let mut report = self.seen.report().clone();
+        report.elapsed = self.seen.began.elapsed();
         report
     }
 
     /// Sends no more, waits for the answers that are due.
-    pub async fn stop(self) -> Report {
-        let elapsed = self.began.elapsed();
+    pub async fn stop(&mut self) -> Report {
+        let elapsed = self.seen.began.elapsed();
         self.stop.cancel();
-        let _ = self.task.await;
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        report.elapsed = elapsed;
-        report
+        if let Some(task) = self.task.take() {
+            let _ = task.await;
+        }
+        Report { elapsed, ..self.seen.report().clone() }
     }
 }
 
-fn client(keep: bool) -> reqwest::Client {
-    let builder = oip::client().timeout(Duration::from_secs(10));
-    let builder = if keep { builder } else { builder.pool_max_idle_per_host(0) };
-    builder.build().unwrap_or_default()
+#[derive(Debug)]
+struct Seen {
+    report: Mutex<Report>,
+    began: Instant,
+}
+
+impl Seen {
+    fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Both protocols, each on a connection that is kept and on one of its own, so that all of them are tried.
+#[derive(Clone, Debug)]
+enum Way {
+    Rest(reqwest::Client),
+    GrpcKept(grpc::Client),
+    GrpcFresh,
+}
+
+#[derive(Clone, Debug)]
+struct Sender {
+    name: &'static str,
+    way: Way,
+    target: Target,
+}
+
+impl Sender {
+    fn all(target: &Target) -> Result<[Self; 4]> {
+        let rest = || oip::client().timeout(Duration::from_secs(10));
+        let sender = |name, way| Self { name, way, target: target.clone() };
+        Ok([
+            sender("REST, kept connection", Way::Rest(rest().build()?)),
+            sender("gRPC, kept connection", Way::GrpcKept(grpc::client(&target.grpc)?)),
+            sender("REST, fresh connection", Way::Rest(rest().pool_max_idle_per_host(0).build()?)),
+            sender("gRPC, fresh connection", Way::GrpcFresh),
+        ])
+    }
+
+    async fn send(&self, tensor: &[u8]) -> Result<oip::Answer> {
+        let Target { http, grpc, model } = &self.target;
+        match &self.way {
+            Way::Rest(client) => oip::infer(client, http, model, tensor).await,
+            Way::GrpcKept(client) => grpc::infer(client, model, tensor).await,
+            Way::GrpcFresh => grpc::infer(&grpc::client(grpc)?, model, tensor).await,
+        }
+    }
 }
 
 async fn run(
-    base: String,
-    model: String,
+    senders: [Sender; 4],
     samples: Arc<Vec<Sample>>,
     per_second: u32,
-    report: Arc<Mutex<Report>>,
+    seen: Arc<Seen>,
     stop: CancellationToken,
-    began: Instant,
 ) {
-    let clients = [client(true), client(false)];
     let mut tick = tokio::time::interval(Duration::from_secs(1) / per_second.max(1));
     let mut requests = JoinSet::new();
     for n in 0_usize.. {
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = tick.tick() => {}
+            at = tick.tick() => {
+                if at.elapsed() > LONGEST_DELAY {
+                    tick.reset();
+                }
+            }
         }
         let due = Instant::now();
-        let (http, base, model) = (clients[n % 2].clone(), base.clone(), model.clone());
-        let (samples, report) = (samples.clone(), report.clone());
-        report.lock().unwrap_or_else(PoisonError::into_inner).sent += 1;
+        let (sender, samples, seen) = (senders[n % senders.len()].clone(), samples.clone(), seen.clone());
+        seen.report().sent += 1;
         requests.spawn(async move {
             let sample = &samples[n % samples.len()];
-            let answer = oip::infer(&http, &base, &model, &sample.tensor()).await;
-            let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+            let answer = sender.send(&sample.tensor()).await;
+            let mut report = seen.report();
             match answer {
                 Ok(answer) => {
                     report.answered += 1;
                     report.correct += u64::from(answer.class == sample.label);
+                    *report.by_way.entry(sender.name.to_owned()).or_default() += 1;
                     *report.by_revision.entry(answer.revision).or_default() += 1;
                     report.latencies.push(due.elapsed().as_secs_f64());
                 }
                 Err(error) => {
                     report.failed += 1;
                     if report.failures.len() < KEPT_FAILURES {
-                        let kind = if n % 2 == 0 { "kept" } else { "fresh" };
-                        report
-                            .failures
-                            .push(format!("{:.2} s, {kind} connection: {error}", began.elapsed().as_secs_f64()));
+                        let at = seen.began.elapsed().as_secs_f64();
+                        report.failures.push(format!("{at:.2} s, {}: {error:#}", sender.name));
                     }
                 }
             }

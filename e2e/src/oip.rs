@@ -8,8 +8,17 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub class: usize,
+    /// The first output's values.
+    pub scores: Vec<f32>,
     /// The revision that answered, as the response header names it.
     pub revision: String,
+}
+
+impl Answer {
+    pub(crate) fn new(scores: Vec<f32>, revision: String) -> Result<Self> {
+        let class = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).context("an empty output")?;
+        Ok(Self { class, scores, revision })
+    }
 }
 
 /// A client to build on: no proxy between it and the cluster.
@@ -49,13 +58,12 @@ pub async fn infer(http: &reqwest::Client, base: &str, model: &str, tensor: &[u8
 fn answer(headers: &HeaderMap, text: &str) -> Result<Answer> {
     let body: Value = serde_json::from_str(text).with_context(|| format!("not JSON: {text}"))?;
     let data = body.pointer("/outputs/0/data").and_then(Value::as_array).context("no outputs[0].data")?;
-    let scores: Vec<f64> = data.iter().filter_map(Value::as_f64).collect();
-    let class = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).context("an empty output")?;
+    let scores = data.iter().filter_map(Value::as_f64).map(|v| v as f32).collect();
     let revision = headers.get("drydock-revision").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    Ok(Answer { class, revision })
+    Answer::new(scores, revision)
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

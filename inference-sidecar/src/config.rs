@@ -5,8 +5,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use drydock_contract::Digest;
 
-use crate::cores;
+use crate::budget::Budget;
 use crate::queue::{Batching, QueueConfig};
+use crate::{cores, memory};
 
 #[derive(Debug, Parser)]
 #[command(name = "inference-sidecar", version, about)]
@@ -19,6 +20,14 @@ pub struct Cli {
 pub enum Command {
     /// Serve one model package until SIGTERM.
     Serve(Box<Config>),
+}
+
+const UNLIMITED: usize = 256 << 20;
+
+/// The operator gives a pod twice what the model takes, and some: of a quarter, the engine's copies and the answers have
+/// their place beside the model too.
+fn bytes_in_flight(memory_limit: Option<usize>) -> usize {
+    memory_limit.map_or(UNLIMITED, |limit| limit / 4)
 }
 
 /// Every flag can come from the environment too.
@@ -66,9 +75,18 @@ pub struct Config {
     #[arg(long, env = "DRYDOCK_CANARY_GRPC")]
     pub canary_grpc: Option<String>,
 
-    /// Larger requests are refused.
+    /// Larger requests are refused with 400.
     #[arg(long, env = "DRYDOCK_MAX_BODY_BYTES", default_value_t = 16 << 20)]
     pub max_body_bytes: usize,
+
+    /// Bytes that the bodies of all requests in progress, and the tensors read from them, may hold together; what comes
+    /// beyond is refused with 429. Default: a quarter of the cgroup's memory limit, or 256 MiB where there is none.
+    #[arg(long, env = "DRYDOCK_MAX_BYTES_IN_FLIGHT")]
+    pub max_bytes_in_flight: Option<usize>,
+
+    /// Rows of one request (its first dimension, where the model leaves that open); more are refused with 400.
+    #[arg(long, env = "DRYDOCK_MAX_ROWS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_rows: u32,
 
     /// Rows that requests waiting together may be joined to; 1: each alone. Needs a model with an open first dimension.
     #[arg(long, env = "DRYDOCK_BATCH_MAX_SIZE", default_value_t = 1)]
@@ -108,6 +126,10 @@ impl Config {
         self.revision.clone().filter(|r| !r.is_empty()).unwrap_or_else(|| self.digest.short().to_owned())
     }
 
+    pub(crate) fn budget(&self) -> Budget {
+        Budget::new(self.max_bytes_in_flight.unwrap_or_else(|| bytes_in_flight(memory::limit())))
+    }
+
     pub(crate) fn queue(&self) -> QueueConfig {
         let (threads, size) = (usize::from(self.threads), usize::from(self.queue_size));
         let sessions = self.sessions.map_or_else(|| cores::sessions(cores::available(), threads), usize::from);
@@ -116,5 +138,17 @@ impl Config {
             max_delay: Duration::from_millis(self.batch_max_delay_milliseconds),
         };
         QueueConfig { sessions, size, batching: (batching.max_size > 1).then_some(batching) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pods_limit_bounds_what_is_in_flight() {
+        for (limit, expected) in [(Some(128 << 20), 32 << 20), (None, 256 << 20)] {
+            assert_eq!(bytes_in_flight(limit), expected, "{limit:?}");
+        }
     }
 }

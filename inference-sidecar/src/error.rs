@@ -13,12 +13,19 @@ pub enum ServeError {
     UnknownVersion { model: String, found: String, expected: String },
     #[error("the body is larger than {limit} bytes; send less, or raise --max-body-bytes")]
     TooLarge { limit: usize },
+    #[error(
+        "the body and the tensors in it take {needed} bytes of memory, of {limit} for all requests in progress; \
+             send less, or raise --max-bytes-in-flight"
+    )]
+    TooMuchMemory { needed: usize, limit: usize },
     #[error("content-encoding {0:?} is not supported; send the body as it is")]
     Encoded(String),
     #[error("the body did not arrive within {seconds} s")]
     SlowBody { seconds: u64 },
     #[error("{limit} requests are in progress or waiting already; try again later")]
     Overloaded { limit: usize },
+    #[error("requests in progress hold what they may of {limit} bytes of memory; try again later")]
+    OutOfMemory { limit: usize },
     #[error("the model failed on this request: {0}")]
     Engine(String),
     #[error("the server is stopping")]
@@ -36,12 +43,15 @@ impl ServeError {
 
     fn statuses(&self) -> (StatusCode, Code) {
         match self {
-            Self::Invalid(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+            Self::Invalid(_) | Self::TooLarge { .. } | Self::TooMuchMemory { .. } => {
+                (StatusCode::BAD_REQUEST, Code::InvalidArgument)
+            }
             Self::UnknownModel { .. } | Self::UnknownVersion { .. } => (StatusCode::NOT_FOUND, Code::NotFound),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Code::OutOfRange),
             Self::Encoded(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
             Self::SlowBody { .. } => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
-            Self::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+            Self::Overloaded { .. } | Self::OutOfMemory { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
+            }
             Self::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         }

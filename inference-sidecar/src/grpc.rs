@@ -1,6 +1,8 @@
 //! The Open Inference Protocol over gRPC.
 
 mod convert;
+mod cost;
+mod gate;
 mod infer;
 #[allow(clippy::pedantic, missing_debug_implementations, unreachable_pub, reason = "generated")]
 pub mod proto {
@@ -10,7 +12,7 @@ pub mod proto {
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, middleware};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -38,11 +40,12 @@ pub(crate) async fn router(app: Arc<App>) -> Router {
             reporter.set_service_status(service, ServingStatus::NotServing).await;
         }
     });
-    let limit = app.max_body_bytes;
-    let service = GrpcInferenceServiceServer::new(Service { app })
-        .max_decoding_message_size(limit)
+    let service = GrpcInferenceServiceServer::new(Service { app: app.clone() })
+        // The gate has the limit, and refuses in our own words.
+        .max_decoding_message_size(usize::MAX)
         .max_encoding_message_size(usize::MAX);
-    Routes::new(service).add_service(health).prepare().into_axum_router()
+    let routes = Routes::new(service).add_service(health).prepare().into_axum_router();
+    routes.layer(middleware::from_fn_with_state(app, gate::gate))
 }
 
 #[derive(Debug)]
@@ -58,10 +61,14 @@ impl Service {
     }
 
     fn refuse(&self, e: &ServeError) -> Status {
-        let mut status = Status::new(e.code(), e.to_string());
-        name_revision(status.metadata_mut(), &self.app.model.revision);
-        status
+        refuse(&self.app, e)
     }
+}
+
+fn refuse(app: &App, e: &ServeError) -> Status {
+    let mut status = Status::new(e.code(), e.to_string());
+    name_revision(status.metadata_mut(), &app.model.revision);
+    status
 }
 
 /// Names the revision that answered, unless the answer does so itself.

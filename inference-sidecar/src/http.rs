@@ -115,7 +115,7 @@ fn error(status: StatusCode, message: &str) -> Response {
 impl IntoResponse for ServeError {
     fn into_response(self) -> Response {
         let mut response = error(self.status(), &self.to_string());
-        if matches!(self, Self::Overloaded { .. }) {
+        if self.status() == StatusCode::TOO_MANY_REQUESTS {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

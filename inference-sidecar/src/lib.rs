@@ -9,6 +9,8 @@
 
 mod admin;
 mod backend;
+mod body;
+mod budget;
 mod config;
 mod connection;
 mod cores;
@@ -16,6 +18,7 @@ mod error;
 mod grpc;
 mod http;
 mod lifecycle;
+mod memory;
 mod metrics;
 mod oip;
 mod package;

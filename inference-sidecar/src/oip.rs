@@ -1,10 +1,11 @@
 //! The REST form of the Open Inference Protocol V2: bytes in, tensors out, and back. No I/O.
 
 mod data;
+mod list;
 mod request;
 mod response;
 
-pub(crate) use request::{OutputRequest, read_request, read_response};
+pub(crate) use request::{Bounds, OutputRequest, read_request, read_response};
 pub(crate) use response::{Encoding, write_response};
 
 /// Length of the JSON part of a body with binary tensors behind it.

@@ -64,7 +64,7 @@ impl Server {
         let model = &app.model;
         tracing::info!(
             model = model.name, revision = model.revision, digest = %model.digest, %http, %grpc, %admin,
-            sessions = config.queue().sessions, milliseconds = start.elapsed().as_secs_f64() * 1000.0, "ready",
+            sessions = config.queue().sessions, bytes_in_flight = app.budget.total(), milliseconds = start.elapsed().as_secs_f64() * 1000.0, "ready",
         );
         Ok(Self { http, grpc, admin, tasks })
     }
@@ -86,8 +86,18 @@ fn load(config: &Config, lifecycle: Lifecycle) -> Result<App, StartError> {
         Arc::new(OnnxRuntime::new(&config.onnxruntime, package.model, usize::from(config.threads))?);
     let queue = Queue::start(&engine, &signature, config.queue(), &metrics)?;
     let admission = Arc::new(Semaphore::new(queue.limit()));
-    let model = Model { name: config.model_name.clone(), revision, digest: package.manifest.digest, signature, queue };
-    Ok(App { model, splitter: None, metrics, lifecycle, max_body_bytes: config.max_body_bytes, admission })
+    let model = Model {
+        name: config.model_name.clone(),
+        revision,
+        digest: package.manifest.digest,
+        signature,
+        max_rows: config.max_rows as usize,
+        queue,
+    };
+    let budget = config.budget();
+    // Of a larger body it would be a lie that there is room for it later.
+    let max_body_bytes = config.max_body_bytes.min(budget.total());
+    Ok(App { model, splitter: None, metrics, lifecycle, max_body_bytes, admission, budget })
 }
 
 fn splitter(config: &Config, app: &App) -> Result<Option<Splitter>, StartError> {

@@ -6,6 +6,7 @@ use drydock_contract::{Datatype, Digest, TensorSignature};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::Signature;
+use crate::budget::Budget;
 use crate::error::ServeError;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -28,8 +29,10 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) max_body_bytes: usize,
-    /// One permit for each request in progress, taken before its body is read: this bounds the memory.
+    /// One permit for each request in progress, taken before its body is read.
     pub(crate) admission: Arc<Semaphore>,
+    /// What their bodies and tensors hold together.
+    pub(crate) budget: Budget,
 }
 
 impl App {
@@ -46,6 +49,7 @@ pub(crate) struct Model {
     pub(crate) revision: String,
     pub(crate) digest: Digest,
     pub(crate) signature: Signature,
+    pub(crate) max_rows: usize,
     pub(crate) queue: Queue,
 }
 
@@ -72,7 +76,7 @@ impl Model {
             let names = names(&self.signature.outputs);
             return Err(ServeError::Invalid(format!("the model has no output {unknown:?}; expected one of {names}")));
         }
-        let inputs = in_order(&self.signature.inputs, inputs)?;
+        let inputs = in_order(&self.signature.inputs, self.max_rows, inputs)?;
         let mut answer = self.queue.run(inputs).await?;
         if outputs.is_empty() {
             return Ok(answer);
@@ -92,7 +96,11 @@ fn names(signature: &[TensorSignature]) -> String {
 }
 
 /// The inputs in the order of the signature, each held against it.
-fn in_order(signature: &[TensorSignature], mut inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ServeError> {
+fn in_order(
+    signature: &[TensorSignature],
+    max_rows: usize,
+    mut inputs: Vec<Tensor>,
+) -> Result<Vec<Tensor>, ServeError> {
     let mut ordered = Vec::with_capacity(signature.len());
     for expected in signature {
         let Some(i) = inputs.iter().position(|t| t.name == expected.name) else {
@@ -100,7 +108,8 @@ fn in_order(signature: &[TensorSignature], mut inputs: Vec<Tensor>) -> Result<Ve
             return Err(ServeError::Invalid(format!("input {:?} is missing; found {found:?}", expected.name)));
         };
         let tensor = inputs.swap_remove(i);
-        check_input(expected, &tensor).map_err(|e| ServeError::Invalid(format!("input {:?}: {e}", expected.name)))?;
+        check_input(expected, max_rows, &tensor)
+            .map_err(|e| ServeError::Invalid(format!("input {:?}: {e}", expected.name)))?;
         ordered.push(tensor);
     }
     match inputs.first() {
@@ -112,8 +121,8 @@ fn in_order(signature: &[TensorSignature], mut inputs: Vec<Tensor>) -> Result<Ve
     }
 }
 
-fn check_input(expected: &TensorSignature, found: &Tensor) -> Result<(), String> {
-    tensor::check_kind(expected, found.datatype, &found.shape)?;
+fn check_input(expected: &TensorSignature, max_rows: usize, found: &Tensor) -> Result<(), String> {
+    tensor::check_kind(expected, max_rows, found.datatype, &found.shape)?;
     let size = tensor::byte_size(found.datatype, &found.shape)?;
     if found.data.len() != size {
         return Err(format!(
@@ -145,7 +154,7 @@ mod tests {
     fn inputs_come_into_the_models_order() {
         let expected = [signature("a", Datatype::Fp32, &[-1, 2]), signature("b", Datatype::Bool, &[1])];
         let (a, b) = (tensor("a", Datatype::Fp32, &[3, 2], 24), tensor("b", Datatype::Bool, &[1], 1));
-        let ordered = in_order(&expected, vec![b.clone(), a.clone()]).unwrap();
+        let ordered = in_order(&expected, 3, vec![b.clone(), a.clone()]).unwrap();
         assert_eq!(ordered, [a, b]);
     }
 
@@ -164,12 +173,13 @@ mod tests {
             (vec![tensor("a", Datatype::Fp32, &[i64::MAX, 2], 8)], "not possible"),
             (vec![tensor("a", Datatype::Fp32, &[0, 2], 0)], "not possible"),
             (vec![tensor("a", Datatype::Fp32, &[1, 2], 7)], "data has 7 bytes"),
+            (vec![tensor("a", Datatype::Fp32, &[4, 2], 32)], "4 rows; expected at most 3"),
         ] {
-            let error = in_order(&expected, inputs).unwrap_err().to_string();
+            let error = in_order(&expected, 3, inputs).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
         let flag = [signature("f", Datatype::Bool, &[1])];
         let two = Tensor { data: vec![2].into(), ..tensor("f", Datatype::Bool, &[1], 1) };
-        assert!(in_order(&flag, vec![two]).is_err());
+        assert!(in_order(&flag, 3, vec![two]).is_err());
     }
 }

@@ -36,15 +36,29 @@ pub(crate) fn shape_fits(declared: &[i64], found: &[i64]) -> bool {
     declared.len() == found.len() && declared.iter().zip(found).all(|(d, f)| *d == -1 || d == f)
 }
 
-/// Holds what a tensor says of itself against what the model declares.
-pub(crate) fn check_kind(expected: &TensorSignature, datatype: Datatype, shape: &[i64]) -> Result<(), String> {
+/// Holds what a tensor says of itself against what the model declares. Where the model leaves the first dimension open,
+/// `max_rows` closes it: each row takes memory in every layer of the model, however small its data is.
+pub(crate) fn check_kind(
+    expected: &TensorSignature,
+    max_rows: usize,
+    datatype: Datatype,
+    shape: &[i64],
+) -> Result<(), String> {
     if datatype != expected.datatype {
         return Err(format!("datatype is {datatype}; expected {}", expected.datatype));
     }
     if !shape_fits(&expected.shape, shape) {
         return Err(format!("shape is {shape:?}; expected {:?} (-1: any)", expected.shape));
     }
-    Ok(())
+    match (expected.shape.first(), shape.first()) {
+        // A shape that cannot be at all is told so, by whoever asks for its size.
+        (Some(-1), Some(rows))
+            if usize::try_from(*rows).is_ok_and(|rows| rows > max_rows) && byte_size(datatype, shape).is_ok() =>
+        {
+            Err(format!("has {rows} rows; expected at most {max_rows}: send less at once, or raise --max-rows"))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Tensor {
@@ -116,6 +130,21 @@ mod tests {
             (&[], &[], true),
         ] {
             assert_eq!(shape_fits(declared, found), fits, "{declared:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn only_rows_that_the_model_leaves_open_are_limited() {
+        for (declared, found, fits) in [
+            (&[-1, 2][..], &[8, 2][..], true),
+            (&[-1, 2], &[9, 2], false),
+            (&[-1, 2], &[1 << 40, 2], false),
+            (&[9, 2], &[9, 2], true),
+            (&[1, -1], &[1, 9], true),
+            (&[], &[], true),
+        ] {
+            let expected = TensorSignature { name: "x".into(), datatype: Datatype::Uint8, shape: declared.to_vec() };
+            assert_eq!(check_kind(&expected, 8, Datatype::Uint8, found).is_ok(), fits, "{declared:?} {found:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-use drydock_operator_core::{Applied, Child, ChildKind, Observed, Plan};
+use drydock_operator_core::{Applied, Child, ChildKind, FailedWrite, Observed, Plan};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt as _};
 
@@ -50,6 +50,15 @@ enum WriteError {
         "one exists already and belongs to {0}: it is left alone; rename or delete it, or rename the ModelDeployment"
     )]
     NotOurs(String),
+}
+
+impl WriteError {
+    fn is_terminal(&self) -> bool {
+        match self {
+            Self::Cluster(error) => error.is_terminal(),
+            Self::NotOurs(_) => true,
+        }
+    }
 }
 
 /// Applies a child, and never over something that is not ours. One that was not observed may be there all the same, as
@@ -110,7 +119,7 @@ impl Done {
     }
 
     fn failed(&mut self, what: String, error: &WriteError) {
-        self.0.failed.push((what, error.to_string()));
+        self.0.failed.push(FailedWrite { what, why: error.to_string(), is_terminal: error.is_terminal() });
     }
 }
 

@@ -46,6 +46,12 @@ impl From<kube::Error> for ClusterError {
 }
 
 impl ClusterError {
+    /// What was sent is invalid (422), and will be at the next try. Everything else may pass: a quota and a policy refuse with
+    /// 403, and are changed by others.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Refused(s) if s.is_invalid())
+    }
+
     /// The object that was meant is not there: none has the name, or one with another uid has it now.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Refused(s) if s.is_not_found() || s.is_conflict())

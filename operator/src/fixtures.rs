@@ -141,7 +141,10 @@ fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {
-                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+                match value {
+                    Value::Null => drop(into.remove(key)),
+                    value => merge(into.entry(key.clone()).or_insert(Value::Null), value),
+                }
             }
         }
         (into, from) => *into = from.clone(),

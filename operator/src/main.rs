@@ -101,6 +101,26 @@ mod tests {
         }
     }
 
+    /// Two releases of one name in two namespaces would fight over them.
+    #[test]
+    fn what_has_no_namespace_is_named_after_the_releases() {
+        let templates = concat!(
+            include_str!("../../charts/drydock/templates/rbac.yaml"),
+            "\n---\n",
+            include_str!("../../charts/drydock/templates/userroles.yaml")
+        );
+        let of_cluster = |t: &&str| t.contains("\nkind: ClusterRole");
+        let documents: Vec<_> = templates.split("\n---").filter(of_cluster).collect();
+        assert_eq!(documents.len(), 4);
+        for document in documents {
+            // After the part for one namespace alone, where there is one.
+            let document = document.rsplit("{{- else }}").next().unwrap_or_default();
+            let named: Vec<_> = document.lines().filter(|l| l.starts_with("  name: ")).collect();
+            assert_eq!(named.len(), 1, "{document}");
+            assert!(named[0].to_lowercase().contains("clustername"), "{document}");
+        }
+    }
+
     #[test]
     fn no_election_only_when_asked_for() {
         let config = |extra: &[&str]| {

@@ -1,11 +1,21 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use drydock_contract::SplitWindow;
 use drydock_crds::ModelDeploymentStatus;
-use drydock_operator_core::{Observed, pods_to_ask};
-use futures::future::join_all;
+use drydock_operator_core::{Observed, PodToAsk, pods_to_ask};
+use futures::{StreamExt as _, stream};
+use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::{ClusterError, ReadCluster};
 use crate::target::Target;
+
+/// For all pods of one ModelDeployment together. A pod that is well answers in milliseconds; pods that hang must not hold the
+/// pass, and with it one of the few slots that all objects share. Who has not answered by then is silent, and asked again by
+/// the next pass.
+const ASK_WITHIN: Duration = Duration::from_millis(500);
+/// Connections that one ModelDeployment may have open at once.
+const ASK_AT_ONCE: usize = 16;
 
 /// Reads a ModelDeployment's children, and what its stable pods have seen of the canary. All by LIST and GET: an answer
 /// is never older than the question, which a cache of the watches could not promise.
@@ -24,9 +34,68 @@ pub async fn observe(
         cluster.labelled(target),
         cluster.labelled(target),
     )?;
-    let asked = pods_to_ask(status, &pods);
-    let answers = join_all(asked.iter().map(|pod| cluster.split_window(&pod.ip))).await;
-    let splits: BTreeMap<_, _> =
-        asked.iter().zip(answers).filter_map(|(pod, window)| Some((pod.name.clone(), window?))).collect();
+    let splits = ask(cluster, pods_to_ask(&target.name, status, &pods)).await;
     Ok(Observed { claims, jobs, pods, revisions, deployments, services, autoscalers, budgets, splits })
+}
+
+async fn ask(cluster: &impl ReadCluster, pods: Vec<PodToAsk>) -> BTreeMap<String, SplitWindow> {
+    let mut answers = stream::iter(pods)
+        .map(|pod| async move { (cluster.split_window(&pod.ip).await, pod.name) })
+        .buffer_unordered(ASK_AT_ONCE);
+    let until = Instant::now() + ASK_WITHIN;
+    let mut heard = BTreeMap::new();
+    while let Ok(Some((window, pod))) = timeout_at(until, answers.next()).await {
+        heard.extend(window.map(|window| (pod, window)));
+    }
+    heard
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::api::DynamicObject;
+
+    use super::*;
+    use crate::cluster::Kind;
+
+    /// Pods answer in a millisecond, but for the first `hanging`, which never do.
+    struct Pods {
+        hanging: usize,
+        open: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl ReadCluster for Pods {
+        async fn model_deployment(&self, _: &Target) -> Result<Option<DynamicObject>, ClusterError> {
+            Ok(None)
+        }
+
+        async fn labelled<K: Kind>(&self, _: &Target) -> Result<Vec<K>, ClusterError> {
+            Ok(Vec::new())
+        }
+
+        async fn split_window(&self, pod_ip: &str) -> Option<SplitWindow> {
+            let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(open, Ordering::SeqCst);
+            if pod_ip.parse::<usize>().is_ok_and(|pod| pod < self.hanging) {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            self.open.fetch_sub(1, Ordering::SeqCst);
+            Some(SplitWindow::default())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pods_that_hang_hold_neither_the_pass_nor_the_others() {
+        for (hanging, heard) in [(0, 100), (3, 97), (100, 0)] {
+            let cluster = Pods { hanging, open: AtomicUsize::new(0), most: AtomicUsize::new(0) };
+            let began = Instant::now();
+            let pods = (0..100).map(|pod| PodToAsk { name: format!("p{pod}"), ip: pod.to_string() }).collect();
+            assert_eq!(ask(&cluster, pods).await.len(), heard, "{hanging} hang");
+            assert!(began.elapsed() <= ASK_WITHIN + Duration::from_millis(1), "{hanging} hang: {:?}", began.elapsed());
+            assert_eq!(cluster.most.into_inner(), ASK_AT_ONCE, "{hanging} hang");
+        }
+    }
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drydock_contract::SPLIT_ANNOTATION;
 use drydock_crds::{ModelDeployment, Reason};
-use drydock_operator_core::{Defaults, Memory, Notice, SpecErrors, Wake, invalid_status, plan, resolve, status};
+use drydock_operator_core::{
+    Defaults, Memory, Notice, SpecErrors, Wake, guard, invalid_status, keep, plan, resolve, status,
+};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use tokio::time::Instant;
@@ -94,22 +93,26 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
     let (before, generation) = (seen.status.as_ref(), seen.generation());
     let say = Say { target, seen: &seen, identity: &cx.identity, now };
 
-    let resolved = match seen.md.as_ref().map_err(SpecErrors::clone).and_then(|md| resolve(md, &cx.defaults)) {
-        Ok(resolved) => resolved,
+    let md = seen.md.as_ref();
+    let resolved = md.map_err(SpecErrors::clone).and_then(|md| resolve(md, &cx.defaults));
+    let observed = observe(&cx.cluster, target, before).await.map_err(Error::Observe)?;
+    let memory = Memory::of(before);
+    let mut plan = if let Ok(resolved) = &resolved {
+        plan(resolved, &observed, &memory, now)
+    } else {
+        let kept = keep(&seen.metadata, md.ok().map(|md| &md.spec), &cx.defaults);
+        guard(&kept, &observed, &memory, now)
+    };
+    let applied = apply(&cx.cluster, &target.namespace, &observed, &plan).await;
+    let next = match &resolved {
+        Ok(resolved) => status(before, generation, resolved, &plan, &applied, now),
         Err(errors) => {
-            let next = invalid_status(before, generation, &errors, now);
-            let notice = Notice { warning: true, reason: Reason::InvalidSpec, note: errors.to_string() };
-            publish(&cx.cluster, &say, &next, &[notice]).await.map_err(Error::Publish)?;
-            if before.and_then(|s| s.rollout.as_ref()?.canary.as_ref()).is_some() {
-                recall(&cx.cluster, target).await?;
+            if before.and_then(|s| s.observed_generation) != Some(generation) {
+                plan.notices.push(Notice { warning: true, reason: Reason::InvalidSpec, note: errors.to_string() });
             }
-            return Ok(Action::await_change());
+            invalid_status(before, generation, errors, &plan, &applied, now)
         }
     };
-    let observed = observe(&cx.cluster, target, before).await.map_err(Error::Observe)?;
-    let plan = plan(&resolved, &observed, &Memory::of(before), now);
-    let applied = apply(&cx.cluster, &target.namespace, &observed, &plan).await;
-    let next = status(before, generation, &resolved, &plan, &applied, now);
     // What is announced has happened.
     let notices = if applied.failed.is_empty() { &*plan.notices } else { &[] };
     publish(&cx.cluster, &say, &next, notices).await.map_err(Error::Publish)?;
@@ -117,23 +120,7 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
     if applied.failed.is_empty() {
         return Ok(Action::requeue(until(&plan.wake, fastrand::f64())));
     }
-    Err(Error::Apply(applied.failed.iter().map(|(what, why)| format!("{what}: {why}")).collect()))
-}
-
-/// Takes the requests back from a canary that nobody can judge while the spec cannot be read. The rollout goes on where it was
-/// when it can.
-async fn recall<C: ReadCluster + WriteCluster>(cluster: &C, target: &Target) -> Result<(), Error> {
-    let pods: Vec<Pod> = cluster.labelled(target).await.map_err(Error::Observe)?;
-    for pod in pods.iter().filter(|p| p.annotations().contains_key(SPLIT_ANNOTATION)) {
-        let uid = pod.uid().unwrap_or_default();
-        match cluster.set_split(&target.namespace, &pod.name_any(), &uid, None).await {
-            Err(error) if !error.is_gone() => {
-                return Err(Error::Apply(vec![format!("Pod {}: {error}", pod.name_any())]));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    Err(Error::Apply(applied.failed.iter().map(ToString::to_string).collect()))
 }
 
 /// kube's hook for a pass that failed.

@@ -1,5 +1,8 @@
 //! Latency of a candidate and of the original, taking turns in one process.
 
+mod energy;
+mod machine;
+
 use std::time::{Duration, Instant};
 
 use drydock_contract::LatencyMeasurement;
@@ -7,7 +10,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::Error;
 use crate::engine::{Engine, EngineError, Session};
+use crate::interrupt;
 use crate::progress::Progress;
+use energy::Meter;
 
 /// Rounds where the models are quick enough.
 const ROUNDS: u32 = 60;
@@ -30,9 +35,10 @@ pub fn benchmark(
     progress: &mut Progress,
 ) -> Result<LatencyMeasurement, Error> {
     let input = input(shape);
-    let mut original = Subject::new(engine.open(original, 1)?, shape, &input);
+    let meter = Meter::open();
+    let mut original = Subject::new(engine.open(original, 1)?, shape, &input, meter.as_ref());
     let mut candidate = match candidate {
-        Some(c) => Some(Subject::new(engine.open(c, 1).map_err(Error::Candidate)?, shape, &input)),
+        Some(c) => Some(Subject::new(engine.open(c, 1).map_err(Error::Candidate)?, shape, &input, meter.as_ref())),
         None => None,
     };
 
@@ -43,6 +49,7 @@ pub fn benchmark(
     }
     let mut rounds = 0;
     while rounds < ROUNDS && (rounds < LEAST_ROUNDS || begin.elapsed() < BUDGET) {
+        interrupt::check()?;
         original.turn()?;
         if let Some(candidate) = &mut candidate {
             candidate.turn().map_err(Error::Candidate)?;
@@ -51,9 +58,20 @@ pub fn benchmark(
         progress.step("benchmark", rounds as usize, ROUNDS as usize, "rounds");
     }
 
-    let (original_cpu, original_p50, original_p99) = original.summary();
-    let (cpu, p50, p99) = candidate.map_or((original_cpu, original_p50, original_p99), Subject::summary);
-    Ok(LatencyMeasurement { cpu, original_cpu, p50, p99, original_p50, original_p99, rounds })
+    let original = original.summary();
+    let own = candidate.map_or(original, Subject::summary);
+    Ok(LatencyMeasurement {
+        cpu: own.cpu,
+        original_cpu: original.cpu,
+        p50: own.p50,
+        p99: own.p99,
+        original_p50: original.p50,
+        original_p99: original.p99,
+        rounds,
+        energy_millijoules: own.energy,
+        original_energy_millijoules: original.energy,
+        machine: Some(machine::machine()),
+    })
 }
 
 /// Noise, the same in each run: zeros would take short cuts that images do not.
@@ -68,6 +86,14 @@ pub(crate) fn input(shape: &[i64]) -> Vec<f32> {
     (0..shape.iter().product::<i64>().max(0)).map(next).collect()
 }
 
+#[derive(Clone, Copy)]
+struct Summary {
+    cpu: f64,
+    p50: f64,
+    p99: f64,
+    energy: Option<f64>,
+}
+
 struct Subject<'i> {
     session: Session,
     shape: &'i [i64],
@@ -78,11 +104,14 @@ struct Subject<'i> {
     cpu: Vec<f64>,
     /// Milliseconds, by inference.
     wall: Vec<f64>,
+    meter: Option<&'i Meter>,
+    /// Millijoules of one inference, by turn.
+    energy: Vec<f64>,
 }
 
 impl<'i> Subject<'i> {
-    fn new(session: Session, shape: &'i [i64], input: &'i [f32]) -> Self {
-        Self { session, shape, input, count: 1, cpu: Vec::new(), wall: Vec::new() }
+    fn new(session: Session, shape: &'i [i64], input: &'i [f32], meter: Option<&'i Meter>) -> Self {
+        Self { session, shape, input, count: 1, cpu: Vec::new(), wall: Vec::new(), meter, energy: Vec::new() }
     }
 
     fn infer(&mut self) -> Result<(), EngineError> {
@@ -102,6 +131,7 @@ impl<'i> Subject<'i> {
     }
 
     fn turn(&mut self) -> Result<(), EngineError> {
+        let energy = self.meter.and_then(Meter::read);
         let before = thread_time();
         for _ in 0..self.count {
             let begin = Instant::now();
@@ -109,11 +139,19 @@ impl<'i> Subject<'i> {
             self.wall.push(begin.elapsed().as_secs_f64() * 1e3);
         }
         self.cpu.push((thread_time() - before) * 1e3 / f64::from(self.count));
+        if let Some(joules) = self.meter.zip(energy).and_then(|(meter, before)| meter.since(&before)) {
+            self.energy.push(joules * 1e3 / f64::from(self.count));
+        }
         Ok(())
     }
 
-    fn summary(mut self) -> (f64, f64, f64) {
-        (quantile(&mut self.cpu, 0.5), quantile(&mut self.wall, 0.5), quantile(&mut self.wall, 0.99))
+    fn summary(mut self) -> Summary {
+        Summary {
+            cpu: quantile(&mut self.cpu, 0.5),
+            p50: quantile(&mut self.wall, 0.5),
+            p99: quantile(&mut self.wall, 0.99),
+            energy: (!self.energy.is_empty()).then(|| quantile(&mut self.energy, 0.5)),
+        }
     }
 }
 

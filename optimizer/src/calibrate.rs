@@ -1,70 +1,209 @@
-//! Runs the float model on calibration data and finds the range of each activation.
+//! Runs models on calibration data and finds what the passes need to know of it.
+//!
+//! Everything is collected as data flows: memory does not grow with the number of images. One thread: how a sum is split
+//! over threads changes its last bits, and the same inputs must give the same model.
 
+mod extent;
+mod gram;
 mod histogram;
+mod means;
+mod noise;
+mod threshold;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use drydock_contract::{Calibration, Quantize};
 
 use crate::dataset::Dataset;
-use crate::engine::Engine;
+use crate::engine::{Engine, Session};
 use crate::error::Error;
 use crate::onnx::Graph;
-use crate::passes::{ChannelAxis, Ranges, Selection};
+use crate::passes::{Extents, Gram, Mean, Selection};
 use crate::progress::Progress;
 use crate::proto::tensor_proto::DataType;
 use crate::proto::{TypeProto, ValueInfoProto, type_proto};
+use extent::ExtentCollector;
+use gram::{GramCollector, Multiply};
 pub use histogram::Histogram;
+use means::MeanCollector;
+pub use noise::Noise;
+pub use threshold::{least_divergence, least_error};
+use window::Window;
 
 /// All activations of a batch are in memory at once.
 const BATCH: usize = 8;
+/// Bytes of second moments that are collected in one pass over the data.
+const GRAM_BYTES: usize = 64 << 20;
 
-/// Finds what [`crate::passes::quantize`] needs to know of `graph`. Memory does not grow with the number of images.
-///
-/// One thread: how a sum is split over threads changes its last bits, and the same inputs must give the same model.
-pub fn calibrate(
-    engine: &Engine,
-    graph: &Graph,
-    selection: &Selection,
-    data: &Dataset,
-    options: &Quantize,
-    progress: &mut Progress,
-) -> Result<Ranges, Error> {
-    let wanted = selection.calibrated();
-    let input = graph.index();
-    let from_input = |name: &str| input.producer(name).is_none();
-    let made: Vec<&str> =
-        wanted.iter().copied().filter(|n| !from_input(n) && input.initializer(graph, n).is_none()).collect();
-    let fed: Vec<&str> =
-        wanted.iter().copied().filter(|n| from_input(n) && input.initializer(graph, n).is_none()).collect();
+/// The data that a model is calibrated on.
+#[derive(Debug)]
+pub struct Source<'a> {
+    pub engine: &'a Engine,
+    pub data: &'a Dataset,
+    /// At most so many; 0: all.
+    pub images: u32,
+}
 
-    let mut session = engine.open(&with_outputs(graph, &made).encode(), 1)?;
-    let mut collectors: BTreeMap<&str, Collector> = wanted.iter().map(|name| (*name, Collector::default())).collect();
-    let mut means: BTreeMap<(&str, ChannelAxis), Means> = BTreeMap::new();
-    if options.bias_correction {
-        means.extend(selection.multiplied(graph).into_iter().map(|key| (key, Means::default())));
+impl Source<'_> {
+    fn images(&self) -> usize {
+        if self.images == 0 { self.data.len() } else { self.data.len().min(self.images as usize) }
     }
-    let images = if options.images == 0 { data.len() } else { data.len().min(options.images as usize) };
-    data.batches(images, BATCH, |batch| {
-        let mut read = |name: &str, shape: &[i64], values: &[f32]| {
-            if let Some(collector) = collectors.get_mut(name) {
-                collector.add(values, options.calibration);
-            }
-            for ((_, axis), mean) in means.iter_mut().filter(|((of, _), _)| *of == name) {
-                mean.add(shape, values, *axis);
-            }
-        };
-        for name in &fed {
-            read(name, batch.shape, batch.data);
-        }
-        session.run(batch.shape, batch.data, made.iter().copied(), read)?;
-        progress.step("calibrate", batch.start + batch.count, images, "images");
-        Ok::<(), Error>(())
-    })?;
 
-    let ranges = collectors.into_iter().filter_map(|(name, c)| Some((name.to_owned(), c.range(options)?))).collect();
-    let means = means.into_iter().map(|((name, axis), m)| ((name.to_owned(), axis), m.means())).collect();
-    Ok(Ranges { ranges, means })
+    /// By way of a file: the engine reads one without a second copy of it in memory.
+    fn open(&self, graph: &Graph) -> Result<Session, Error> {
+        let failed = |e: std::io::Error| Error::Internal(format!("cannot write a model to TMPDIR: {e}"));
+        let file = tempfile::NamedTempFile::new().map_err(failed)?;
+        std::fs::write(file.path(), graph.encode()).map_err(failed)?;
+        Ok(self.engine.open_file(file.path(), 1)?)
+    }
+
+    /// Hands each of the values, for each batch, to `read`: name, shape, values.
+    fn read<'v>(
+        &self,
+        graph: &Graph,
+        values: &BTreeSet<&'v str>,
+        progress: &mut Progress,
+        mut read: impl FnMut(&'v str, &[i64], &[f32]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let index = graph.index();
+        let variable = values.iter().copied().filter(|n| index.initializer(graph, n).is_none());
+        let (made, fed): (Vec<&str>, Vec<&str>) = variable.partition(|n| index.producer(n).is_some());
+        let mut session = self.open(&with_outputs(graph, &made))?;
+        let images = self.images();
+        self.data.batches(images, BATCH, |batch| {
+            for name in &fed {
+                read(name, batch.shape, batch.data)?;
+            }
+            let mut outcome = Ok(());
+            session.run(batch.shape, batch.data, made.iter().copied(), |name, shape, values| {
+                if outcome.is_ok() {
+                    outcome = read(name, shape, values);
+                }
+            })?;
+            progress.step("calibrate", batch.start + batch.count, images, "images");
+            outcome
+        })
+    }
+
+    /// The extent of each activation that is to be quantized.
+    pub fn extents(&self, graph: &Graph, selection: &Selection, progress: &mut Progress) -> Result<Extents, Error> {
+        let wanted = selection.calibrated();
+        let mut collectors: BTreeMap<&str, ExtentCollector> =
+            wanted.iter().map(|name| (*name, ExtentCollector::default())).collect();
+        self.read(graph, &wanted, progress, |name, shape, values| {
+            if let Some(collector) = collectors.get_mut(name) {
+                collector.add(shape, values);
+            }
+            Ok(())
+        })?;
+        Ok(collectors.into_iter().filter_map(|(name, c)| Some((name.to_owned(), c.finish()?))).collect())
+    }
+
+    /// The range to represent of each activation. `extents` must be of this very graph.
+    pub fn ranges(
+        &self,
+        graph: &Graph,
+        extents: &Extents,
+        options: &Quantize,
+        progress: &mut Progress,
+    ) -> Result<BTreeMap<String, (f32, f32)>, Error> {
+        let seen: BTreeMap<String, (f32, f32)> =
+            extents.iter().map(|(name, extent)| (name.clone(), extent.range())).collect();
+        let range: fn(&Histogram, f64) -> Option<(f32, f32)> = match options.calibration {
+            Calibration::MinMax => return Ok(seen),
+            Calibration::Percentile => Histogram::range,
+            Calibration::Entropy => |h, _| least_divergence(h),
+            Calibration::Mse => |h, _| least_error(h),
+        };
+        // What is not finite stays so, for the rewrite to refuse.
+        let wanted: BTreeSet<&str> =
+            seen.iter().filter(|(_, r)| r.0.is_finite()).map(|(name, _)| name.as_str()).collect();
+        let mut histograms: BTreeMap<&str, Histogram> =
+            wanted.iter().map(|name| (*name, Histogram::default())).collect();
+        self.read(graph, &wanted, progress, |name, _, values| {
+            if let Some(histogram) = histograms.get_mut(name) {
+                let (min, max) = extent::of(values);
+                histogram.add(values, min, max);
+            }
+            Ok(())
+        })?;
+        let mut ranges = seen.clone();
+        for (name, histogram) in histograms {
+            if let Some(range) = range(&histogram, options.percentile) {
+                ranges.insert(name.to_owned(), range);
+            }
+        }
+        Ok(ranges)
+    }
+
+    /// The mean of each channel of each value. `values`: by name, the limits of what moves, and whether the channels are
+    /// last.
+    pub fn means(
+        &self,
+        graph: &Graph,
+        values: &BTreeMap<&str, ((f32, f32), bool)>,
+    ) -> Result<BTreeMap<String, Vec<Mean>>, Error> {
+        let mut collectors: BTreeMap<&str, MeanCollector> =
+            values.iter().map(|(name, (limits, last))| (*name, MeanCollector::new(*limits, *last))).collect();
+        self.read(graph, &values.keys().copied().collect(), &mut Progress::silent(), |name, shape, values| {
+            if let Some(collector) = collectors.get_mut(name) {
+                collector.add(shape, values);
+            }
+            Ok(())
+        })?;
+        Ok(collectors.into_iter().map(|(name, c)| (name.to_owned(), c.means())).collect())
+    }
+
+    /// Calls `use_grams` with the second moments of each layer's inputs, as many layers at once as memory allows.
+    pub fn grams(
+        &self,
+        graph: &Graph,
+        selection: &Selection,
+        progress: &mut Progress,
+        mut use_grams: impl FnMut(usize, Vec<Gram>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let index = graph.index();
+        let mut multiply = Multiply::new(self.engine)?;
+        let mut waiting: Vec<usize> = selection.weighted().collect();
+        while !waiting.is_empty() {
+            let mut bytes = 0;
+            let fits = waiting.iter().take_while(|i| {
+                let first = bytes == 0;
+                bytes += gram_bytes(graph, **i);
+                first || bytes <= GRAM_BYTES
+            });
+            let count = fits.count();
+            let mut collectors: Vec<(usize, &str, GramCollector)> = waiting
+                .drain(..count)
+                .map(|i| {
+                    let node = &graph.nodes()[i];
+                    let collector = GramCollector::new(Window::of(graph, &index, node));
+                    (i, node.input_at(0).unwrap_or_default(), collector)
+                })
+                .collect();
+            let wanted = collectors.iter().map(|(_, name, _)| *name).collect();
+            self.read(graph, &wanted, progress, |name, shape, values| {
+                for (_, _, collector) in collectors.iter_mut().filter(|(_, of, _)| *of == name) {
+                    collector.add(&mut multiply, shape, values)?;
+                }
+                Ok(())
+            })?;
+            for (i, _, collector) in collectors {
+                use_grams(i, collector.finish(&mut multiply)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Of the second moments of a layer's inputs, by its weight's shape.
+fn gram_bytes(graph: &Graph, node: usize) -> usize {
+    let index = graph.index();
+    let weight = graph.nodes()[node].input_at(1).and_then(|w| index.initializer(graph, w));
+    let elements =
+        weight.map_or(0, |w| w.dims.iter().skip(1).map(|d| *d as usize).product::<usize>().max(w.dims[0] as usize));
+    elements * elements * size_of::<f32>()
 }
 
 /// The graph with these values as outputs too.
@@ -80,117 +219,4 @@ fn with_outputs(graph: &Graph, values: &[&str]) -> Graph {
         });
     }
     graph
-}
-
-#[derive(Debug, Default)]
-struct Collector {
-    seen: Option<(f32, f32)>,
-    histogram: Histogram,
-    not_finite: bool,
-}
-
-impl Collector {
-    fn add(&mut self, values: &[f32], calibration: Calibration) {
-        let (min, max) = extent(values);
-        if !(min.is_finite() && max.is_finite()) {
-            self.not_finite |= !values.is_empty();
-            return;
-        }
-        let (low, high) = self.seen.unwrap_or((min, max));
-        self.seen = Some((low.min(min), high.max(max)));
-        if calibration == Calibration::Percentile {
-            self.histogram.add(values, min, max);
-        }
-    }
-
-    fn range(&self, options: &Quantize) -> Option<(f32, f32)> {
-        if self.not_finite {
-            return Some((f32::NAN, f32::NAN));
-        }
-        match options.calibration {
-            Calibration::MinMax => self.seen,
-            Calibration::Percentile => self.histogram.range(options.percentile),
-        }
-    }
-}
-
-/// Smallest and largest value; NaN if there is one among them.
-fn extent(values: &[f32]) -> (f32, f32) {
-    // Eight lanes that the compiler turns into vector instructions. A NaN is lost by min and max, but not by the sum.
-    let (chunks, rest) = values.as_chunks::<8>();
-    let mut low = [f32::INFINITY; 8];
-    let mut high = [f32::NEG_INFINITY; 8];
-    let mut zero = [0.0_f32; 8];
-    for chunk in chunks {
-        for lane in 0..8 {
-            low[lane] = if chunk[lane] < low[lane] { chunk[lane] } else { low[lane] };
-            high[lane] = if chunk[lane] > high[lane] { chunk[lane] } else { high[lane] };
-            zero[lane] += chunk[lane] * 0.0;
-        }
-    }
-    let all = low.iter().chain(rest).fold(f32::INFINITY, |a, b| a.min(*b));
-    let most = high.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| a.max(*b));
-    let poison: f32 = zero.iter().sum::<f32>() + rest.iter().map(|v| v * 0.0).sum::<f32>();
-    if poison.is_nan() { (f32::NAN, f32::NAN) } else { (all, most) }
-}
-
-/// The mean of each channel, as data comes.
-#[derive(Debug, Default)]
-struct Means {
-    sums: Vec<f64>,
-    count: u64,
-}
-
-impl Means {
-    fn add(&mut self, shape: &[i64], values: &[f32], axis: ChannelAxis) {
-        let at = match axis {
-            ChannelAxis::Second => 1,
-            ChannelAxis::Last => shape.len().saturating_sub(1),
-        };
-        let (Some(&channels), true) = (shape.get(at), !values.is_empty()) else { return };
-        let channels = channels as usize;
-        let inner = shape[at + 1..].iter().product::<i64>() as usize;
-        self.sums.resize(channels.max(self.sums.len()), 0.0);
-        for (i, run) in values.chunks(inner.max(1)).enumerate() {
-            self.sums[i % channels] += run.iter().map(|v| f64::from(*v)).sum::<f64>();
-        }
-        self.count += (values.len() / channels) as u64;
-    }
-
-    fn means(&self) -> Vec<f64> {
-        self.sums.iter().map(|s| s / self.count.max(1) as f64).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn extents() {
-        let many: Vec<f32> = (-5..20_i16).map(f32::from).collect();
-        assert_eq!(extent(&many), (-5.0, 19.0));
-        assert_eq!(extent(&[2.0]), (2.0, 2.0));
-        for at in [0, 7, 24] {
-            for bad in [f32::NAN, f32::INFINITY] {
-                let mut values = many.clone();
-                values[at] = bad;
-                assert!(extent(&values).0.is_nan(), "{bad} at {at}");
-            }
-        }
-    }
-
-    #[test]
-    fn means_along_both_axes() {
-        let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
-        for (axis, shape, expected) in [
-            (ChannelAxis::Second, &[2, 2, 2][..], vec![3.5, 5.5]),
-            (ChannelAxis::Last, &[4, 2], vec![4.0, 5.0]),
-            (ChannelAxis::Second, &[1, 8], values.iter().map(|v| f64::from(*v)).collect()),
-        ] {
-            let mut means = Means::default();
-            means.add(shape, &values, axis);
-            assert_eq!(means.means(), expected, "{axis:?} of {shape:?}");
-        }
-    }
 }

@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use drydock_contract::{
-    CandidateReport, Datatype, Measurements, PackageContent, PackageManifest, PackageRecord, Preprocessing, Recipe,
-    SCHEMA, SizeMeasurement, TensorSignature,
+    AccuracyMeasurement, CONFUSION_FILE, CandidateReport, Datatype, Measurements, PackageContent, PackageManifest,
+    PackageRecord, Preprocessing, Recipe, SCHEMA, SizeMeasurement, TensorSignature,
 };
 
 use crate::Error;
 use crate::benchmark::benchmark;
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Overlap};
 use crate::engine::Engine;
 use crate::evaluate::evaluate;
 use crate::fetch::Fetched;
+use crate::interrupt;
 use crate::memory;
 use crate::onnx;
 use crate::progress::Progress;
@@ -35,6 +36,8 @@ pub struct Request<'a> {
     pub preprocessing: &'a Preprocessing,
     pub labels: &'a [String],
     pub store: &'a Path,
+    /// Evaluation data without labels is an error: a gate on accuracy cannot be kept with agreement alone.
+    pub needs_labels: bool,
     /// This program's binary, which the memory measurement starts again; None leaves that measurement out.
     pub program: Option<&'a Path>,
 }
@@ -51,24 +54,42 @@ pub fn tools(engine: &Engine) -> std::collections::BTreeMap<String, String> {
 /// The first thing that went wrong; nothing is published then.
 pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> Result<CandidateReport, Error> {
     progress.stage(5.0, 10.0);
-    let source = onnx::read(&request.model.path)?;
-    let (inputs, outputs) = onnx::signature(&source.graph)?;
+    // Only recipes need to understand the graph. Of the model as it came, ONNX Runtime says whether it is one.
+    let source = onnx::load(&request.model.path)?;
+    let (inputs, outputs) = source.signature()?;
+    let original = source.single_file();
+    engine.open(&original, 1)?;
     let evaluation = open(request.evaluation, &inputs, request.preprocessing)?;
 
     progress.stage(10.0, 30.0);
-    let original = source.single_file();
+    let same_data = request.recipe.is_some()
+        && request.calibration.zip(request.evaluation).is_some_and(|(c, e)| c.digest == e.digest);
+    if same_data {
+        progress.note("calibration and evaluation are one file: the accuracy is that on images already seen");
+    }
     let candidate = match request.recipe {
         Some(recipe) => {
+            let graph = source.check()?.graph;
             let calibration = open(request.calibration, &inputs, request.preprocessing)?;
-            Some(technique::apply(engine, source.graph, recipe, calibration.as_ref(), progress)?)
+            if let (Some(calibration), Some(evaluation), false) = (&calibration, &evaluation, same_data) {
+                disjoint(calibration, evaluation)?;
+            }
+            Some(technique::apply(engine, graph, recipe, calibration.as_ref(), progress)?)
         }
         None => None,
     };
 
     progress.stage(30.0, 80.0);
     let mut measured = Measurements::default();
+    let mut confusion = None;
     if let (Some(data), Some(output)) = (&evaluation, outputs.first()) {
-        measured.accuracy = Some(evaluate(engine, &original, candidate.as_deref(), &output.name, data, progress)?);
+        if request.needs_labels {
+            data.require_labels()?;
+        }
+        let found = evaluate(engine, &original, candidate.as_deref(), &output.name, data, progress)?;
+        measured.accuracy = found.accuracy.map(|accuracy| AccuracyMeasurement { same_data, ..accuracy });
+        measured.fidelity = Some(found.fidelity);
+        confusion = found.confusion;
     }
     progress.stage(80.0, 95.0);
     let shape = run_shape(&inputs, evaluation.as_ref());
@@ -79,11 +100,13 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let result = candidate.as_deref().unwrap_or(&original);
     measured.size = Some(SizeMeasurement { bytes: result.len() as u64, original_bytes: original.len() as u64 });
 
+    interrupt::check()?;
     progress.stage(95.0, 100.0);
     let staged = Store::open(request.store)?.stage(result)?;
     if let (Some(shape), Some(program)) = (&shape, request.program) {
         measured.memory = Some(memory::measure(program, &staged.model_path(), shape)?);
     }
+    interrupt::check()?;
     let content = PackageContent {
         schema: SCHEMA,
         model: staged.file().clone(),
@@ -102,6 +125,9 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         measurements: measured.clone(),
         tools: tools(engine),
     };
+    if let Some(confusion) = &confusion {
+        staged.attach(CONFUSION_FILE, confusion)?;
+    }
     staged.publish(&PackageManifest { digest: digest.clone(), content, record })?;
     progress.step("publish", 1, 1, "package");
     Ok(CandidateReport {
@@ -117,7 +143,20 @@ fn open(
     inputs: &[TensorSignature],
     preprocessing: &Preprocessing,
 ) -> Result<Option<Dataset>, Error> {
-    Ok(file.map(|f| Dataset::open(&f.path, inputs, preprocessing)).transpose()?)
+    Ok(file.map(|f| Dataset::of(&f.file, inputs, preprocessing)).transpose()?)
+}
+
+/// A candidate that was made with the images that it is measured on looks better than it is.
+fn disjoint(calibration: &Dataset, evaluation: &Dataset) -> Result<(), Error> {
+    match evaluation.overlap(calibration)? {
+        None => Ok(()),
+        Some(Overlap { images: shared, first }) => Err(Error::SharedImages {
+            evaluation: evaluation.path().to_owned(),
+            shared,
+            images: evaluation.len() as u64,
+            first,
+        }),
+    }
 }
 
 /// The shape of one input at a time; `None` where there are several inputs or a dimension is not known.

@@ -1,4 +1,5 @@
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
@@ -136,6 +137,7 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
         preprocessing: &args.recipe.preprocessing(),
         labels: &args.labels,
         store: &args.store,
+        needs_labels: false,
         program: program.as_deref(),
     };
     let report = candidate::make(&engine, &request, &mut Progress::default())?;
@@ -149,8 +151,17 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Error> {
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&args.recipe.calibration, &inputs, &args.recipe.preprocessing())?;
     let result = technique::apply(&Engine::load()?, graph, &recipe, Some(&data), &mut Progress::default())?;
-    std::fs::write(&args.output, result)
-        .map_err(|e| Error::Internal(format!("cannot write {}: {e}", args.output.display())))
+    write(&args.output, &result).map_err(|source| Error::Write { what: args.output.display().to_string(), source })
+}
+
+/// The whole file or none.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.persist(path)?;
+    Ok(())
 }
 
 fn table(report: &CandidateReport) -> String {
@@ -162,12 +173,29 @@ fn table(report: &CandidateReport) -> String {
     if let Some(a) = &m.accuracy {
         let agreement = format!("agreement {:.2} % of {}", a.agreement, a.images);
         row("top-1", format!("{:.2} %", a.original_top1), format!("{:.2} %", a.top1), agreement);
+        if let Some(c) = &a.change {
+            let change = format!("95 % sure: {:+.2} to {:+.2} points (p = {:.3})", c.low, c.high, c.p);
+            row("change", String::new(), format!("{:+.2}", a.top1 - a.original_top1), change);
+        }
+        if let (Some(top5), Some(original)) = (a.top5, a.original_top5) {
+            row("top-5", format!("{original:.2} %"), format!("{top5:.2} %"), String::new());
+        }
+    } else if let Some(f) = &m.fidelity {
+        row("agreement", String::new(), format!("{:.2} %", f.agreement), format!("of {}", f.images));
+    }
+    if let Some(decibels) = m.fidelity.as_ref().and_then(|f| f.sqnr_decibels) {
+        row("SQNR", String::new(), format!("{decibels:.1} dB"), String::new());
     }
     if let Some(l) = &m.latency {
         let faster = format!("{:.2} times as fast", l.speedup());
         row("CPU", format!("{:.3} ms", l.original_cpu), format!("{:.3} ms", l.cpu), faster);
+        let unit = "inferences a second of one core".to_owned();
+        row("rate", format!("{:.0}", l.original_throughput()), format!("{:.0}", l.throughput()), unit);
         row("p50", format!("{:.3} ms", l.original_p50), format!("{:.3} ms", l.p50), String::new());
         row("p99", format!("{:.3} ms", l.original_p99), format!("{:.3} ms", l.p99), String::new());
+        if let (Some(own), Some(original)) = (l.energy_millijoules, l.original_energy_millijoules) {
+            row("energy", format!("{original:.2} mJ"), format!("{own:.2} mJ"), String::new());
+        }
     }
     if let Some(s) = &m.size {
         let share = format!("{:.1} % of the size", 100.0 * s.bytes as f64 / s.original_bytes as f64);
@@ -184,5 +212,5 @@ fn table(report: &CandidateReport) -> String {
     if let Some(package) = &report.package {
         row("package", String::new(), package.to_string(), String::new());
     }
-    rows.iter().map(|[a, b, c, d]| format!("{a:<8} {b:>14} {c:>14}  {d}").trim_end().to_owned() + "\n").collect()
+    rows.iter().map(|[a, b, c, d]| format!("{a:<9} {b:>14} {c:>14}  {d}").trim_end().to_owned() + "\n").collect()
 }

@@ -2,15 +2,20 @@
 
 mod error;
 mod npz;
+mod overlap;
 mod preprocess;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use drydock_contract::{Datatype, Preprocessing, TensorSignature};
 
 pub use error::DatasetError;
 use npz::{Array, Element};
+pub use overlap::Overlap;
 use preprocess::Normalizer;
+
+use crate::file::SharedFile;
+use crate::interrupt;
 
 /// Bytes of input that one batch may have.
 const BATCH_BYTES: usize = 4 << 20;
@@ -22,7 +27,7 @@ const MAX_LABELS: u64 = 100_000_000;
 /// One file of inputs, checked against the model that is to read it.
 #[derive(Debug)]
 pub struct Dataset {
-    path: PathBuf,
+    file: SharedFile,
     len: usize,
     /// Of the model's input, without the batch.
     item: Vec<i64>,
@@ -44,12 +49,31 @@ pub struct Batch<'d> {
 }
 
 impl Dataset {
+    /// [`Dataset::of`] a file that nobody else writes to.
+    pub fn open(path: &Path, inputs: &[TensorSignature], preprocessing: &Preprocessing) -> Result<Self, DatasetError> {
+        let failed = |e: std::io::Error| DatasetError::Read { path: path.to_owned(), problem: e.to_string() };
+        Self::of(&SharedFile::open(path).map_err(failed)?, inputs, preprocessing)
+    }
+
     /// Reads the headers of the file and compares them with the model's only input.
     ///
     /// # Errors
     /// [`DatasetError`] names the file, what was found and what was expected.
-    pub fn open(path: &Path, inputs: &[TensorSignature], preprocessing: &Preprocessing) -> Result<Self, DatasetError> {
-        let fail = |found: String, expected: String| DatasetError::Shape { path: path.to_owned(), found, expected };
+    pub fn of(
+        file: &SharedFile,
+        inputs: &[TensorSignature],
+        preprocessing: &Preprocessing,
+    ) -> Result<Self, DatasetError> {
+        unchanged(file, Self::check(file, inputs, preprocessing))
+    }
+
+    fn check(
+        file: &SharedFile,
+        inputs: &[TensorSignature],
+        preprocessing: &Preprocessing,
+    ) -> Result<Self, DatasetError> {
+        let fail =
+            |found: String, expected: String| DatasetError::Shape { path: file.path().to_owned(), found, expected };
         let [input] = inputs else {
             return Err(fail(format!("{} model inputs", inputs.len()), "a model with one input, for `x`".into()));
         };
@@ -57,7 +81,7 @@ impl Dataset {
             let expected = "a model whose input is FP32 with a batch dimension first".into();
             return Err(fail(format!("model input {:?}: {} {:?}", input.name, input.datatype, input.shape), expected));
         }
-        let (shape, element) = npz::header(path, "x")?;
+        let (shape, element) = npz::header(file, "x")?;
         let expected = || format!("(N, {})", join(&input.shape[1..]));
         let len = shape.first().copied().unwrap_or(0) as usize;
         if shape.is_empty() || shape.contains(&0) {
@@ -74,7 +98,7 @@ impl Dataset {
             let found = format!("a model of batch size {} only", input.shape[0]);
             return Err(fail(found, format!("one whose batch has at most {MAX_BATCH_ELEMENTS} values")));
         }
-        Ok(Self { path: path.to_owned(), len, item, fixed_batch, element, normalizer })
+        Ok(Self { file: file.clone(), len, item, fixed_batch, element, normalizer })
     }
 
     /// Number of inputs.
@@ -87,7 +111,7 @@ impl Dataset {
     }
 
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// Shape of one input, without the batch.
@@ -98,8 +122,17 @@ impl Dataset {
     /// Hands the first `limit` inputs to `f`, at most `batch` at a time, fewer where they are large.
     ///
     /// # Errors
-    /// Those of `f`; a truncated file; NaN or infinity in the data.
+    /// Those of `f`; a truncated file, or one that was written to; NaN or infinity in the data; a signal to end.
     pub fn batches<E: From<DatasetError>>(
+        &self,
+        limit: usize,
+        batch: usize,
+        f: impl FnMut(Batch<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        unchanged(&self.file, self.read(limit, batch, f))
+    }
+
+    fn read<E: From<DatasetError>>(
         &self,
         limit: usize,
         batch: usize,
@@ -111,10 +144,11 @@ impl Dataset {
         let mut data = vec![0.0; rows * elements];
         let mut shape: Vec<i64> = std::iter::once(0).chain(self.item.iter().copied()).collect();
 
-        let mut archive = npz::Archive::open(&self.path)?;
+        let mut archive = npz::Archive::open(&self.file)?;
         let mut x = archive.array("x")?;
         let mut start = 0;
         while start < limit {
+            interrupt::check().map_err(DatasetError::from)?;
             let count = rows.min(limit - start);
             self.read_rows(&mut x, &mut data[..count * elements], start)?;
             let filled = if self.fixed_batch.is_some() { rows } else { count };
@@ -137,10 +171,10 @@ impl Dataset {
                 self.normalizer.floats(bytes, data, self.channel_size());
                 if let Some(bad) = data.iter().position(|v| !v.is_finite()) {
                     let item = self.item.iter().product::<i64>() as usize;
-                    return Err(DatasetError::NotFinite { path: self.path.clone(), row: start + bad / item });
+                    return Err(DatasetError::NotFinite { path: self.path().to_owned(), row: start + bad / item });
                 }
             }
-            other => return Err(DatasetError::element(&self.path, "x", &format!("{other:?}"))),
+            other => return Err(DatasetError::element(self.path(), "x", &format!("{other:?}"))),
         }
         Ok(())
     }
@@ -149,28 +183,47 @@ impl Dataset {
         if self.item.len() >= 2 { self.item[1..].iter().product::<i64>() as usize } else { usize::MAX }
     }
 
+    /// # Errors
+    /// There are no labels. Whether they fit is known with the model's classes.
+    pub fn require_labels(&self) -> Result<(), DatasetError> {
+        unchanged(&self.file, self.label_header().map(drop))
+    }
+
+    fn label_header(&self) -> Result<(Vec<i64>, Element), DatasetError> {
+        npz::header(&self.file, "y").map_err(|e| match e {
+            DatasetError::Missing { path, .. } => {
+                DatasetError::NoLabels { path, expected: "an array `y` of class numbers" }
+            }
+            other => other,
+        })
+    }
+
     /// The labels, each below `classes`.
     ///
     /// # Errors
     /// No `y`, not as many as inputs, not integers, a class that the model does not have.
     pub fn labels(&self, classes: usize) -> Result<Vec<u32>, DatasetError> {
-        let (shape, element) = npz::header(&self.path, "y")?;
+        unchanged(&self.file, self.read_labels(classes))
+    }
+
+    fn read_labels(&self, classes: usize) -> Result<Vec<u32>, DatasetError> {
+        let (shape, element) = self.label_header()?;
         if shape != [self.len as i64] || self.len as u64 > MAX_LABELS {
             return Err(DatasetError::Shape {
-                path: self.path.clone(),
+                path: self.path().to_owned(),
                 found: format!("`y` of shape ({})", join(&shape)),
                 expected: format!("({}), one label for each row of `x`", self.len),
             });
         }
         let width = element.width();
-        let mut archive = npz::Archive::open(&self.path)?;
+        let mut archive = npz::Archive::open(&self.file)?;
         let mut y = archive.array("y")?;
         let bytes = y.read(self.len)?;
         let labels = bytes.chunks_exact(width).enumerate().map(|(row, b)| {
             let label =
-                element.integer(b).ok_or_else(|| DatasetError::element(&self.path, "y", &format!("{element:?}")))?;
+                element.integer(b).ok_or_else(|| DatasetError::element(self.path(), "y", &format!("{element:?}")))?;
             u32::try_from(label).ok().filter(|l| (*l as usize) < classes).ok_or_else(|| DatasetError::Label {
-                path: self.path.clone(),
+                path: self.path().to_owned(),
                 row,
                 label,
                 classes,
@@ -178,6 +231,11 @@ impl Dataset {
         });
         labels.collect()
     }
+}
+
+/// What was made of the file, unless it is no longer the file that was opened: that explains whatever came of it.
+fn unchanged<T, E: From<DatasetError>>(file: &SharedFile, result: Result<T, E>) -> Result<T, E> {
+    if file.is_unchanged() { result } else { Err(DatasetError::Changed { path: file.path().to_owned() }.into()) }
 }
 
 /// The shape of one input where `found` (from the data) can be taken for `expected` (from the model, -1 for any).

@@ -1,5 +1,7 @@
 //! ONNX Runtime, loaded from the library that `ORT_DYLIB_PATH` names.
 
+mod tensors;
+
 use std::path::{Path, PathBuf};
 
 use ort::ep;

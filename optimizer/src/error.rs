@@ -1,8 +1,12 @@
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
 use drydock_contract::{Failure, FailureReason};
 
 use crate::dataset::DatasetError;
 use crate::engine::EngineError;
 use crate::fetch::FetchError;
+use crate::interrupt::Interrupted;
 use crate::onnx::ModelError;
 use crate::store::StoreError;
 
@@ -27,10 +31,27 @@ pub enum Error {
     Task(String),
     #[error("the recipe reads calibration data and the task has no data set")]
     NoDataset,
+    #[error(
+        "{shared} of {images} images of {} are in the calibration data too, the first at index {first}; expected none, or \
+         the accuracy is measured on what the candidate was made with",
+        evaluation.display()
+    )]
+    SharedImages { evaluation: PathBuf, shared: u64, images: u64, first: usize },
+    #[error("the candidate gives {candidate} classes; expected {original}, as the original gives")]
+    Classes { original: usize, candidate: usize },
     #[error("output {output:?} has shape {found:?}; top-1 accuracy needs (N, classes)")]
     NotClassifier { output: String, found: Vec<i64> },
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    #[error("cannot write {what}: {source}")]
+    Write { what: String, source: std::io::Error },
     #[error("{0}")]
     Internal(String),
+}
+
+/// No room on the disk, or none left of the quota.
+pub(crate) fn is_full(e: &std::io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 impl Error {
@@ -41,14 +62,18 @@ impl Error {
             | Self::Engine(EngineError::Load(_) | EngineError::Run(_) | EngineError::Output { .. }) => {
                 FailureReason::InvalidModel
             }
-            Self::Dataset(_) | Self::NoDataset => FailureReason::InvalidDataset,
-            Self::Engine(EngineError::NoLibrary | EngineError::Library { .. }) | Self::Internal(_) => {
-                FailureReason::Internal
-            }
-            Self::Recipe(_) | Self::Candidate(_) => FailureReason::InvalidRecipe,
+            Self::Interrupted(_) | Self::Dataset(DatasetError::Interrupted(_)) => FailureReason::Interrupted,
+            // What it is now may be a good data set: a writer was at work.
+            Self::Dataset(DatasetError::Changed { .. }) => FailureReason::SourceUnreachable,
+            Self::Dataset(_) | Self::NoDataset | Self::SharedImages { .. } => FailureReason::InvalidDataset,
+            Self::Write { source, .. } if is_full(source) => FailureReason::DiskFull,
+            Self::Engine(EngineError::NoLibrary | EngineError::Library { .. })
+            | Self::Write { .. }
+            | Self::Internal(_) => FailureReason::Internal,
+            Self::Recipe(_) | Self::Candidate(_) | Self::Classes { .. } => FailureReason::InvalidRecipe,
             Self::Task(_) => FailureReason::InvalidTask,
             Self::Fetch(e) => e.reason(),
-            Self::Store(_) => FailureReason::StoreUnavailable,
+            Self::Store(e) => e.reason(),
         }
     }
 

@@ -1,18 +1,33 @@
-//! Top-1 accuracy of a candidate and of the original on the same labelled images.
+//! What a candidate answers beside what the original answers, on the same images.
 
-use drydock_contract::AccuracyMeasurement;
+mod paired;
+mod tally;
+
+use drydock_contract::{AccuracyMeasurement, FidelityMeasurement};
 
 use crate::Error;
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, DatasetError};
 use crate::engine::{Engine, Session};
 use crate::progress::Progress;
+pub use paired::{Interval, McNemar, difference_interval};
+pub use tally::{Confusion, Tally};
 
 const BATCH: usize = 64;
+
+/// What a pass over the evaluation set came to.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Needs labels.
+    pub accuracy: Option<AccuracyMeasurement>,
+    pub fidelity: FidelityMeasurement,
+    /// Needs labels.
+    pub confusion: Option<Confusion>,
+}
 
 /// Runs both models over the whole set. `candidate: None` measures the original against itself.
 ///
 /// # Errors
-/// Labels that do not fit the model; a model that is no classifier; a candidate that does not run.
+/// Labels that do not fit the model, or are all the same; a model that is no classifier; a candidate that does not run.
 pub fn evaluate(
     engine: &Engine,
     original: &[u8],
@@ -20,39 +35,54 @@ pub fn evaluate(
     output: &str,
     data: &Dataset,
     progress: &mut Progress,
-) -> Result<AccuracyMeasurement, Error> {
+) -> Result<Evaluation, Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut original = engine.open(original, threads)?;
     let mut candidate = candidate.map(|c| engine.open(c, threads)).transpose().map_err(Error::Candidate)?;
-    let mut labels: Option<Vec<u32>> = None;
-    let (mut right, mut original_right, mut agree) = (0_u64, 0_u64, 0_u64);
+    // Whether there are labels, and which there may be, is known once the model has answered.
+    let mut state: Option<(Tally, Option<Vec<u32>>)> = None;
     data.batches(usize::MAX, BATCH, |batch| {
-        let expected = classes(&mut original, output, batch.shape, batch.data)?;
+        let expected = scores(&mut original, output, batch.shape, batch.data)?;
         let found = match &mut candidate {
-            Some(session) => classes(session, output, batch.shape, batch.data).map_err(as_candidate)?,
-            None => expected.clone(),
+            Some(session) => Some(scores(session, output, batch.shape, batch.data).map_err(as_candidate)?),
+            None => None,
         };
-        let labels = match &mut labels {
-            Some(labels) => labels,
-            None => labels.insert(data.labels(expected.count)?),
+        let found = found.as_ref().unwrap_or(&expected);
+        if found.classes != expected.classes {
+            return Err(Error::Classes { original: expected.classes, candidate: found.classes });
+        }
+        let (tally, labels) = match &mut state {
+            Some(state) => state,
+            None => state.insert((Tally::new(expected.classes), labels(data, expected.classes)?)),
         };
-        for row in 0..batch.count {
-            let label = labels.get(batch.start + row).map(|l| *l as usize);
-            let (original, candidate) = (expected.top[row], found.top[row]);
-            original_right += u64::from(original.is_some() && original == label);
-            right += u64::from(candidate.is_some() && candidate == label);
-            agree += u64::from(candidate.is_some() && candidate == original);
+        let rows = expected.values.chunks(expected.classes).zip(found.values.chunks(found.classes));
+        for (row, (original, candidate)) in rows.take(batch.count).enumerate() {
+            let label = labels.as_ref().and_then(|l| l.get(batch.start + row)).map(|l| *l as usize);
+            tally.add(label, original, candidate);
         }
         progress.step("evaluate", batch.start + batch.count, data.len(), "images");
         Ok::<(), Error>(())
     })?;
-    let percent = |n: u64| 100.0 * n as f64 / data.len() as f64;
-    Ok(AccuracyMeasurement {
-        top1: percent(right),
-        original_top1: percent(original_right),
-        agreement: percent(agree),
-        images: data.len() as u64,
-    })
+    let (tally, labels) = state.unwrap_or_else(|| (Tally::new(1), None));
+    if labels.is_none() {
+        progress.note("the evaluation data has no labels: agreement and SQNR are measured, accuracy is not");
+    }
+    Ok(tally.finish())
+}
+
+/// None if there are none.
+fn labels(data: &Dataset, classes: usize) -> Result<Option<Vec<u32>>, Error> {
+    let labels = match data.labels(classes) {
+        Ok(labels) => labels,
+        Err(DatasetError::NoLabels { .. }) => return Ok(None),
+        Err(e) => return Err(e.into()),
+    };
+    match labels.split_first() {
+        Some((first, rest)) if !rest.is_empty() && rest.iter().all(|l| l == first) => {
+            Err(DatasetError::OneClass { path: data.path().to_owned(), class: *first, images: labels.len() }.into())
+        }
+        _ => Ok(Some(labels)),
+    }
 }
 
 fn as_candidate(e: Error) -> Error {
@@ -62,51 +92,24 @@ fn as_candidate(e: Error) -> Error {
     }
 }
 
-#[derive(Clone)]
-struct Classes {
-    /// The class with the largest value, by row; none if all are NaN.
-    top: Vec<Option<usize>>,
-    /// Classes that there are.
-    count: usize,
+/// Scores of each class, row after row.
+struct Scores {
+    values: Vec<f32>,
+    classes: usize,
 }
 
-fn classes(session: &mut Session, output: &str, shape: &[i64], data: &[f32]) -> Result<Classes, Error> {
+fn scores(session: &mut Session, output: &str, shape: &[i64], data: &[f32]) -> Result<Scores, Error> {
     let rows = shape.first().copied().unwrap_or(0);
     let mut result = Err(Error::NotClassifier { output: output.to_owned(), found: Vec::new() });
     session.run(shape, data, [output], |_, found, values| {
-        let count = values.len() / (rows.max(1) as usize);
+        let classes = values.len() / (rows.max(1) as usize);
         // (N, classes), or the same with trailing ones.
-        let fits = found.len() >= 2 && found[0] == rows && found[1] == count as i64 && count > 0;
+        let fits = found.len() >= 2 && found[0] == rows && found[1] == classes as i64 && classes > 0;
         result = if fits {
-            Ok(Classes { top: values.chunks(count).map(top).collect(), count })
+            Ok(Scores { values: values.to_vec(), classes })
         } else {
             Err(Error::NotClassifier { output: output.to_owned(), found: found.to_vec() })
         };
     })?;
     result
-}
-
-/// Position of the largest value, the first of equals.
-fn top(values: &[f32]) -> Option<usize> {
-    let best = values.iter().enumerate().filter(|(_, v)| !v.is_nan());
-    best.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(i, _)| i)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::top;
-
-    #[test]
-    fn the_first_of_the_largest() {
-        let nan = f32::NAN;
-        for (values, expected) in [
-            (&[1.0, 3.0, 2.0][..], Some(1)),
-            (&[2.0, 2.0], Some(0)),
-            (&[nan, -1.0], Some(1)),
-            (&[nan, nan], None),
-            (&[f32::NEG_INFINITY], Some(0)),
-        ] {
-            assert_eq!(top(values), expected, "{values:?}");
-        }
-    }
 }

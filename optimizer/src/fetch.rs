@@ -1,16 +1,22 @@
-//! Brings a source to a local file and knows its digest.
+//! Brings a source to a local file and knows its digest. What was hashed is what is used, whoever writes to the volume.
+
+mod model;
 
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use drydock_contract::{Digest, FailureReason, Input, Location};
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
+use crate::error::is_full;
+use crate::file::SharedFile;
+use crate::interrupt::{self, Interrupted};
 use crate::onnx::MAX_MODEL_BYTES;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -42,8 +48,14 @@ impl Purpose {
 /// A local file whose content has this digest.
 #[derive(Clone, Debug)]
 pub struct Fetched {
+    /// A model is a copy in the scratch directory, with its external data beside it.
     pub path: PathBuf,
+    /// Of the file; of a model with external data, [`PackageRecord::source`](drydock_contract::PackageRecord::source).
     pub digest: Digest,
+    /// Open since before it was hashed. Data sets are too large to copy.
+    pub file: SharedFile,
+    /// Holds what was copied or downloaded, as long as somebody uses it.
+    _scratch: Option<Arc<TempDir>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +68,14 @@ pub enum FetchError {
     TooLarge { purpose: Purpose, source_name: String, limit: u64 },
     #[error("{}: {source_name}: {problem}", purpose.as_str())]
     Location { purpose: Purpose, source_name: String, problem: &'static str },
-    #[error("cannot write {} to the scratch directory: {problem}", path.display())]
-    Scratch { path: PathBuf, problem: String },
+    #[error("model: its weights lie in {files}, which sha256 does not cover; save it as one file, or leave sha256 out")]
+    Uncovered { files: String },
+    #[error("model: external data {location:?}: {problem}")]
+    External { location: String, problem: String },
+    #[error("cannot write {} to the scratch directory: {source}", path.display())]
+    Scratch { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 impl FetchError {
@@ -65,40 +83,72 @@ impl FetchError {
         match self {
             Self::Unreachable { .. } => FailureReason::SourceUnreachable,
             Self::Digest { .. } => FailureReason::DigestMismatch,
-            Self::TooLarge { purpose: Purpose::Model, .. } => FailureReason::InvalidModel,
+            Self::TooLarge { purpose: Purpose::Model, .. } | Self::Uncovered { .. } | Self::External { .. } => {
+                FailureReason::InvalidModel
+            }
             Self::TooLarge { .. } => FailureReason::InvalidDataset,
             Self::Location { .. } => FailureReason::InvalidTask,
+            Self::Scratch { source, .. } if is_full(source) => FailureReason::DiskFull,
             Self::Scratch { .. } => FailureReason::Internal,
+            Self::Interrupted(_) => FailureReason::Interrupted,
         }
     }
 }
 
-/// Hashes the file, or downloads it into `scratch` on the way, and verifies the digest if one is given. What is
-/// downloaded is never in memory whole.
+/// Hashes the file, or copies or downloads it into `scratch` on the way, and verifies the digest if one is given. What is
+/// hashed is never in memory whole.
 ///
 /// # Errors
 /// [`FetchError`]. Every HTTP status but success is [`FetchError::Unreachable`], as its cause may go away: a missing
 /// file can be uploaded, a permission given.
 pub fn fetch(input: &Input, purpose: Purpose, scratch: &Path) -> Result<Fetched, FetchError> {
-    let (name, fetched) = match &input.location {
+    let (name, mut fetched) = match &input.location {
+        Location::Path(path) if purpose == Purpose::Model => {
+            (path.clone(), model::copy_file(Path::new(path), scratch)?)
+        }
         Location::Path(path) => (path.clone(), hash_file(Path::new(path), purpose)?),
         Location::Url(url) => download(url, input.sha256.is_some(), purpose, scratch)?,
     };
     match &input.sha256 {
         Some(expected) if *expected != fetched.digest => {
-            Err(FetchError::Digest { purpose, source_name: name, found: fetched.digest, expected: expected.clone() })
+            let expected = expected.clone();
+            return Err(FetchError::Digest { purpose, source_name: name, found: fetched.digest, expected });
         }
-        _ => Ok(fetched),
+        _ => {}
     }
+    if purpose == Purpose::Model {
+        let directory = match &input.location {
+            Location::Path(path) => Path::new(path).parent(),
+            Location::Url(_) => None,
+        };
+        fetched.digest = model::copy_external(&fetched, directory, input.sha256.is_some())?;
+    }
+    Ok(fetched)
 }
 
 fn hash_file(path: &Path, purpose: Purpose) -> Result<Fetched, FetchError> {
     let name = path.display().to_string();
-    let unreachable =
-        |e: std::io::Error| FetchError::Unreachable { purpose, source_name: name.clone(), problem: e.to_string() };
-    let file = File::open(path).map_err(unreachable)?;
-    let digest = copy(BufReader::new(file), &mut std::io::sink(), purpose, &name)?;
-    Ok(Fetched { path: path.to_owned(), digest })
+    let file = SharedFile::open(path).map_err(|e| unreachable(purpose, &name, &e))?;
+    let digest = copy(BufReader::new(file.reader()), &mut std::io::sink(), &name, purpose, Path::new(""))?;
+    Ok(Fetched { path: path.to_owned(), digest, file, _scratch: None })
+}
+
+/// A file in a new directory in `scratch`.
+fn keep(from: impl Read, name: &str, file_name: &str, purpose: Purpose, scratch: &Path) -> Result<Fetched, FetchError> {
+    let scratch_error = |path: &Path| {
+        let path = path.to_owned();
+        move |source| FetchError::Scratch { path, source }
+    };
+    let directory = tempfile::tempdir_in(scratch).map_err(scratch_error(scratch))?;
+    let path = directory.path().join(file_name);
+    let mut file = File::create(&path).map_err(scratch_error(&path))?;
+    let digest = copy(from, &mut file, name, purpose, &path)?;
+    let file = SharedFile::open(&path).map_err(scratch_error(&path))?;
+    Ok(Fetched { path, digest, file, _scratch: Some(Arc::new(directory)) })
+}
+
+fn unreachable(purpose: Purpose, name: &str, error: &dyn std::error::Error) -> FetchError {
+    FetchError::Unreachable { purpose, source_name: name.to_owned(), problem: describe(error) }
 }
 
 fn download(text: &str, verified: bool, purpose: Purpose, scratch: &Path) -> Result<(String, Fetched), FetchError> {
@@ -119,11 +169,8 @@ fn download(text: &str, verified: bool, purpose: Purpose, scratch: &Path) -> Res
     }
     check_length(&response, purpose, &name)?;
 
-    let path = scratch.join(purpose.as_str().replace(' ', "-"));
-    let scratch_error = |e: std::io::Error| FetchError::Scratch { path: path.clone(), problem: e.to_string() };
-    let mut file = File::create(&path).map_err(scratch_error)?;
-    let digest = copy(response, &mut file, purpose, &name)?;
-    Ok((name, Fetched { path, digest }))
+    let fetched = keep(response, &name, &purpose.as_str().replace(' ', "-"), purpose, scratch)?;
+    Ok((name, fetched))
 }
 
 fn client(https_only: bool) -> reqwest::Result<Client> {
@@ -153,21 +200,27 @@ fn too_large(purpose: Purpose, name: &str) -> FetchError {
 }
 
 /// Copies to the end and gives the digest of what went by.
-fn copy(mut from: impl Read, to: &mut impl Write, purpose: Purpose, name: &str) -> Result<Digest, FetchError> {
-    let unreachable = |problem: String| FetchError::Unreachable { purpose, source_name: name.to_owned(), problem };
+fn copy(
+    mut from: impl Read,
+    to: &mut impl Write,
+    name: &str,
+    purpose: Purpose,
+    path: &Path,
+) -> Result<Digest, FetchError> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     let mut left = purpose.limit();
     loop {
+        interrupt::check()?;
         let n = match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => n,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(unreachable(describe(&e))),
+            Err(e) => return Err(unreachable(purpose, name, &e)),
         };
         left = left.checked_sub(n as u64).ok_or_else(|| too_large(purpose, name))?;
         hasher.update(&buffer[..n]);
-        to.write_all(&buffer[..n]).map_err(|e| FetchError::Scratch { path: name.into(), problem: e.to_string() })?;
+        to.write_all(&buffer[..n]).map_err(|source| FetchError::Scratch { path: path.to_owned(), source })?;
     }
     Ok(Digest::from_hash(&hasher.finalize()))
 }

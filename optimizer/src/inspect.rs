@@ -1,24 +1,22 @@
 //! What a model is, for a person to read.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use drydock_contract::TensorSignature;
 
-use crate::onnx::{self, ModelError, element_count};
+use crate::onnx::{self, ModelError, OperatorCount, Shapes, element_count};
+use crate::passes;
 
-/// Opset, inputs and outputs, operators, parameters and size, as lines of text.
+/// Opset, inputs and outputs, parameters, size, multiply-accumulates and operators, as lines of text.
 pub fn describe(path: &Path) -> Result<String, ModelError> {
     let model = onnx::read(path)?;
     let (inputs, outputs) = onnx::signature(&model.graph)?;
-    let mut operators: BTreeMap<String, usize> = BTreeMap::new();
-    for node in model.graph.nodes() {
-        let domain = if node.domain.is_empty() { String::new() } else { format!("{}.", node.domain) };
-        *operators.entry(format!("{domain}{}", node.op_type)).or_default() += 1;
-    }
+    let macs = onnx::macs(&model.graph, &Shapes::infer_batch(&model.graph, 1)?)?;
     let mut parameters = 0_usize;
-    for tensor in model.graph.initializers() {
+    // Some exporters write weights as Constant nodes.
+    let (lifted, _) = passes::lift_constants(model.graph.clone());
+    for tensor in lifted.initializers() {
         parameters = parameters.saturating_add(element_count(tensor)?);
     }
 
@@ -28,13 +26,17 @@ pub fn describe(path: &Path) -> Result<String, ModelError> {
     let _ = writeln!(text, "producer    {}", model.graph.producer());
     let _ = writeln!(text, "size        {} bytes", model.single_file().len());
     let _ = writeln!(text, "parameters  {parameters}");
+    let rest =
+        if macs.unknown > 0 { format!(", and those of {} nodes not known", macs.unknown) } else { String::new() };
+    let _ = writeln!(text, "MACs        {} for one item{rest}", macs.total);
     for (role, tensors) in [("input", inputs), ("output", outputs)] {
         for TensorSignature { name, datatype, shape } in tensors {
             let _ = writeln!(text, "{role:<11} {name}: {datatype} {shape:?}");
         }
     }
-    for (operator, count) in operators {
-        let _ = writeln!(text, "operator    {count:>5} {operator}");
+    let _ = writeln!(text, "operator    nodes            MACs");
+    for (operator, OperatorCount { nodes, macs }) in onnx::operators(&model.graph, &macs) {
+        let _ = writeln!(text, "            {nodes:>5} {macs:>15} {operator}");
     }
     Ok(text)
 }

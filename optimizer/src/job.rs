@@ -10,6 +10,7 @@ use crate::Error;
 use crate::candidate::{self, Request};
 use crate::engine::Engine;
 use crate::fetch::{Fetched, Purpose, fetch};
+use crate::interrupt::{self, Interrupted};
 use crate::progress::Progress;
 use crate::store::{ResultKey, Sources, Store};
 
@@ -30,9 +31,32 @@ pub struct Config {
     pub program: PathBuf,
 }
 
+impl Config {
+    /// For reports on what has no name yet.
+    fn candidate(&self) -> String {
+        match parse(self) {
+            Ok((_, _, name)) => name,
+            Err(_) => format!("index {}", self.index),
+        }
+    }
+}
+
 /// Does the work, writes the report and gives the exit code: 0, or the failure reason's.
 pub fn run(config: &Config) -> u8 {
-    let report = guarded(config);
+    let late = config.clone();
+    let watched = interrupt::watch(move || {
+        // The step that takes so long has the lock of nothing that this needs.
+        let report = failed(late.candidate(), Error::Interrupted(Interrupted).failure());
+        std::process::exit(finish(&late, &report).into())
+    });
+    let report = match watched {
+        Ok(()) => guarded(config),
+        Err(e) => failed(config.candidate(), Error::Internal(format!("cannot watch for signals: {e}")).failure()),
+    };
+    finish(config, &report)
+}
+
+fn finish(config: &Config, report: &CandidateReport) -> u8 {
     let message = report.to_termination_message();
     // The file is there on Kubernetes; by hand its directory may not be.
     if let Some(directory) = config.report.parent() {
@@ -63,7 +87,7 @@ fn guarded(config: &Config) -> CandidateReport {
     let _ = std::panic::take_hook();
     outcome.unwrap_or_else(|_| {
         let message = place.lock().map_or_else(|_| "a panic".to_owned(), |p| p.clone());
-        failed(format!("index {}", config.index), Failure { reason: FailureReason::Internal, message })
+        failed(config.candidate(), Failure { reason: FailureReason::Internal, message })
     })
 }
 
@@ -74,7 +98,7 @@ fn failed(candidate: String, failure: Failure) -> CandidateReport {
 fn work(config: &Config) -> CandidateReport {
     match parse(config) {
         Ok((task, index, name)) => optimize(config, &task, index, &name).unwrap_or_else(|e| failed(name, e.failure())),
-        Err(e) => failed(format!("index {}", config.index), e.failure()),
+        Err(e) => failed(config.candidate(), e.failure()),
     }
 }
 
@@ -96,7 +120,7 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
     let mut progress = Progress::default();
     let engine = Engine::load()?;
     let scratch =
-        tempfile::tempdir().map_err(|e| Error::Internal(format!("cannot make a scratch directory in TMPDIR: {e}")))?;
+        tempfile::tempdir().map_err(|source| Error::Write { what: "a scratch directory in TMPDIR".into(), source })?;
     let recipe = index.checked_sub(1).and_then(|i| task.recipes.get(i));
 
     progress.stage(0.0, 5.0);
@@ -137,9 +161,13 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
         preprocessing: &task.preprocessing,
         labels: &task.labels,
         store: Path::new(&task.store),
+        needs_labels: true,
         program: Some(&config.program),
     };
     let report = candidate::make(&engine, &request, &mut progress)?;
-    store.keep_result(&key, sources, report.clone())?;
+    // The package is there: not to find it by itself the next time is no reason to fail.
+    if let Err(e) = store.keep_result(&key, sources, report.clone()) {
+        progress.note(&format!("the result is not kept for another time: {e}"));
+    }
     Ok(report)
 }

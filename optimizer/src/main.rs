@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use drydock_optimizer::{Error, inspect, job, memory};
+use drydock_contract::FailureReason;
+use drydock_optimizer::{Error, inspect, interrupt, job, memory};
 
 fn main() -> ExitCode {
     match cli::Cli::parse().command {
@@ -14,8 +15,8 @@ fn main() -> ExitCode {
             Ok(config) => ExitCode::from(job::run(&config)),
             Err(e) => fail(&e, 75),
         },
-        cli::Command::Optimize(args) => done(cli::optimize(&args)),
-        cli::Command::Apply(args) => done(cli::apply(&args)),
+        cli::Command::Optimize(args) => watched(|| cli::optimize(&args)),
+        cli::Command::Apply(args) => watched(|| cli::apply(&args)),
         cli::Command::Inspect { model } => match inspect::describe(&model) {
             Ok(text) => print(&text),
             Err(e) => fail(&e.to_string(), 65),
@@ -31,8 +32,13 @@ fn measure_memory(model: &Path, shape: &[i64]) -> ExitCode {
     }
 }
 
-fn done(result: Result<(), Error>) -> ExitCode {
-    match result {
+/// On Ctrl-C nothing half-written is left either.
+fn watched(work: impl FnOnce() -> Result<(), Error>) -> ExitCode {
+    let code = FailureReason::Interrupted.exit_code();
+    if let Err(e) = interrupt::watch(move || std::process::exit(code.into())) {
+        return fail(&format!("cannot watch for signals: {e}"), FailureReason::Internal.exit_code());
+    }
+    match work() {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fail(&format!("{}: {e}", e.reason()), e.reason().exit_code()),
     }

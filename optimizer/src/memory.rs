@@ -10,6 +10,7 @@ use drydock_contract::MemoryMeasurement;
 use crate::Error;
 use crate::benchmark::input;
 use crate::engine::Engine;
+use crate::interrupt;
 
 /// The sub-command that the child is started with, then the model, then the input's dimensions.
 pub const COMMAND: &str = "measure-memory";
@@ -28,6 +29,8 @@ pub fn measure(program: &Path, model: &Path, shape: &[i64]) -> Result<MemoryMeas
         .stdin(Stdio::null())
         .output()
         .map_err(|e| Error::Internal(format!("cannot start {} to measure memory: {e}", program.display())))?;
+    // Ctrl-C goes to the child too: what it says then is not why.
+    interrupt::check()?;
     let printed = String::from_utf8_lossy(&output.stdout);
     match printed.trim().parse() {
         Ok(peak_bytes) if output.status.success() => Ok(MemoryMeasurement { peak_bytes }),

@@ -3,15 +3,25 @@
 mod error;
 mod external;
 mod graph;
+mod macs;
 mod node;
 mod read;
+mod shapes;
 mod signature;
 mod tensor;
 mod topology;
 
 pub use error::ModelError;
+pub use external::open_external;
 pub use graph::{Graph, Index, OPSETS};
-pub use node::{attribute_float, attribute_int, attribute_ints, integer_attribute, new_node};
-pub use read::{MAX_MODEL_BYTES, ModelFile, parse, read};
+pub use macs::{Macs, OperatorCount, macs, operators};
+pub use node::{
+    attribute_float, attribute_int, attribute_ints, attribute_text, integer_attribute, integers_attribute, new_node,
+    text_attribute,
+};
+pub use read::{LoadedFile, MAX_MODEL_BYTES, ModelFile, external_files, load, parse, read};
+pub use shapes::{Dim, Shapes, ValueType};
 pub use signature::signature;
-pub use tensor::{element_count, float_tensor, floats, integers, is_float, tensor};
+pub use tensor::{
+    element_count, float_tensor, floats, integer_tensor, integers, is_float, raw_bytes, tensor, tensor_type,
+};

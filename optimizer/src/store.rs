@@ -1,7 +1,7 @@
 //! The artifact store: model packages in a directory, each there whole or not at all.
 //!
 //! ```text
-//! packages/<hex of the package digest>/package.json, model.onnx
+//! packages/<hex of the package digest>/package.json, model.onnx, confusion.json
 //! packages/.staging-…/      being written, or left by a run that died
 //! results/<hex>.json        what a task came to, so that it need not be done again
 //! ```
@@ -14,11 +14,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use drydock_contract::{Digest, MANIFEST_FILE, MODEL_FILE, ModelFile, PackageManifest};
+use drydock_contract::{Digest, FailureReason, MANIFEST_FILE, MODEL_FILE, ModelFile, PackageManifest};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 pub use results::{ResultKey, Sources};
+
+use crate::error::is_full;
 
 const PACKAGES: &str = "packages";
 const STAGING: &str = ".staging-";
@@ -31,6 +33,12 @@ pub struct StoreError {
     operation: &'static str,
     path: PathBuf,
     source: std::io::Error,
+}
+
+impl StoreError {
+    pub fn reason(&self) -> FailureReason {
+        if is_full(&self.source) { FailureReason::DiskFull } else { FailureReason::StoreUnavailable }
+    }
 }
 
 fn failed<'p>(operation: &'static str, path: &'p Path) -> impl Fn(std::io::Error) -> StoreError + use<'p> {
@@ -90,6 +98,13 @@ impl Staged {
 
     pub fn file(&self) -> &ModelFile {
         &self.file
+    }
+
+    /// Adds a file that servers do not read, as JSON.
+    pub fn attach(&self, name: &str, content: &impl serde::Serialize) -> Result<(), StoreError> {
+        let path = self.directory.path().join(name);
+        let json = serde_json::to_vec(content).map_err(|e| failed("encode", &path)(e.into()))?;
+        write_synced(&path, &json)
     }
 
     /// Adds the manifest and gives the package its name, in one step for any reader. If an equal one is there, that one

@@ -1,14 +1,23 @@
 //! What a recipe is made of: each technique runs its passes and whatever they need to know from data.
 
+mod factorize;
+mod prune;
 mod quantize;
+mod reconstruct;
+mod sample;
 
 use drydock_contract::{Recipe, Technique};
 
 use crate::Error;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
+use crate::interrupt;
 use crate::onnx::Graph;
+use crate::passes;
 use crate::progress::Progress;
+pub use factorize::FactorizeReport;
+pub use prune::PruneReport;
+pub use reconstruct::LayerReport;
 
 /// The recipe's techniques, one after another; the result as a file.
 pub fn apply(
@@ -19,9 +28,19 @@ pub fn apply(
     progress: &mut Progress,
 ) -> Result<Vec<u8>, Error> {
     check(recipe)?;
+    let cleaned;
+    (graph, cleaned) = passes::clean(graph, engine)?;
+    progress.note(&format!("clean: {cleaned}"));
     for technique in &recipe.techniques {
+        interrupt::check()?;
+        if let Some(options) = &technique.factorize {
+            graph = factorize::factorize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?.0;
+        }
+        if let Some(options) = &technique.prune {
+            graph = prune::prune(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?.0;
+        }
         if let Some(options) = &technique.quantize {
-            graph = quantize::quantize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
+            graph = quantize::quantize(engine, graph, options, calibration, progress)?;
         }
     }
     Ok(graph.encode())
@@ -32,13 +51,23 @@ fn check(recipe: &Recipe) -> Result<(), Error> {
     if recipe.techniques.is_empty() {
         return fail("no techniques; expected at least one".into());
     }
-    for (i, Technique { quantize }) in recipe.techniques.iter().enumerate() {
-        match quantize {
-            None => return fail(format!("technique {i} sets no field that this version knows; expected `quantize`")),
-            Some(q) if !(50.0..=100.0).contains(&q.percentile) => {
-                return fail(format!("technique {i} has percentile {}; expected 50 to 100", q.percentile));
+    for (i, Technique { factorize, prune, quantize }) in recipe.techniques.iter().enumerate() {
+        let named = [factorize.is_some(), prune.is_some(), quantize.is_some()].iter().filter(|set| **set).count();
+        if named != 1 {
+            return fail(format!(
+                "technique {i} sets {named} fields that this version knows; expected one of `factorize`, `prune`, `quantize`"
+            ));
+        }
+        if let Some(what) = quantize.as_ref().and_then(quantize::check) {
+            return fail(format!("technique {i} has {what}"));
+        }
+        for (field, value) in [
+            ("factorize.macsRatio", factorize.as_ref().map(|f| f.macs_ratio)),
+            ("prune.macsRatio", prune.as_ref().map(|p| p.macs_ratio)),
+        ] {
+            if let Some(value) = value.filter(|v| !(0.01..=1.0).contains(v)) {
+                return fail(format!("technique {i} has {field} {value}; expected 0.01 to 1"));
             }
-            Some(_) => {}
         }
     }
     Ok(())

@@ -3,6 +3,11 @@
 {{- if contains "drydock" .Release.Name }}{{ .Release.Name | trunc 52 | trimSuffix "-" }}{{ else }}{{ printf "%s-drydock" .Release.Name | trunc 52 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
+{{/* Of what has no namespace: two releases of one name may live in two. */}}
+{{- define "drydock.clusterName" -}}
+{{ include "drydock.name" . }}-{{ .Release.Namespace }}
+{{- end }}
+
 {{- define "drydock.serviceAccount" -}}
 {{ .Values.serviceAccount.existing | default (include "drydock.name" .) }}
 {{- end }}

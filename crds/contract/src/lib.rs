@@ -21,10 +21,11 @@ mod task;
 pub use digest::{Digest, DigestError};
 pub use model::{Datatype, Preprocessing, TensorSignature};
 pub use package::{
-    AccuracyMeasurement, LatencyMeasurement, MANIFEST_FILE, MODEL_FILE, MemoryMeasurement, ModelFile, PackageContent,
-    PackageManifest, PackageRecord, SCHEMA, SizeMeasurement,
+    AccuracyChange, AccuracyMeasurement, CONFUSION_FILE, FidelityMeasurement, LatencyMeasurement, MANIFEST_FILE,
+    MODEL_FILE, Machine, MemoryMeasurement, ModelFile, PackageContent, PackageManifest, PackageRecord, SCHEMA,
+    SizeMeasurement,
 };
-pub use recipe::{Calibration, Quantize, Recipe, Technique};
+pub use recipe::{Calibration, Factorize, Format, Importance, Prune, Quantize, Recipe, Rounding, Technique};
 pub use report::{CandidateReport, Failure, FailureReason, Measurements, TERMINATION_MESSAGE_LIMIT};
 pub use split::{SPLIT_ANNOTATION, Split, SplitWindow};
 pub use task::{Dataset, Input, Location, TASK_ENV, Task};

@@ -6,6 +6,8 @@ use crate::{Digest, Measurements, Preprocessing, Recipe, TensorSignature};
 pub const MANIFEST_FILE: &str = "package.json";
 /// File name of the model in a package directory.
 pub const MODEL_FILE: &str = "model.onnx";
+/// File name of the confusion matrices in a package directory, for reports; there only where there were labels.
+pub const CONFUSION_FILE: &str = "confusion.json";
 /// `PackageContent.schema` of this version.
 pub const SCHEMA: u32 = 1;
 
@@ -49,7 +51,8 @@ pub struct PackageRecord {
     /// `original`, or the recipe's name.
     pub candidate: String,
     pub recipe: Option<Recipe>,
-    /// Digest of the model as it came from its source.
+    /// Digest of the model as it came from its source; where its weights lie in further files, the digest of what `sha256sum`
+    /// prints for the `.onnx` file and then for each of them, by name.
     pub source: Digest,
     pub calibration: Option<Digest>,
     pub evaluation: Option<Digest>,
@@ -70,7 +73,7 @@ impl PackageContent {
 }
 
 /// Quality on the evaluation set, in percent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccuracyMeasurement {
     pub top1: f64,
@@ -79,10 +82,48 @@ pub struct AccuracyMeasurement {
     /// Images on which candidate and original give the same class.
     pub agreement: f64,
     pub images: u64,
+    /// Calibration and evaluation are one file: the candidate has seen these images already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub same_data: bool,
+    /// The right class is among the five that the model thinks likeliest; absent where there are no more than five.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top5: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_top5: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<AccuracyChange>,
+}
+
+/// Whether a change of top-1 is more than luck: both models answered the same images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccuracyChange {
+    /// 95 % confidence interval of the change, in points (Newcombe 1998, method 10).
+    pub low: f64,
+    pub high: f64,
+    /// Two-sided mid-p value of McNemar's test.
+    pub p: f64,
+    /// Images that the original has right and the candidate wrong.
+    pub lost: u64,
+    /// Images that the candidate has right and the original wrong.
+    pub gained: u64,
+}
+
+/// How near the candidate's first output is to the original's on the evaluation set; needs no labels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FidelityMeasurement {
+    /// Percent of the images on which both name the same class. Top-1 cannot have changed by more than what is left.
+    pub agreement: f64,
+    /// Signal-to-quantization-noise ratio: 10 log10 of the sum of squares of the original's output over that of the
+    /// difference. Absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqnr_decibels: Option<f64>,
+    pub images: u64,
 }
 
 /// One image, one thread, the candidate and the original taking turns in one process. Milliseconds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LatencyMeasurement {
     /// Median CPU time.
@@ -94,12 +135,40 @@ pub struct LatencyMeasurement {
     pub original_p99: f64,
     /// Interleaved rounds that the medians are taken from.
     pub rounds: u32,
+    /// Of the processor packages during one inference, whatever else runs on them; absent where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_millijoules: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_energy_millijoules: Option<f64>,
+    /// Where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Machine {
+    /// `x86_64`, `aarch64`.
+    pub architecture: String,
+    /// As the kernel names it; empty where it does not.
+    pub processor: String,
+    /// Those that matter to int8, in the kernel's words: `avx512_vnni`.
+    pub instruction_sets: Vec<String>,
 }
 
 impl LatencyMeasurement {
     /// How many times faster than the original, by CPU time.
     pub fn speedup(&self) -> f64 {
         self.original_cpu / self.cpu
+    }
+
+    /// Inferences in a second of one core.
+    pub fn throughput(&self) -> f64 {
+        1e3 / self.cpu
+    }
+
+    pub fn original_throughput(&self) -> f64 {
+        1e3 / self.original_cpu
     }
 }
 

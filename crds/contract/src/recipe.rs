@@ -1,9 +1,13 @@
+mod factorize;
+mod prune;
 mod quantize;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use quantize::{Calibration, Quantize};
+pub use factorize::Factorize;
+pub use prune::{Importance, Prune};
+pub use quantize::{Calibration, Format, Quantize, Rounding};
 
 /// An ordered list of techniques. One recipe makes one candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +25,10 @@ pub struct Recipe {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Technique {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factorize: Option<Factorize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<Prune>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantize: Option<Quantize>,
 }

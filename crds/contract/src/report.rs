@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccuracyMeasurement, Digest, LatencyMeasurement, MemoryMeasurement, SizeMeasurement};
+use crate::{AccuracyMeasurement, Digest, FidelityMeasurement, LatencyMeasurement, MemoryMeasurement, SizeMeasurement};
 
 /// What the kubelet keeps of a termination message, in bytes; longer ones are cut and no longer parse.
 pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
@@ -28,6 +28,8 @@ pub struct CandidateReport {
 pub struct Measurements {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<AccuracyMeasurement>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fidelity: Option<FidelityMeasurement>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyMeasurement>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,8 +60,12 @@ pub enum FailureReason {
     InvalidTask,
     /// A source did not answer; worth trying again.
     SourceUnreachable,
-    /// The artifact store could not be written: full, read-only, gone; worth trying again.
+    /// The artifact store could not be written: read-only, gone; worth trying again.
     StoreUnavailable,
+    /// The artifact store or the scratch directory has no room left; worth trying again once it has.
+    DiskFull,
+    /// The pod was told to end before it was done: deleted, evicted, its node drained; worth trying again.
+    Interrupted,
     /// Something broke that no input explains; worth trying again.
     Internal,
     /// Set by the operator, not by the optimizer: a killed process reports nothing.
@@ -74,7 +80,9 @@ impl FailureReason {
         match self {
             Self::InvalidTask => 64,
             Self::InvalidModel | Self::DigestMismatch | Self::InvalidDataset | Self::InvalidRecipe => 65,
-            Self::SourceUnreachable | Self::StoreUnavailable | Self::Internal => 75,
+            Self::SourceUnreachable | Self::StoreUnavailable | Self::DiskFull | Self::Interrupted | Self::Internal => {
+                75
+            }
             Self::OutOfMemory => 137,
             Self::DeadlineExceeded => 143,
         }
@@ -96,6 +104,8 @@ impl FailureReason {
             Self::InvalidTask => "InvalidTask",
             Self::SourceUnreachable => "SourceUnreachable",
             Self::StoreUnavailable => "StoreUnavailable",
+            Self::DiskFull => "DiskFull",
+            Self::Interrupted => "Interrupted",
             Self::Internal => "Internal",
             Self::OutOfMemory => "OutOfMemory",
             Self::DeadlineExceeded => "DeadlineExceeded",
@@ -132,6 +142,7 @@ impl CandidateReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{AccuracyChange, Machine};
 
     #[test]
     fn a_long_failure_still_fits_and_parses() {
@@ -149,6 +160,32 @@ mod tests {
         }
     }
 
+    /// What the first version wrote is read, and the most that this one writes fits.
+    #[test]
+    fn measurements_of_all_versions() {
+        let old = r#"{"candidate": "int8", "measurements": {
+            "accuracy": {"top1": 91.7, "originalTop1": 91.8, "agreement": 99.1, "images": 10000},
+            "latency": {"cpu": 1.0, "originalCpu": 3.8, "p50": 1.0, "p99": 1.2, "originalP50": 3.8, "originalP99": 4.5, "rounds": 50}}}"#;
+        let mut report: CandidateReport = serde_json::from_str(old).unwrap();
+        let Measurements { accuracy: Some(a), latency: Some(l), .. } = &mut report.measurements else {
+            panic!("{report:?}");
+        };
+        assert!(!a.same_data && a.change.is_none() && l.machine.is_none());
+        let third = 100.0 / 3.0;
+        a.same_data = true;
+        (a.top5, a.original_top5) = (Some(third), Some(third));
+        a.change = Some(AccuracyChange { low: -third, high: third, p: third / 1e9, lost: u64::MAX, gained: u64::MAX });
+        (l.energy_millijoules, l.original_energy_millijoules) = (Some(third), Some(third));
+        let names = vec!["avx512_vnni".to_owned(); 13];
+        l.machine =
+            Some(Machine { architecture: "x86_64".into(), processor: "x".repeat(100), instruction_sets: names });
+        report.measurements.fidelity =
+            Some(FidelityMeasurement { agreement: third, sqnr_decibels: Some(third), images: u64::MAX });
+        let message = report.to_termination_message();
+        assert!(message.len() <= TERMINATION_MESSAGE_LIMIT / 2, "{}", message.len());
+        assert_eq!(serde_json::from_str::<CandidateReport>(&message).unwrap(), report);
+    }
+
     #[test]
     fn only_bad_inputs_are_terminal() {
         for (reason, terminal) in [
@@ -159,6 +196,8 @@ mod tests {
             (FailureReason::OutOfMemory, true),
             (FailureReason::SourceUnreachable, false),
             (FailureReason::StoreUnavailable, false),
+            (FailureReason::DiskFull, false),
+            (FailureReason::Interrupted, false),
             (FailureReason::Internal, false),
         ] {
             assert_eq!(reason.is_terminal(), terminal, "{reason}");

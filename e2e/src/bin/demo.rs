@@ -1,14 +1,14 @@
 //! The loop of the README on a real cluster: `make demo` runs it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use drydock_crds::{ModelDeployment, Phase};
 use drydock_e2e::fashion::{self, CLASSES, Sample};
+use drydock_e2e::forward::Forward;
 use drydock_e2e::install::{self, kubectl};
 use drydock_e2e::kubernetes::{Space, condition, is_ready};
-use drydock_e2e::load::Load;
+use drydock_e2e::load_pod::LoadPod;
 use drydock_e2e::oip;
 use kube::api::Api;
 
@@ -30,11 +30,10 @@ async fn main() -> Result<()> {
     get(&[]).await?;
 
     title("3. Real images through the served int8 model");
-    let samples = Arc::new(fashion::evaluation(1000)?);
-    predictions(&space, &samples).await?;
+    predictions(&space, &fashion::evaluation(1000)?).await?;
 
     title("4. Version 2 as a canary, under 60 requests a second: kubectl apply -f examples/quickstart-v2.yaml");
-    let load = Load::start(space.service_url(NAME).await?, NAME.into(), samples, 60);
+    let load = LoadPod::start(&space, NAME, 60).await?;
     let first = stable(&space).await?;
     apply("quickstart-v2.yaml").await?;
     follow_under_load(&space, &load, |m| is_ready(m) && revision(m) != first).await?;
@@ -44,7 +43,7 @@ async fn main() -> Result<()> {
     title("5. Version 3 is bad, and nobody closed the gates: kubectl apply -f examples/quickstart-v3-bad.yaml");
     apply("quickstart-v3-bad.yaml").await?;
     follow_under_load(&space, &load, |m| condition(m, "Stalled") == "True").await?;
-    let report = load.stop().await;
+    let report = load.stop().await?;
     get(&["-o", "wide"]).await?;
     println!(
         "{} requests at {:.0}/s during all of it: {} failed, {:.1} % right, p50 {:.1} ms, p99 {:.1} ms",
@@ -97,23 +96,20 @@ async fn stable(space: &Space) -> Result<String> {
 
 /// Prints what the status says whenever it says something new, until `done`.
 async fn follow(space: &Space, done: impl FnMut(&ModelDeployment) -> bool) -> Result<()> {
-    watch(space, |_| String::new(), done).await
+    watch(space, None, done).await
 }
 
-async fn follow_under_load(space: &Space, load: &Load, done: impl FnMut(&ModelDeployment) -> bool) -> Result<()> {
-    let traffic = |_: &ModelDeployment| {
-        let seen = load.seen();
-        let shares: Vec<String> = seen.by_revision.iter().map(|(r, n)| format!("{r} {n}")).collect();
-        format!(" | answered by {} | {} failed", shares.join(", "), seen.failed)
-    };
-    watch(space, traffic, done).await
+async fn follow_under_load(space: &Space, load: &LoadPod, done: impl FnMut(&ModelDeployment) -> bool) -> Result<()> {
+    watch(space, Some(load), done).await
 }
 
-async fn watch(
-    space: &Space,
-    more: impl Fn(&ModelDeployment) -> String,
-    mut done: impl FnMut(&ModelDeployment) -> bool,
-) -> Result<()> {
+async fn traffic(load: &LoadPod) -> Result<String> {
+    let seen = load.seen().await?;
+    let shares: Vec<String> = seen.by_revision.iter().map(|(r, n)| format!("{r} {n}")).collect();
+    Ok(format!(" | answered by {} | {} failed", shares.join(", "), seen.failed))
+}
+
+async fn watch(space: &Space, load: Option<&LoadPod>, mut done: impl FnMut(&ModelDeployment) -> bool) -> Result<()> {
     let api: Api<ModelDeployment> = space.api();
     let (began, mut last, mut said) = (Instant::now(), String::new(), Instant::now());
     loop {
@@ -123,7 +119,8 @@ async fn watch(
         let moving =
             matches!(status.phase, Phase::Canary | Phase::Promoting) && said.elapsed() > Duration::from_secs(3);
         if line != last || moving {
-            println!("{:5.1} s  {line}{}", began.elapsed().as_secs_f64(), more(&object));
+            let more = if let Some(load) = load { traffic(load).await? } else { String::new() };
+            println!("{:5.1} s  {line}{more}", began.elapsed().as_secs_f64());
             last = line;
             said = Instant::now();
         }
@@ -166,14 +163,14 @@ async fn candidates(space: &Space) -> Result<()> {
 }
 
 async fn predictions(space: &Space, samples: &[Sample]) -> Result<()> {
-    let base = space.service_url(NAME).await?;
+    let forward = Forward::to(space, NAME).await?;
     let http = oip::client().build()?;
     println!("{}", samples.first().context("no images")?.drawing());
     println!("{:<14} {:<14}", "LABEL", "PREDICTION");
     let name = |class: usize| CLASSES.get(class).copied().unwrap_or("?");
     let mut right = 0;
     for (n, sample) in samples.iter().enumerate() {
-        let answer = oip::infer(&http, &base, NAME, &sample.tensor()).await?;
+        let answer = oip::infer(&http, &forward.http, NAME, &sample.tensor()).await?;
         right += usize::from(answer.class == sample.label);
         if n < 12 {
             let mark = if answer.class == sample.label { "✓" } else { "✗" };

@@ -1,5 +1,5 @@
 //! A server that is ready and wrong, for the tests of bad canaries. `MODE` says how: `errors` answers every inference with
-//! HTTP 500, `slow` after 30 seconds, `crash` ends the process on the first one, `never-ready` is never ready, and `crash-loop`
+//! HTTP 500 or gRPC INTERNAL, `slow` after 30 seconds, `crash` ends the process on the first one, `never-ready` is never ready, and `crash-loop`
 //! ends at once.
 
 use std::time::Duration;
@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use tonic::service::Routes;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -19,9 +20,15 @@ async fn main() -> anyhow::Result<()> {
         .route("/v2/health/live", get(|| async { StatusCode::OK }))
         .route("/v2/health/ready", get(ready))
         .route("/v2/models/{model}/infer", post(infer))
-        .with_state(mode);
+        .with_state(mode.clone());
+    let grpc = Routes::from(Router::new().fallback(infer_over_grpc).with_state(mode));
+    let grpc = tonic::transport::Server::builder().add_routes(grpc).serve(([0, 0, 0, 0], 8081).into());
     let listener = tokio::net::TcpListener::bind(("0.0.0.0", 8080)).await?;
-    Ok(axum::serve(listener, app).await?)
+    tokio::select! {
+        ended = axum::serve(listener, app).into_future() => ended?,
+        ended = grpc => ended?,
+    }
+    Ok(())
 }
 
 async fn ready(State(mode): State<String>) -> StatusCode {
@@ -29,10 +36,20 @@ async fn ready(State(mode): State<String>) -> StatusCode {
 }
 
 async fn infer(State(mode): State<String>) -> (StatusCode, &'static str) {
-    match mode.as_str() {
+    misbehave(&mode).await;
+    (StatusCode::INTERNAL_SERVER_ERROR, r#"{"error":"as asked"}"#)
+}
+
+/// A response of gRPC that is an error has a head only.
+async fn infer_over_grpc(State(mode): State<String>) -> [(&'static str, &'static str); 3] {
+    misbehave(&mode).await;
+    [("content-type", "application/grpc"), ("grpc-status", "13"), ("grpc-message", "as asked")]
+}
+
+async fn misbehave(mode: &str) {
+    match mode {
         "slow" => tokio::time::sleep(Duration::from_secs(30)).await,
         "crash" => std::process::abort(),
         _ => {}
     }
-    (StatusCode::INTERNAL_SERVER_ERROR, r#"{"error":"as asked"}"#)
 }

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use drydock_e2e::kubernetes::wait;
-use drydock_e2e::load::Load;
+use drydock_e2e::load_pod::LoadPod;
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 
-use crate::support::{RATE, assert_lossless, samples, served, space, stable_revision};
+use crate::support::{assert_lossless, load, served, space, stable_revision};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_one_to_three_and_back() -> Result<()> {
@@ -26,7 +26,7 @@ async fn from_one_to_three_and_back() -> Result<()> {
     let api = space.api::<Deployment>();
     let replicas = || async { anyhow::Ok(api.get(&deployment).await?.spec.replicas.unwrap_or_default()) };
     assert_eq!(replicas().await?, 1);
-    let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, 500);
+    let traffic = LoadPod::start(&space, "model", 500).await?;
     let began = Instant::now();
     wait(Duration::from_secs(180), "three replicas", || async { Ok((replicas().await? == 3).then_some(())) }).await?;
     wait(Duration::from_secs(60), "three ready replicas", || async {
@@ -35,13 +35,13 @@ async fn from_one_to_three_and_back() -> Result<()> {
     })
     .await?;
     println!("1 -> 3 ready: {:.0} s", began.elapsed().as_secs_f64());
-    assert_lossless(&traffic.stop().await, "scaling up");
+    assert_lossless(&traffic.stop().await?, "scaling up");
     let began = Instant::now();
     // Constant, but light: one pod is enough.
-    let traffic = Load::start(space.service_url("model").await?, "model".into(), samples()?, RATE);
+    let traffic = load(&space, "model").await?;
     wait(Duration::from_secs(300), "one replica", || async { Ok((replicas().await? == 1).then_some(())) }).await?;
     println!("3 -> 1: {:.0} s", began.elapsed().as_secs_f64());
-    assert_lossless(&traffic.stop().await, "scaling down");
+    assert_lossless(&traffic.stop().await?, "scaling down");
 
     let owners = api.get(&deployment).await?.metadata.managed_fields.context("managedFields")?;
     let owners: Vec<String> = owners

@@ -29,7 +29,7 @@ async fn rolled_back(space: &Space, mode: &str, expected: &[&str]) -> Result<()>
     assert!(expected.contains(&reason.as_str()), "{mode}: rolled back for {reason}");
     assert_eq!(stable_revision(&after), stable);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let report = traffic.stop().await;
+    let report = traffic.stop().await?;
     assert_lossless(&report, mode);
     assert_eq!(
         report.by_revision.keys().collect::<Vec<_>>(),
@@ -99,6 +99,6 @@ async fn a_newer_spec_replaces_the_canary() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert_eq!(fewest, 2, "stable lost pods during the rollout");
-    assert_lossless(&traffic.stop().await, "spec changed twice");
+    assert_lossless(&traffic.stop().await?, "spec changed twice");
     space.delete().await
 }

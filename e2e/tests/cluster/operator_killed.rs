@@ -46,7 +46,7 @@ async fn the_next_one_goes_on() -> Result<()> {
             is_ready(m) && stable_revision(m) != first
         })
         .await?;
-    assert_lossless(&traffic.stop().await, "operator killed twice in a canary");
+    assert_lossless(&traffic.stop().await?, "operator killed twice in a canary");
     let pods: Api<Pod> = Api::namespaced(space.client.clone(), NAMESPACE);
     wait(Duration::from_secs(60), "both operators to be back", || async {
         let list = pods.list(&ListParams::default().labels("app.kubernetes.io/name=drydock")).await?;

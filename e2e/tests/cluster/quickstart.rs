@@ -9,6 +9,9 @@ use drydock_e2e::kubernetes::{condition, is_ready, reason, uid_of};
 
 use crate::support::{OPTIMIZED, ROLLED_OUT, assert_lossless, canary_revision, failed, load, space, stable_revision};
 
+/// Top-1 of the example's ResNet on the 10,000 images, percent.
+const ORIGINAL: f64 = 91.85;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn optimized_served_promoted_and_rolled_back() -> Result<()> {
     let space = space("quickstart").await?;
@@ -36,7 +39,7 @@ async fn optimized_served_promoted_and_rolled_back() -> Result<()> {
     assert_ne!(stable_revision(&v2), first);
     let after = pods_of(&space, &second).await?;
     assert!(after.is_superset(&before), "promotion replaced pods: before {before:?}, after {after:?}");
-    assert_eq!(v2.status.as_ref().context("status")?.candidate, "int8-corrected");
+    assert_eq!(v2.status.as_ref().context("status")?.candidate, "int8-rounded");
 
     // Version 3 answers wrong, with the right shapes.
     space.apply_example("quickstart-v3-bad.yaml").await?;
@@ -53,7 +56,7 @@ async fn optimized_served_promoted_and_rolled_back() -> Result<()> {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let still = space.until("fashion", Duration::ZERO, "to be left alone", |_| true).await?;
     assert_eq!(canary_revision(&still), "");
-    assert_lossless(&traffic.stop().await, "version 1, 2 promoted, 3 rolled back");
+    assert_lossless(&traffic.stop().await?, "version 1, 2 promoted, 3 rolled back");
     space.delete().await
 }
 
@@ -74,14 +77,16 @@ fn the_measured_numbers_are_in_status(object: &ModelDeployment) -> Result<()> {
     let (size, speedup) = (int8.size_ratio.context("size")?, int8.speedup.context("speed-up")?);
     println!("fashion-resnet: {original:.2} % -> {accuracy:.2} %, {:.1} % of the size, {speedup:.2}x", size * 100.0);
     assert_eq!(int8.state, CandidateState::Selected);
-    assert!((original - 91.85).abs() < 0.05, "the original has {original} %");
-    assert!(original - accuracy <= 0.3, "int8 has {accuracy} %, the original {original} %");
+    assert!((original - ORIGINAL).abs() < 0.05, "the original has {original} %");
+    assert!(ORIGINAL - accuracy <= 0.3, "int8 has {accuracy} %, the original {original} %");
     assert!(size <= 0.27, "int8 has {size} of the original's size");
-    assert!(speedup > 1.5, "int8 is {speedup} times as fast");
+    // As fast as the machine lets it be: how fast is for `make bench-optimizer` to say, and the gate wants more than 1.
+    assert!(speedup > 1.0, "int8 is {speedup} times as fast");
     for (column, value) in
         [("accuracy", &status.accuracy_change), ("speedup", &status.speedup), ("size", &status.size_ratio)]
     {
         assert!(!value.is_empty(), "the column {column} is empty");
     }
+    assert_eq!(status.speedup, format!("{speedup:.2}x"));
     Ok(())
 }

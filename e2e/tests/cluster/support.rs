@@ -1,12 +1,11 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use drydock_crds::ModelDeployment;
-use drydock_e2e::fashion::{self, Sample};
 use drydock_e2e::install;
 use drydock_e2e::kubernetes::{Space, changed, example, is_ready};
-use drydock_e2e::load::{Load, Report};
+use drydock_e2e::load::Report;
+use drydock_e2e::load_pod::LoadPod;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -49,12 +48,8 @@ pub(crate) async fn served(space: &Space, change: &Value) -> Result<ModelDeploym
     space.until("model", OPTIMIZED, "to be served", is_ready).await
 }
 
-pub(crate) fn samples() -> Result<Arc<Vec<Sample>>> {
-    Ok(Arc::new(fashion::evaluation(1000)?))
-}
-
-pub(crate) async fn load(space: &Space, name: &str) -> Result<Load> {
-    Ok(Load::start(space.service_url(name).await?, name.to_owned(), samples()?, RATE))
+pub(crate) async fn load(space: &Space, name: &str) -> Result<LoadPod> {
+    LoadPod::start(space, name, RATE).await
 }
 
 /// No request failed, the load was what it should be, and what it was.
@@ -68,8 +63,14 @@ pub(crate) fn assert_lossless(report: &Report, what: &str) {
         report.quantile(0.99) * 1e3,
         report.by_revision
     );
+    println!("{what}: answered: {:?}", report.by_way);
     assert_eq!(report.failed, 0, "{what}: users saw failures:\n{}", report.failures.join("\n"));
     assert_eq!(report.answered, report.sent, "{what}");
+    assert!(
+        report.by_way.len() == 4 && report.by_way.values().all(|n| *n * 5 > report.answered),
+        "{:?}",
+        report.by_way
+    );
     let correct = report.correct as f64 / report.answered as f64;
     assert!(correct >= 0.85, "{what}: only {:.1} % of the answers are right", correct * 100.0);
     assert!(report.rate() >= 50.0, "{what}: the load was only {:.1} requests/s", report.rate());

@@ -5,31 +5,16 @@ use drydock_crds::ModelDeployment;
 use drydock_e2e::kubernetes::{MANAGER, changed};
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Resource as _, core::ApiResource};
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::support::space;
 
-#[derive(Deserialize)]
-struct Table {
-    base: Value,
-    accept: Vec<Case>,
-    reject: Vec<Case>,
-    reject_update: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    change: Value,
-    #[serde(default)]
-    message: String,
-}
+#[path = "../../../crds/tests/table/mod.rs"]
+mod table;
 
 #[tokio::test]
 async fn the_api_server_says_what_the_table_says() -> Result<()> {
     let space = space("validation").await?;
-    let table: Table = serde_yaml::from_str(include_str!("../../../crds/tests/validation.yaml"))?;
+    let table = table::read();
     let kind = ApiResource::erase::<ModelDeployment>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(space.client.clone(), &space.name, &kind);
     let dry = PostParams { dry_run: true, ..PostParams::default() };
@@ -54,6 +39,13 @@ async fn the_api_server_says_what_the_table_says() -> Result<()> {
         let error = result.err().map_or_else(|| panic!("{}: accepted", case.name), |e| e.to_string());
         assert!(error.contains(&case.message), "{}: {error}", case.name);
     }
+    println!(
+        "{} accepted, {} refused, {} of them by the schema alone, {} updates refused",
+        table.accept.len(),
+        table.reject.len(),
+        table.reject.iter().filter(|c| c.by.is_some()).count(),
+        table.reject_update.len()
+    );
     assert_eq!(ModelDeployment::plural(&()), "modeldeployments");
     space.delete().await
 }

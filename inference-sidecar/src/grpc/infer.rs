@@ -6,6 +6,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::proto::{ModelInferRequest, ModelInferResponse};
 use super::{Service, convert, name_revision};
+use crate::budget::Share;
 use crate::error::ServeError;
 use crate::metrics::Protocol;
 use crate::serve::App;
@@ -39,10 +40,14 @@ async fn answer(
     app: &Arc<App>,
     request: Request<ModelInferRequest>,
 ) -> Result<(Result<Answer, Status>, Option<String>), ServeError> {
-    let (metadata, _, message) = request.into_parts();
+    let (metadata, mut extensions, message) = request.into_parts();
     app.model.check(&message.model_name, &message.model_version)?;
-    let _permit = app.admit()?;
-    let exchange = GrpcExchange { app: app.clone(), metadata: Arc::new(metadata), message: Arc::new(message) };
+    let exchange = GrpcExchange {
+        app: app.clone(),
+        metadata: Arc::new(metadata),
+        message: Arc::new(message),
+        _share: extensions.remove::<Arc<Share>>(),
+    };
     let answered = split::answer(app.splitter.as_ref(), exchange).await;
     Ok((answered.answer, answered.canary))
 }
@@ -58,6 +63,8 @@ struct GrpcExchange {
     app: Arc<App>,
     metadata: Arc<MetadataMap>,
     message: Arc<ModelInferRequest>,
+    /// For as long as anyone has the message.
+    _share: Option<Arc<Share>>,
 }
 
 impl Exchange for GrpcExchange {

@@ -1,23 +1,23 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{OriginalUri, Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 
 use super::ModelPath;
+use crate::body::{self, Framing};
+use crate::budget::Share;
 use crate::error::ServeError;
 use crate::metrics::Protocol;
-use crate::oip::{self, Encoding, HEADER_LENGTH, OutputRequest};
+use crate::oip::{self, Bounds, Encoding, HEADER_LENGTH, OutputRequest};
 use crate::serve::{App, REVISION_HEADER};
 use crate::split::{self, Exchange, Failure, HOP_HEADER, Splitter};
 
-/// A body that takes longer would keep its place from others.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// JSON above this size takes milliseconds to read: it must not hold up a thread that others wait for.
 const LARGE_JSON: usize = 128 << 10;
 
@@ -29,7 +29,12 @@ pub(super) async fn infer(
     request: Request,
 ) -> Response {
     let start = Instant::now();
-    let (response, canary) = answer(&app, &uri, path, request).await.unwrap_or_else(|e| (e.into_response(), None));
+    let (parts, mut body) = request.into_parts();
+    let answered = answer(&app, &uri, path, &parts.headers, &mut body).await;
+    let (response, canary) = answered.unwrap_or_else(|e| {
+        body::drain(body, &parts.headers);
+        (e.into_response(), None)
+    });
     let revision = canary.as_deref().unwrap_or(&app.model.revision);
     app.metrics.request(revision, Protocol::http, response.status().as_str().to_owned(), start.elapsed());
     response
@@ -39,23 +44,25 @@ async fn answer(
     app: &Arc<App>,
     uri: &Uri,
     path: ModelPath,
-    request: Request,
+    headers: &HeaderMap,
+    body: &mut Body,
 ) -> Result<(Response, Option<String>), ServeError> {
     app.model.check(&path.model, &path.version)?;
     let _permit = app.admit()?;
-    let (parts, body) = request.into_parts();
-    let encoding = parts.headers.get(CONTENT_ENCODING).filter(|e| *e != "identity");
+    let encoding = headers.get(CONTENT_ENCODING).filter(|e| *e != "identity");
     if let Some(encoding) = encoding {
         return Err(ServeError::Encoded(String::from_utf8_lossy(encoding.as_bytes()).into_owned()));
     }
-    let body = read_body(app.max_body_bytes, &parts.headers, body).await?;
+    let mut share = app.budget.share();
+    let body = body::read(body, headers, Framing::Http, app.max_body_bytes, &mut share).await?;
 
     let exchange = HttpExchange {
         app: app.clone(),
         pinned: !path.version.is_empty(),
         path: uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
-        headers: Arc::new(parts.headers),
+        headers: Arc::new(headers.clone()),
         body,
+        share: Arc::new(share),
     };
     let answered = split::answer(app.splitter.as_ref(), exchange).await;
     let mut response = answered.answer.map(Body::from);
@@ -63,19 +70,6 @@ async fn answer(
         response.headers_mut().entry(REVISION_HEADER).or_insert(canary);
     }
     Ok((response, answered.canary))
-}
-
-async fn read_body(limit: usize, headers: &HeaderMap, body: Body) -> Result<Bytes, ServeError> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > limit as u64) {
-        return Err(ServeError::TooLarge { limit });
-    }
-    let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await;
-    match body.map_err(|_| ServeError::SlowBody { seconds: BODY_TIMEOUT.as_secs() })? {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(e) if e.is::<LengthLimitError>() => Err(ServeError::TooLarge { limit }),
-        Err(e) => Err(ServeError::Invalid(format!("the body could not be read to its end: {e}"))),
-    }
 }
 
 #[derive(Clone)]
@@ -86,6 +80,8 @@ struct HttpExchange {
     path: PathAndQuery,
     headers: Arc<HeaderMap>,
     body: Bytes,
+    /// For as long as anyone has the body.
+    share: Arc<Share>,
 }
 
 impl Exchange for HttpExchange {
@@ -102,7 +98,7 @@ impl Exchange for HttpExchange {
 
     async fn serve(&self) -> Self::Answer {
         let header_length = header_length(&self.headers);
-        match infer_body(&self.app, self.body.clone(), header_length).await {
+        match infer_body(&self.app, self.body.clone(), header_length, self.share.beside()).await {
             Ok(response) => response,
             Err(e) => {
                 let (parts, body) = e.into_response().into_parts();
@@ -136,11 +132,15 @@ async fn infer_body(
     app: &App,
     body: Bytes,
     header_length: Option<String>,
+    mut share: Share,
 ) -> Result<http::Response<Bytes>, ServeError> {
     let json_length = header_length.as_deref().and_then(|l| l.trim().parse().ok()).unwrap_or(body.len());
-    let expected = app.model.signature.inputs.clone();
-    let read = move || oip::read_request(&body, header_length.as_deref(), &expected);
-    let message = if json_length > LARGE_JSON {
+    let (expected, max_rows) = (app.model.signature.inputs.clone(), app.model.max_rows);
+    let read = move || {
+        let mut bounds = Bounds { inputs: &expected, max_rows, share: &mut share };
+        oip::read_request(&body, header_length.as_deref(), &mut bounds).map(|message| (message, share))
+    };
+    let (message, _share) = if json_length > LARGE_JSON {
         tokio::task::spawn_blocking(read).await.map_err(|e| ServeError::Engine(e.to_string()))??
     } else {
         read()?

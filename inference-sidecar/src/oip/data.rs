@@ -40,6 +40,11 @@ fn number<T: FromStr, const N: usize>(bytes: fn(T) -> [u8; N]) -> impl Fn(&str) 
     move |text| text.parse().ok().map(bytes)
 }
 
+/// Every element takes two characters at least: a shape cannot make us reserve more than the body's own size allows.
+pub(super) fn most_elements(text: &str) -> usize {
+    text.len() / 2 + 1
+}
+
 fn scan<const N: usize>(
     text: &str,
     datatype: Datatype,
@@ -47,8 +52,7 @@ fn scan<const N: usize>(
     elements: usize,
     parse: impl Fn(&str) -> Option<[u8; N]>,
 ) -> Result<Vec<u8>, String> {
-    // Every element takes two characters at least: a shape cannot make us reserve more than the body's own size.
-    let mut data = Vec::with_capacity(elements.min(text.len() / 2 + 1) * N);
+    let mut data = Vec::with_capacity(elements.min(most_elements(text)) * N);
     let mut nesting = Nesting::new(shape);
     let mut rest = text;
     while let Some(first) = rest.bytes().next() {

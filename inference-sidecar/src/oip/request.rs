@@ -5,6 +5,8 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::data;
+use super::list::AtMost;
+use crate::budget::Share;
 use crate::error::ServeError;
 use crate::tensor::{self, Tensor};
 
@@ -25,26 +27,39 @@ pub(crate) struct OutputRequest {
     pub(crate) binary: Option<bool>,
 }
 
+/// What a request must keep, checked before its data is read.
+#[derive(Debug)]
+pub(crate) struct Bounds<'a> {
+    pub(crate) inputs: &'a [TensorSignature],
+    pub(crate) max_rows: usize,
+    /// Holds the tensors that are read; binary ones are a part of the body, and take nothing.
+    pub(crate) share: &'a mut Share,
+}
+
+/// More than any model has. Two characters of JSON would else make us keep a hundred bytes.
+const MAX_TENSORS: usize = 4096;
+const MAX_RANK: usize = 64;
+
 #[derive(Deserialize)]
 struct RequestJson<'a> {
     id: Option<String>,
     parameters: Option<RequestParameters>,
     #[serde(borrow)]
-    inputs: Vec<TensorJson<'a>>,
-    outputs: Option<Vec<OutputJson>>,
+    inputs: AtMost<MAX_TENSORS, TensorJson<'a>>,
+    outputs: Option<AtMost<MAX_TENSORS, OutputJson>>,
 }
 
 #[derive(Deserialize)]
 struct ResponseJson<'a> {
     #[serde(borrow)]
-    outputs: Vec<TensorJson<'a>>,
+    outputs: AtMost<MAX_TENSORS, TensorJson<'a>>,
 }
 
 #[derive(Deserialize)]
 struct TensorJson<'a> {
     name: String,
     datatype: String,
-    shape: Vec<i64>,
+    shape: AtMost<MAX_RANK, i64>,
     parameters: Option<TensorParameters>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
@@ -77,14 +92,16 @@ struct OutputParameters {
 pub(crate) fn read_request(
     body: &Bytes,
     header_length: Option<&str>,
-    expected: &[TensorSignature],
+    bounds: &mut Bounds<'_>,
 ) -> Result<InferMessage, ServeError> {
     let (json, binary) = split_body(body, header_length)?;
     let request: RequestJson<'_> = parse(json)?;
-    let outputs = request.outputs.unwrap_or_default().into_iter().map(output).collect::<Result<_, _>>()?;
+    let (inputs, outputs) = (request.inputs.0, request.outputs.map_or_else(Vec::new, |list| list.0));
+    bounds.share.hold(inputs.iter().map(bytes_to_read).fold(0, usize::saturating_add))?;
+    let outputs = outputs.into_iter().map(output).collect::<Result<_, _>>()?;
     Ok(InferMessage {
         id: request.id,
-        inputs: tensors(request.inputs, binary, "input", expected)?,
+        inputs: tensors(inputs, binary, "input", bounds.inputs, bounds.max_rows)?,
         outputs,
         binary: request.parameters.and_then(|p| p.binary_data_output).unwrap_or(false),
     })
@@ -93,7 +110,7 @@ pub(crate) fn read_request(
 /// Reads the outputs of an infer response: another server's, or our own.
 pub(crate) fn read_response(body: &Bytes, header_length: Option<&str>) -> Result<Vec<Tensor>, ServeError> {
     let (json, binary) = split_body(body, header_length)?;
-    tensors(parse::<ResponseJson<'_>>(json)?.outputs, binary, "output", &[])
+    tensors(parse::<ResponseJson<'_>>(json)?.outputs.0, binary, "output", &[], usize::MAX)
 }
 
 fn output(output: OutputJson) -> Result<OutputRequest, ServeError> {
@@ -132,11 +149,12 @@ fn tensors(
     mut binary: Bytes,
     side: &str,
     expected: &[TensorSignature],
+    max_rows: usize,
 ) -> Result<Vec<Tensor>, ServeError> {
     let tensors = list.into_iter().map(|t| {
         let name = t.name.clone();
         let expected = expected.iter().find(|e| e.name == name);
-        tensor(t, &mut binary, expected).map_err(|e| ServeError::Invalid(format!("{side} {name:?}: {e}")))
+        tensor(t, &mut binary, expected, max_rows).map_err(|e| ServeError::Invalid(format!("{side} {name:?}: {e}")))
     });
     let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
     if binary.is_empty() {
@@ -149,30 +167,45 @@ fn tensors(
     }
 }
 
-fn tensor(t: TensorJson<'_>, binary: &mut Bytes, expected: Option<&TensorSignature>) -> Result<Tensor, String> {
+/// Bytes that reading a tensor's JSON data takes at most; 0 where there is none, or what is wrong is found later.
+fn bytes_to_read(t: &TensorJson<'_>) -> usize {
+    let (Some(text), Ok(datatype)) = (t.data, t.datatype.parse::<Datatype>()) else { return 0 };
+    let (Ok(size), Some(width)) = (tensor::byte_size(datatype, &t.shape.0), datatype.width()) else { return 0 };
+    size.min(data::most_elements(text.get()).saturating_mul(width))
+}
+
+fn tensor(
+    t: TensorJson<'_>,
+    binary: &mut Bytes,
+    expected: Option<&TensorSignature>,
+    max_rows: usize,
+) -> Result<Tensor, String> {
     let datatype: Datatype =
         t.datatype.parse().map_err(|found| format!("unknown datatype {found:?}; expected one like FP32"))?;
+    let shape = t.shape.0;
     if let Some(expected) = expected {
-        tensor::check_kind(expected, datatype, &t.shape)?;
+        tensor::check_kind(expected, max_rows, datatype, &shape)?;
     }
-    let expected = tensor::byte_size(datatype, &t.shape)?;
+    let expected = tensor::byte_size(datatype, &shape)?;
     let data = match (t.parameters.and_then(|p| p.binary_data_size), t.data) {
         (Some(_), Some(_)) => return Err("has data and a binary_data_size; expected one of them".into()),
         (None, None) => return Err("has neither data nor a binary_data_size".into()),
         (None, Some(text)) => {
             let elements = datatype.width().map_or(0, |w| expected / w);
-            Bytes::from(data::read(text.get(), datatype, &t.shape, elements)?)
+            Bytes::from(data::read(text.get(), datatype, &shape, elements)?)
         }
         (Some(size), None) if size != expected => {
-            return Err(format!("binary_data_size is {size}; {datatype} of shape {:?} has {expected} bytes", t.shape));
+            return Err(format!("binary_data_size is {size}; {datatype} of shape {shape:?} has {expected} bytes"));
         }
         (Some(size), None) if size > binary.len() => {
             return Err(format!("binary_data_size is {size}, but only {} bytes are left of the body", binary.len()));
         }
         (Some(size), None) => binary.split_to(size),
     };
-    Ok(Tensor { name: t.name, datatype, shape: t.shape, data })
+    Ok(Tensor { name: t.name, datatype, shape, data })
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

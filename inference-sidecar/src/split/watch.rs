@@ -8,12 +8,14 @@ use super::Splitter;
 
 /// A downward-API volume is replaced by renaming a symbolic link, which file watches follow badly; reading it is cheap.
 const POLL: Duration = Duration::from_millis(150);
+/// The longest timeout that a ModelDeployment may ask for. Behind a longer one, a canary that hangs would cost requests.
+const MAX_TIMEOUT_MILLISECONDS: u32 = 600_000;
 
 /// Keeps the splitter as the file says, for ever.
 pub(crate) async fn watch(path: PathBuf, splitter: Arc<Splitter>) {
     let mut last = None;
     loop {
-        let text = match tokio::fs::read_to_string(&path).await {
+        let text = match tokio::fs::read(&path).await {
             Ok(text) => text,
             // Between two versions of the volume, or out of file descriptors: what was said last holds, and its counts.
             Err(_) if last.is_some() => {
@@ -21,27 +23,37 @@ pub(crate) async fn watch(path: PathBuf, splitter: Arc<Splitter>) {
                 continue;
             }
             // There is no such file: no annotation, no canary.
-            Err(_) => String::new(),
+            Err(_) => Vec::new(),
         };
         if last.as_ref() != Some(&text) {
-            splitter.set(parse(&text).unwrap_or_else(|e| {
-                tracing::error!(path = %path.display(), error = %e, "invalid split; the stable model answers everything");
-                None
-            }));
-            tracing::info!(split = text.trim(), "split in force");
+            match parse(&text) {
+                Ok(split) => {
+                    splitter.set(split);
+                    tracing::info!(split = %text.trim_ascii().escape_ascii(), "split in force");
+                }
+                // Anyone who may annotate the pod can write this.
+                Err(error) => {
+                    splitter.set(None);
+                    tracing::error!(path = %path.display(), error, "invalid split; the stable model answers everything");
+                }
+            }
             last = Some(text);
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-fn parse(text: &str) -> Result<Option<Split>, String> {
-    if text.trim().is_empty() {
+fn parse(text: &[u8]) -> Result<Option<Split>, String> {
+    if text.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let split: Split = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let split: Split = serde_json::from_slice(text).map_err(|e| e.to_string())?;
     if split.weight > 100 || split.compare > 100 {
         return Err(format!("weight {} and compare {}: expected percent, 0 to 100", split.weight, split.compare));
+    }
+    if !(1..=MAX_TIMEOUT_MILLISECONDS).contains(&split.timeout_milliseconds) {
+        let found = split.timeout_milliseconds;
+        return Err(format!("timeoutMilliseconds {found}: expected 1 to {MAX_TIMEOUT_MILLISECONDS}"));
     }
     Ok(Some(split))
 }
@@ -53,10 +65,20 @@ mod tests {
     #[test]
     fn only_a_whole_split_is_in_force() {
         let json = r#"{"weight":5,"revision":"r2","window":"1","timeoutMilliseconds":500}"#;
-        assert_eq!(parse(json).unwrap().map(|s| (s.weight, s.compare)), Some((5, 0)));
-        assert_eq!(parse(" \n").unwrap(), None);
-        for bad in ["{", "null", r#"{"weight":5}"#, &json.replace('5', "101"), &json.replace("5,", "-1,")] {
-            assert!(parse(bad).is_err(), "{bad}");
+        assert_eq!(parse(json.as_bytes()).unwrap().map(|s| (s.weight, s.compare)), Some((5, 0)));
+        assert_eq!(parse(b" \n").unwrap(), None);
+        for bad in [
+            "{",
+            "null",
+            r#"{"weight":5}"#,
+            &json.replace("5,", "101,"),
+            &json.replace("5,", "-1,"),
+            &json.replace("500", "0"),
+            &json.replace("500", "600001"),
+            &"[".repeat(100_000),
+        ] {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad}");
         }
+        assert!(parse(&[b"\"\xff", json.as_bytes()].concat()).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside of #[test] functions")]
 
+mod limits;
 mod process;
 mod protocols;
 mod splitter;

@@ -296,7 +296,7 @@ async fn bad_bodies_are_refused_and_the_server_lives_on() {
         ("empty", "", None, 400, "line 1 column 0"),
         ("cut", &good[..good.len() - 3], None, 400, "column"),
         ("deep", &deep, None, 400, "column"),
-        ("too large", &"x".repeat(20_001), None, 413, "larger than 20000 bytes"),
+        ("too large", &"x".repeat(20_001), None, 400, "larger than 20000 bytes"),
         ("header too long", &good, Some("999999"), 400, "the whole body has only"),
         ("header no number", &good, Some("1x"), 400, "expected a number"),
     ] {
@@ -314,7 +314,10 @@ async fn bad_bodies_are_refused_and_the_server_lives_on() {
 
     let mut client = grpc_client(&running).await;
     let large = Case { data: vec![0.0; 10_000], ..cases().remove(0) };
-    assert_eq!(client.model_infer(large.message(true)).await.unwrap_err().code(), Code::OutOfRange);
+    let status = client.model_infer(large.message(true)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("larger than 20000 bytes"), "{status}");
+    assert_eq!(status.metadata().get("drydock-revision").unwrap(), REVISION);
 
     let response = running.client.post(running.infer_url()).body(good).send().await.unwrap();
     assert_eq!(response.status(), 200);

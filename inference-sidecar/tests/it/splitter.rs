@@ -172,6 +172,35 @@ async fn the_canary_gets_its_exact_share_and_is_compared() {
     }
 }
 
+/// Anyone who may annotate pods can write the split.
+#[tokio::test]
+async fn a_split_that_is_none_costs_no_request() {
+    // A request that reached this canary would wait for as long as the split says.
+    let (canary, seen) = start_canary(Canary::Hangs).await;
+    let stable = Stable::start(canary).await;
+    let split = |weight: &str, timeout: &str| {
+        format!(r#"{{"weight":{weight},"revision":"r2","window":"1","timeoutMilliseconds":{timeout}}}"#).into_bytes()
+    };
+    for bad in [
+        b"{".to_vec(),
+        b"null".to_vec(),
+        b"\xff\xfe".to_vec(),
+        b"[".repeat(200_000),
+        split("101", "500"),
+        split("-1", "500"),
+        split("100", "0"),
+        split("100", "4294967295"),
+        split("\"100\"", "500"),
+    ] {
+        // A good one before it, so that it can be seen when the bad one is read.
+        stable.split(0, "1", 60_000).await;
+        std::fs::write(&stable.split_file, &bad).unwrap();
+        stable.until(|w| *w == SplitWindow::default()).await;
+        assert_eq!(stable.send(3).await, 0, "{}", bad.escape_ascii());
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 0);
+}
+
 #[tokio::test]
 async fn a_canary_that_fails_costs_no_request() {
     for canary in [Canary::Fails, Canary::Hangs, Canary::Closes, Canary::Absent] {

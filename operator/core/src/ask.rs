@@ -1,8 +1,7 @@
 use drydock_crds::ModelDeploymentStatus;
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::labels::{REVISION, label};
-use crate::pod_state::is_ready;
+use crate::pod_state::{is_ready, of_revision};
 
 /// A pod whose admin port tells what it has seen of the canary.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,15 +10,15 @@ pub struct PodToAsk {
     pub ip: String,
 }
 
-/// The stable pods that are ready, while there is a canary; nobody otherwise. `pods` are those of one ModelDeployment.
-pub fn pods_to_ask(status: Option<&ModelDeploymentStatus>, pods: &[Pod]) -> Vec<PodToAsk> {
+/// The stable pods of the ModelDeployment `md` that are ready, while there is a canary; nobody otherwise.
+pub fn pods_to_ask(md: &str, status: Option<&ModelDeploymentStatus>, pods: &[Pod]) -> Vec<PodToAsk> {
     let Some(rollout) = status.and_then(|s| s.rollout.as_ref()).filter(|r| r.canary.is_some()) else {
         return Vec::new();
     };
     let Some(stable) = &rollout.stable else { return Vec::new() };
-    pods.iter()
-        .filter(|p| label(&p.metadata, REVISION) == Some(stable.revision.as_str()))
-        .filter(|p| p.metadata.deletion_timestamp.is_none() && is_ready(p))
+    of_revision(pods, md, &stable.revision)
+        .into_iter()
+        .filter(|p| is_ready(p))
         .filter_map(|p| {
             let ip = p.status.as_ref()?.pod_ip.clone().filter(|ip| !ip.is_empty())?;
             Some(PodToAsk { name: p.metadata.name.clone()?, ip })

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 
 /// Complete or Failed: nothing more will run.
@@ -10,6 +11,12 @@ pub fn is_finished(job: &Job) -> bool {
 /// Why the Job as a whole failed.
 pub fn failure(job: &Job) -> Option<&JobCondition> {
     condition(job, "Failed")
+}
+
+/// When it was Complete or Failed.
+pub fn ended_at(job: &Job) -> Option<Timestamp> {
+    let end = condition(job, "Complete").or_else(|| failure(job))?;
+    end.last_transition_time.as_ref().map(|t| t.0)
 }
 
 fn condition<'a>(job: &'a Job, type_: &str) -> Option<&'a JobCondition> {

@@ -12,6 +12,8 @@ pub const APPLIED: &str = "drydock.dev/applied";
 pub const TEMPLATE: &str = "drydock.dev/revision-template";
 /// Of a Job's pod.
 pub const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
+/// Of a Deployment's pod; its ReplicaSet's name ends with it.
+pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 /// Of a Job's pod.
 pub const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 

@@ -9,6 +9,7 @@
 //! - [`plan`] looks at what is asked for, what is there, what was remembered and the time, and says what to write, what to
 //!   remove, what to remember, what to tell and when to look again.
 //! - [`status`] says how it stands, for people and for programs.
+//! - [`keep`], [`guard`] and [`invalid_status`] stand in for the three while the spec cannot be worked with.
 //!
 //! Every function is total.
 
@@ -40,13 +41,13 @@ mod revision;
 mod rollout;
 mod selection;
 
-pub use applied::Applied;
+pub use applied::{Applied, FailedWrite};
 pub use ask::{PodToAsk, pods_to_ask};
 pub use child::{Child, ChildKind, ChildRef};
 pub use memory::Memory;
 pub use observed::Observed;
 pub use outlook::Outlook;
-pub use plan::{Notice, Plan, PodSplit, Scale, Wake, plan};
+pub use plan::{Notice, Plan, PodSplit, Scale, Wake, guard, plan};
 pub use report::{invalid_status, status};
-pub use resolve::{SpecError, SpecErrors, resolve};
+pub use resolve::{SpecError, SpecErrors, keep, resolve};
 pub use resolved::{Defaults, Resolved};

@@ -27,12 +27,22 @@ pub fn budget(md: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    /// Job pods get `-<index>-<5>` after the name and Deployments `-<10>-<5>`; labels and host names end at 63.
+    use super::*;
+
+    /// The CRD takes 40 characters. Services and labels end at 63; Job pods get `-<index>-<5>` after the name, a ReplicaSet
+    /// `-<10>`, and what the API server makes up for its pods it cuts itself.
     #[test]
     fn the_longest_name_still_fits() {
         let md = "m".repeat(40);
-        assert!(super::optimization_job(&md, "01234567").len() <= 63 - 3);
-        assert!(super::revision(&md, "0123456789").len() <= 63);
-        assert!(super::canary_service(&md).len() <= 63);
+        for (name, suffix) in [
+            (claim(&md), 0),
+            (optimization_job(&md, "01234567"), "-32-01234".len()),
+            (revision(&md, "0123456789"), "-0123456789".len()),
+            (stable_service(&md), 0),
+            (canary_service(&md), 0),
+            (budget(&md), 0),
+        ] {
+            assert!(name.len() + suffix <= 63, "{name}");
+        }
     }
 }

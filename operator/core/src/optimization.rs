@@ -18,19 +18,25 @@ pub fn read(
     remembered: Option<&OptimizationStatus>,
 ) -> OptimizationStatus {
     // Results live as long as their Job: whoever deletes it by hand asks for it to be done again.
-    let remembered = remembered.filter(|o| job.is_some() && o.task == work.hash);
+    let remembered = remembered.filter(|o| o.task == work.hash);
     let candidates = (0..work.candidates())
         .map(|index| {
             let name = work.task.candidate_name(index).unwrap_or_default();
             let seen = job.map_or_else(|| waiting(name), |job| candidate(work, name, index, job, pods));
             match remembered.and_then(|o| o.candidates.iter().find(|c| c.name == name)) {
                 // Pods may vanish, what they said does not.
-                Some(before) if is_final(before) && !seen.reported => before.clone(),
+                Some(before) if job.is_some() && is_final(before) && !seen.reported => before.clone(),
+                // Nor what went wrong with the Job before this one, until there is news.
+                Some(before) if before.state == CandidateState::Retrying && has_no_news(&seen.status) => before.clone(),
                 _ => seen.status,
             }
         })
         .collect();
-    OptimizationStatus { task: work.hash.clone(), candidates }
+    OptimizationStatus { task: work.hash.clone(), attempt: remembered.map_or(0, |o| o.attempt), candidates }
+}
+
+fn has_no_news(c: &CandidateStatus) -> bool {
+    !is_final(c) && c.message.is_none()
 }
 
 /// Measured or failed.
@@ -143,7 +149,7 @@ fn last_words(work: &OptimizationWork, name: &str, end: &ContainerStateTerminate
     if let Some(Failure { reason, message }) = report(end).and_then(|r| r.failure) {
         return Seen { reported: true, ..failed(name, reason, message) };
     }
-    if end.reason.as_deref() == Some("OOMKilled") || end.exit_code == 137 {
+    if end.reason.as_deref() == Some("OOMKilled") {
         let limit = work.resources.limits.as_ref().and_then(|l| l.get("memory")).map(|q| q.0.as_str());
         let message = format!(
             "killed at the memory limit of {} (optimization.resources.limits.memory)",

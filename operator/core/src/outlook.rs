@@ -1,4 +1,5 @@
 use drydock_crds::{RevisionStatus, TrackStatus};
+use jiff::Timestamp;
 
 use crate::selection::Verdict;
 
@@ -7,6 +8,8 @@ use crate::selection::Verdict;
 pub struct Outlook {
     pub(crate) suspended: bool,
     pub(crate) verdict: Option<Verdict>,
+    /// When the optimization is begun again that failed for a reason that may pass.
+    pub(crate) again_at: Option<Timestamp>,
     /// What the spec asks for.
     pub(crate) target: Option<RevisionStatus>,
     pub(crate) stable: Option<TrackStatus>,

@@ -1,5 +1,7 @@
 mod desired;
 mod diff;
+mod guard;
+mod retry;
 mod revisions;
 mod tracks;
 
@@ -13,6 +15,7 @@ use crate::selection::Verdict;
 use crate::{
     Child, ChildRef, Memory, Observed, Outlook, Resolved, labels, names, optimization, pod_state, rollout, selection,
 };
+pub use guard::guard;
 use revisions::Revisions;
 use tracks::Tracks;
 
@@ -85,12 +88,19 @@ impl Notice {
 pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Timestamp) -> Plan {
     let (job, is_stale) = job(resolved, observed);
     let stuck_at = job.and_then(|j| stuck_at(j, &observed.pods));
-    let is_stale = is_stale || stuck_at.is_some_and(|at| at <= now);
+    let mut is_stale = is_stale || stuck_at.is_some_and(|at| at <= now);
     let usable_job = job.filter(|j| !is_stale && j.metadata.deletion_timestamp.is_none());
     let mut found =
         optimization::read(&resolved.optimization, usable_job, &observed.pods, memory.optimization.as_ref());
     let verdict = selection::select(&mut found.candidates, &resolved.selection);
     let mut notices = tidings(memory.optimization.as_ref(), &found, &verdict);
+    let again_at = usable_job.and_then(|j| retry::again_at(j, &verdict, found.attempt)).filter(|_| !resolved.suspend);
+    if again_at.is_some_and(|at| at <= now) {
+        retry::begin_again(&mut found);
+        is_stale = true;
+    } else if matches!(verdict, Verdict::Chosen(_)) {
+        found.attempt = 0;
+    }
 
     let revisions = Revisions::gather(resolved, observed, &verdict, &found);
     let before = Tracks::see(resolved, observed, &memory.rollout, now);
@@ -101,13 +111,15 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
 
     let tracks = Tracks::see(resolved, observed, &at, now);
     let desired = desired::children(resolved, observed, &at, &tracks, &revisions, is_stale);
-    let live: Vec<String> = desired::live(&at).into_iter().map(|of| names::revision(&resolved.name, of)).collect();
-    let diff = diff::diff(resolved, observed, desired, &live);
+    let diff = diff::diff(resolved, observed, desired, &desired::live(&at));
     Plan {
         scales: tracks.scales(resolved, observed, &diff),
         splits: tracks.splits(resolved, &at),
-        outlook: tracks.outlook(resolved, &at, verdict, revisions.target, diff.foreign, now),
-        wake: wake(resolved, &at, &tracks, stuck_at.filter(|_| !is_stale), now),
+        outlook: Outlook {
+            again_at,
+            ..tracks.outlook(resolved, &at, Some(verdict), revisions.target, diff.foreign, now)
+        },
+        wake: wake(resolved, &at, &tracks, [stuck_at, again_at].into_iter().flatten().filter(|_| !is_stale), now),
         writes: diff.writes,
         prune: diff.prune,
         memory: Memory { rollout: at, optimization: Some(found) },
@@ -151,7 +163,9 @@ fn tidings(before: Option<&OptimizationStatus>, found: &OptimizationStatus, verd
             let of = found.candidates.len();
             vec![Notice::normal(Reason::CandidateSelected, format!("{name} of {of} candidates: {numbers}"))]
         }
-        Verdict::Nothing { reason, message } if !was_decided || was_selected.is_some() => {
+        Verdict::Nothing { reason, message } | Verdict::Again { reason, message }
+            if !was_decided || was_selected.is_some() =>
+        {
             vec![Notice::warning(*reason, message.clone())]
         }
         _ => Vec::new(),
@@ -170,7 +184,13 @@ fn stuck_at(job: &Job, pods: &[Pod]) -> Option<Timestamp> {
         .min()
 }
 
-fn wake(r: &Resolved, at: &RolloutStatus, tracks: &Tracks<'_>, stuck_at: Option<Timestamp>, now: Timestamp) -> Wake {
+fn wake(
+    r: &Resolved,
+    at: &RolloutStatus,
+    tracks: &Tracks<'_>,
+    job_at: impl Iterator<Item = Timestamp>,
+    now: Timestamp,
+) -> Wake {
     /// Between two looks at a rollout that is on its way.
     const LOOK: SignedDuration = SignedDuration::from_secs(1);
     let since = at.since.as_ref().map_or(now, |t| t.0);
@@ -184,9 +204,7 @@ fn wake(r: &Resolved, at: &RolloutStatus, tracks: &Tracks<'_>, stuck_at: Option<
     if let Some(until) = at.previous_until.as_ref().filter(|_| at.previous.is_some()) {
         times.push(until.0.duration_since(now).max(LOOK));
     }
-    if let Some(at) = stuck_at {
-        times.push(at.duration_since(now).max(LOOK));
-    }
+    times.extend(job_at.map(|at| at.duration_since(now).max(LOOK)));
     if at.stable.is_some() && !at.stable_was_ready && tracks.stable.desired > 0 {
         if tracks.stable.ready > 0 {
             times.push(LOOK);

@@ -2,19 +2,31 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::labels::{self, label};
+use crate::names;
 
-/// The pods of one revision that are not on their way out.
+/// The pods of one revision that are not on their way out: those of its Deployment, and not what has only its labels.
 pub fn of_revision<'a>(pods: &'a [Pod], md: &str, revision: &str) -> Vec<&'a Pod> {
     let mut found: Vec<&Pod> = pods
         .iter()
         .filter(|p| label(&p.metadata, labels::NAME) == Some(md))
         .filter(|p| label(&p.metadata, labels::REVISION) == Some(revision))
+        .filter(|p| is_of_deployment(&p.metadata, &names::revision(md, revision)))
         .filter(|p| p.metadata.deletion_timestamp.is_none() && !is_over(p))
         .collect();
     found.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     found
+}
+
+/// Whether a pod's controller is a ReplicaSet of the Deployment. By the ReplicaSet's name, which is the Deployment's and the hash
+/// that the pod is labelled with: to look up the ReplicaSet's own owner, each pass would have to read one more kind.
+fn is_of_deployment(pod: &ObjectMeta, deployment: &str) -> bool {
+    let Some(hash) = label(pod, labels::POD_TEMPLATE_HASH) else { return false };
+    let owners = pod.owner_references.as_deref().unwrap_or_default();
+    let controller = owners.iter().find(|o| o.controller == Some(true) && o.kind == "ReplicaSet");
+    controller.and_then(|o| o.name.strip_prefix(deployment)?.strip_prefix('-')) == Some(hash)
 }
 
 fn is_over(pod: &Pod) -> bool {
@@ -115,9 +127,43 @@ pub fn cut(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::PodStatus;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 
     use super::*;
+
+    #[test]
+    fn a_pod_with_copied_labels_is_not_of_the_revision() {
+        let pod = |kind: &str, owner: &str, hash: Option<&str>| {
+            let hash = hash.map(|h| (labels::POD_TEMPLATE_HASH, h));
+            let labels = [(labels::NAME, "m"), (labels::REVISION, "r1")].into_iter().chain(hash);
+            let owner = OwnerReference {
+                kind: kind.into(),
+                name: owner.into(),
+                controller: Some(true),
+                ..OwnerReference::default()
+            };
+            Pod {
+                metadata: ObjectMeta {
+                    labels: Some(labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()),
+                    owner_references: (!kind.is_empty()).then(|| vec![owner]),
+                    ..ObjectMeta::default()
+                },
+                ..Pod::default()
+            }
+        };
+        for (kind, owner, hash, is_of) in [
+            ("ReplicaSet", "m-r1-5c8d", Some("5c8d"), true),
+            ("ReplicaSet", "m-r1-5c8d", Some("77f0"), false),
+            ("ReplicaSet", "m-r1-5c8d", None, false),
+            ("ReplicaSet", "m-debug-5c8d", Some("5c8d"), false),
+            ("ReplicaSet", "m-r1-copy-5c8d", Some("5c8d"), false),
+            ("StatefulSet", "m-r1-5c8d", Some("5c8d"), false),
+            ("", "", Some("5c8d"), false),
+        ] {
+            let pod = pod(kind, owner, hash);
+            assert_eq!(of_revision(std::slice::from_ref(&pod), "m", "r1").len(), usize::from(is_of), "{pod:?}");
+        }
+    }
 
     #[test]
     fn ready_is_not_yet_reachable() {

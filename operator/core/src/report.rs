@@ -51,26 +51,32 @@ pub fn status(
     next
 }
 
-/// The status of a spec that cannot be worked with: what is served stays served.
+/// The status of a spec that cannot be worked with, after a pass of [`crate::guard`]: what is served stays served.
 pub fn invalid_status(
     before: Option<&ModelDeploymentStatus>,
     generation: i64,
     errors: &SpecErrors,
+    plan: &Plan,
+    applied: &Applied,
     now: Timestamp,
 ) -> ModelDeploymentStatus {
     let mut next = before.cloned().unwrap_or_default();
-    let message = errors.to_string();
+    let failed = applied.failed.iter().map(ToString::to_string);
+    let message: Vec<_> = [errors.to_string()].into_iter().chain(failed).chain(plan.outlook.foreign.clone()).collect();
+    let message = message.join("; ");
+    next.stable.clone_from(&plan.outlook.stable);
+    next.canary.clone_from(&plan.outlook.canary);
+    next.canary_weight = columns::canary_weight(plan);
+    next.rollout = next.rollout.map(|_| plan.memory.rollout.clone());
     next.observed_generation = Some(generation);
     next.phase = Phase::Failed;
     let verdict = |type_, status| conditions::Verdict::new(type_, status, Reason::InvalidSpec, message.clone());
     let mut all = vec![verdict(ConditionType::Ready, false), verdict(ConditionType::Stalled, true)];
-    // The rest says what is served, and that has not changed.
-    all.extend(
-        next.conditions
-            .iter()
-            .filter(|c| ["Optimized", "Available", "Progressing"].contains(&c.type_.as_str()))
-            .map(conditions::Verdict::of),
-    );
+    // What is asked for is not known; what is served is.
+    let stay = |type_: ConditionType| next.conditions.iter().find(|c| c.type_ == type_.as_str());
+    all.extend(stay(ConditionType::Optimized).map(conditions::Verdict::of));
+    all.extend(next.stable.is_some().then(|| conditions::available(plan)));
+    all.extend(stay(ConditionType::Progressing).map(conditions::Verdict::of));
     next.conditions = conditions::dated(&next.conditions, all, generation, now);
     next.message = message;
     next

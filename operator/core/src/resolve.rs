@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use drydock_contract::{Dataset, Task};
-use drydock_crds::{Amount, ModelDeployment, Optimization, Resources, Serving};
+use drydock_crds::{
+    Amount, ArtifactStore, Model, ModelDeployment, ModelDeploymentSpec, Optimization, Resources, Rollout, Serving,
+    Source,
+};
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::json;
 
 use crate::hash::hash;
@@ -62,16 +65,44 @@ const STORE: &str = "/store";
 /// Everything that the API server's own checks have let through and that cannot be turned into children.
 pub fn resolve(md: &ModelDeployment, defaults: &Defaults) -> Result<Resolved, SpecErrors> {
     let mut errors = SpecErrors::default();
-    let spec = &md.spec;
-    let name = required(&mut errors, "metadata.name", md.metadata.name.as_ref());
-    let namespace = required(&mut errors, "metadata.namespace", md.metadata.namespace.as_ref());
-    let uid = required(&mut errors, "metadata.uid", md.metadata.uid.as_ref());
-    check_amount(&mut errors, "spec.artifactStore.size", &spec.artifact_store.size);
+    let resolved = read(&mut errors, &md.metadata, &md.spec, defaults);
+    if errors.0.is_empty() { Ok(resolved) } else { Err(errors) }
+}
+
+/// What [`crate::guard`] needs of a ModelDeployment whose spec cannot be worked with: who it is, and how many pods it asks for.
+/// `spec` is `None` where it cannot even be parsed.
+pub fn keep(metadata: &ObjectMeta, spec: Option<&ModelDeploymentSpec>, defaults: &Defaults) -> Resolved {
+    let mut ignored = SpecErrors::default();
+    let Some(spec) = spec else {
+        let mut kept = read(&mut ignored, metadata, &unknown(), defaults);
+        kept.serving.replicas = Replicas::Unknown;
+        return kept;
+    };
+    read(&mut ignored, metadata, spec, defaults)
+}
+
+fn unknown() -> ModelDeploymentSpec {
+    ModelDeploymentSpec {
+        suspend: false,
+        model: Model { source: Source::default(), preprocessing: None, labels: Vec::new() },
+        optimization: None,
+        serving: Serving::default(),
+        rollout: Rollout::default(),
+        artifact_store: ArtifactStore::default(),
+    }
+}
+
+/// With a placeholder in the place of everything that is wrong.
+fn read(errors: &mut SpecErrors, metadata: &ObjectMeta, spec: &ModelDeploymentSpec, defaults: &Defaults) -> Resolved {
+    let name = required(errors, "metadata.name", metadata.name.as_ref());
+    let namespace = required(errors, "metadata.namespace", metadata.namespace.as_ref());
+    let uid = required(errors, "metadata.uid", metadata.uid.as_ref());
+    check_amount(errors, "spec.artifactStore.size", &spec.artifact_store.size);
 
     let optimization = spec.optimization.clone().unwrap_or_default();
     let gates = optimization.gates.clone();
     if let Some(amount) = &gates.max_memory {
-        check_amount(&mut errors, "spec.optimization.gates.maxMemory", amount);
+        check_amount(errors, "spec.optimization.gates.maxMemory", amount);
     }
     let selection = SelectionRules {
         max_memory_bytes: gates.max_memory.as_ref().and_then(|a| quantity::value(&a.0)),
@@ -79,13 +110,10 @@ pub fn resolve(md: &ModelDeployment, defaults: &Defaults) -> Result<Resolved, Sp
         objective: optimization.objective,
         fallback: optimization.when_no_candidate_passes,
     };
-    let optimization = work(&mut errors, md, &optimization, defaults);
-    let serving = serving(&mut errors, &spec.serving, defaults);
+    let optimization = work(errors, &spec.model, &optimization, defaults);
+    let serving = serving(errors, &spec.serving, defaults);
 
-    if !errors.0.is_empty() {
-        return Err(errors);
-    }
-    Ok(Resolved {
+    Resolved {
         owner: OwnerReference {
             api_version: "drydock.dev/v1alpha1".to_owned(),
             kind: "ModelDeployment".to_owned(),
@@ -102,7 +130,7 @@ pub fn resolve(md: &ModelDeployment, defaults: &Defaults) -> Result<Resolved, Sp
         serving,
         rollout: spec.rollout.clone(),
         store: spec.artifact_store.clone(),
-    })
+    }
 }
 
 fn required(errors: &mut SpecErrors, field: &str, value: Option<&String>) -> String {
@@ -112,7 +140,7 @@ fn required(errors: &mut SpecErrors, field: &str, value: Option<&String>) -> Str
     value.cloned().unwrap_or_default()
 }
 
-fn work(errors: &mut SpecErrors, md: &ModelDeployment, o: &Optimization, defaults: &Defaults) -> OptimizationWork {
+fn work(errors: &mut SpecErrors, model: &Model, o: &Optimization, defaults: &Defaults) -> OptimizationWork {
     let mut mounts = BTreeMap::new();
     let mut read = |errors: &mut SpecErrors, field: &str, name: &str, source| {
         let (input, mount) = source::input(errors, field, name, source);
@@ -121,7 +149,7 @@ fn work(errors: &mut SpecErrors, md: &ModelDeployment, o: &Optimization, default
         }
         input
     };
-    let model = read(errors, "spec.model.source", "model", &md.spec.model.source);
+    let input = read(errors, "spec.model.source", "model", &model.source);
     let dataset = o.dataset.as_ref().map(|d| Dataset {
         calibration: read(errors, "spec.optimization.dataset.calibration", "calibration", &d.calibration),
         evaluation: read(errors, "spec.optimization.dataset.evaluation", "evaluation", &d.evaluation),
@@ -130,9 +158,9 @@ fn work(errors: &mut SpecErrors, md: &ModelDeployment, o: &Optimization, default
         errors.add("spec.optimization.dataset", "is missing; recipes need it");
     }
     let task = Task {
-        model,
-        preprocessing: md.spec.model.preprocessing.clone().unwrap_or_else(no_preprocessing),
-        labels: md.spec.model.labels.clone(),
+        model: input,
+        preprocessing: model.preprocessing.clone().unwrap_or_else(no_preprocessing),
+        labels: model.labels.clone(),
         dataset,
         recipes: o.recipes.clone(),
         store: STORE.to_owned(),
@@ -186,7 +214,7 @@ fn serving(errors: &mut SpecErrors, s: &Serving, defaults: &Defaults) -> Serving
     let replicas = match (&s.autoscaling, s.replicas) {
         (Some(_), Some(_)) => {
             errors.add("spec.serving", "set replicas or autoscaling, not both");
-            Replicas::Fixed(1)
+            Replicas::Unknown
         }
         (Some(autoscaling), None) => Replicas::Automatic(autoscaling.clone()),
         (None, replicas) => Replicas::Fixed(replicas.unwrap_or(1).max(0)),

@@ -79,6 +79,8 @@ pub struct ServingWish {
 pub enum Replicas {
     Fixed(i32),
     Automatic(Autoscaling),
+    /// The spec does not say: however many there are.
+    Unknown,
 }
 
 impl OptimizationWork {

@@ -17,6 +17,8 @@ pub enum Verdict {
     Chosen(String),
     /// Go on with what is served now; only another spec helps.
     Nothing { reason: Reason, message: String },
+    /// Go on with what is served now; the cause may pass, and the same work is done again after a while.
+    Again { reason: Reason, message: String },
 }
 
 /// Compares every candidate with the gates, marks what became of it, and chooses.
@@ -36,9 +38,11 @@ pub fn select(candidates: &mut [CandidateStatus], rules: &SelectionRules) -> Ver
         }
     }
     if original.state == CandidateState::Failed {
-        return Verdict::Nothing {
-            reason: reason_of(original),
-            message: format!("the model cannot be used: {}{}", said(original), again([&*original])),
+        let (reason, message) = (reason_of(original), format!("the model cannot be used: {}", said(original)));
+        return if may_pass(original) {
+            Verdict::Again { reason, message }
+        } else {
+            Verdict::Nothing { reason, message }
         };
     }
     if !all_final {
@@ -101,22 +105,19 @@ fn nothing_passes(others: &[CandidateStatus]) -> Verdict {
         _ => Reason::OptimizationFailed,
     };
     let each: Vec<String> = others.iter().map(|c| format!("{}: {}", c.name, said(c))).collect();
-    let message = format!("no candidate can be used: {}{}", each.join(" | "), again(others));
-    Verdict::Nothing { reason, message }
+    let message = format!("no candidate can be used: {}", each.join(" | "));
+    if others.iter().any(may_pass) { Verdict::Again { reason, message } } else { Verdict::Nothing { reason, message } }
 }
 
 fn said(c: &CandidateStatus) -> &str {
     c.message.as_deref().unwrap_or_default()
 }
 
-/// What could help where no other spec does: the cause may have passed since.
-fn again<'a>(failed: impl IntoIterator<Item = &'a CandidateStatus>) -> &'static str {
-    let may_pass = [Reason::SourceUnreachable, Reason::StoreUnavailable, Reason::Internal];
-    if failed.into_iter().any(|c| c.state == CandidateState::Failed && may_pass.contains(&reason_of(c))) {
-        "; given up after several tries: delete the optimization Job to try again"
-    } else {
-        ""
-    }
+/// Failed for a reason that no other spec helps against, and that may be gone at the next try.
+pub fn may_pass(c: &CandidateStatus) -> bool {
+    use Reason::{DiskFull, Internal, Interrupted, SourceUnreachable, StoreUnavailable};
+    c.state == CandidateState::Failed
+        && matches!(reason_of(c), SourceUnreachable | StoreUnavailable | DiskFull | Interrupted | Internal)
 }
 
 /// Each limit that is broken, beside what was measured.

@@ -7,7 +7,7 @@ mod simulation;
 use std::collections::BTreeMap;
 
 use drydock_crds::{Amount, Autoscaling, Batching, ImageSource, PodTemplate, Resources, Source};
-use drydock_operator_core::{Applied, Child, ChildKind, Plan, resolve, status};
+use drydock_operator_core::{Applied, Child, ChildKind, FailedWrite, Plan, resolve, status};
 use serde_json::json;
 use simulation::Cluster;
 use simulation::fixtures::{fashion, pvc};
@@ -16,7 +16,7 @@ use simulation::fixtures::{fashion, pvc};
 fn written(cluster: &mut Cluster) -> Vec<Child> {
     let mut all = Vec::new();
     for _ in 0..15 {
-        let plan: Plan = cluster.reconcile(None).unwrap();
+        let plan: Plan = cluster.reconcile(None);
         all.extend(plan.writes);
         cluster.second();
     }
@@ -121,10 +121,11 @@ fn statuses() {
     });
     cluster.reconcile(None);
     snapshot!("status_invalid_spec", cluster.status());
-    let before = cluster.status();
+    let mut expected = cluster.status();
     cluster.second();
     cluster.reconcile(None);
-    assert_eq!(cluster.status(), before, "nothing moves by itself");
+    expected.canary.as_mut().unwrap().ready_replicas = 1;
+    assert_eq!(cluster.status(), expected, "nothing moves but what is on its way already");
 }
 
 #[test]
@@ -138,14 +139,32 @@ fn an_overlay_needs_no_containers() {
     assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
 }
 
+fn refused(why: &str, is_terminal: bool) -> Applied {
+    let failed = vec![FailedWrite { what: "Deployment fashion-x".to_owned(), why: why.to_owned(), is_terminal }];
+    Applied { failed, ..Applied::default() }
+}
+
+/// What would be refused again waits for a person, and says so.
+#[test]
+fn a_terminal_refusal_stalls() {
+    let mut cluster = Cluster::new(fashion());
+    written(&mut cluster);
+    let resolved = resolve(&cluster.md, &cluster.defaults).unwrap();
+    for (is_terminal, condition) in [(true, "Stalled"), (false, "Reconciling")] {
+        let applied = refused("spec.replicas: Invalid value", is_terminal);
+        let next = status(None, 1, &resolved, &cluster.plan(), &applied, cluster.now);
+        assert_eq!((next.conditions[1].type_.as_str(), next.conditions[1].reason.as_str()), (condition, "ApplyFailed"));
+        assert_eq!(next.conditions[1].message, "Deployment fashion-x: spec.replicas: Invalid value");
+    }
+}
+
 /// A promotion that was not written has not happened; anything else is remembered, so that deadlines pass.
 #[test]
 fn a_failed_write_holds_back_a_promotion_and_nothing_else() {
     let mut cluster = Cluster::new(fashion());
     written(&mut cluster);
     cluster.edit(|s| s.serving.image = Some("sidecar:2".into()));
-    let failed = vec![("Deployment fashion-x".to_owned(), "exceeded quota".to_owned())];
-    let applied = Applied { failed, ..Applied::default() };
+    let applied = refused("exceeded quota", false);
     let mut promotion_seen = false;
     for pass in 0..60 {
         let (before, plan) = (cluster.status(), cluster.plan());

@@ -7,7 +7,7 @@ mod simulation;
 use std::sync::LazyLock;
 
 use drydock_contract::Split;
-use drydock_crds::{Autoscaling, ModelDeploymentSpec};
+use drydock_crds::{Amount, Autoscaling, ModelDeploymentSpec, Resources};
 use drydock_operator_core::ChildKind;
 use k8s_openapi::api::core::v1::Pod;
 use proptest::prelude::*;
@@ -24,6 +24,8 @@ enum Event {
     MinSpeedup(bool),
     Steps(u8),
     Suspend(bool),
+    /// A spec that cannot be worked with, or one that can again.
+    Invalid(bool),
     Seconds(u8),
     /// The operator dies after so many writes.
     Death(u8),
@@ -45,6 +47,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Event::MinSpeedup),
         1 => (0..3u8).prop_map(Event::Steps),
         1 => any::<bool>().prop_map(Event::Suspend),
+        1 => any::<bool>().prop_map(Event::Invalid),
         8 => (1..25u8).prop_map(Event::Seconds),
         2 => (0..8u8).prop_map(Event::Death),
         3 => any::<u8>().prop_map(Event::Unready),
@@ -100,6 +103,10 @@ fn edit(spec: &mut ModelDeploymentSpec, event: &Event) {
             spec.rollout.steps = fashion().spec.rollout.steps.into_iter().take(usize::from(*n)).collect();
         }
         Event::Suspend(on) => spec.suspend = *on,
+        Event::Invalid(on) => {
+            let amounts = [("cpu".to_owned(), Amount("lots".into()))].into();
+            spec.serving.resources = on.then(|| Resources { requests: amounts, ..Resources::default() });
+        }
         _ => {}
     }
 }
@@ -157,7 +164,7 @@ fn happen(c: &mut Cluster, event: &Event) {
 fn pass(c: &mut Cluster) {
     assert_eq!(c.plan(), c.plan(), "equal inputs give equal plans");
     let selected = c.selected();
-    let plan = c.reconcile(None).unwrap();
+    let plan = c.reconcile(None);
     let rollout = &plan.memory.rollout;
 
     // What is pruned is neither selected nor about to be.
@@ -201,7 +208,10 @@ fn pass(c: &mut Cluster) {
 fn heal(c: &mut Cluster) {
     c.unready.clear();
     c.requests_per_second = 100;
-    c.edit(|s| s.suspend = false);
+    c.edit(|s| {
+        s.suspend = false;
+        s.serving.resources = None;
+    });
 }
 
 fn live(c: &mut Cluster, events: &[Event]) {

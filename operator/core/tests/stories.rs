@@ -5,8 +5,9 @@
 mod simulation;
 
 use drydock_contract::FailureReason;
-use drydock_crds::{Analysis, Autoscaling, CandidateFallback};
-use drydock_operator_core::ChildKind;
+use drydock_crds::{Amount, Analysis, Autoscaling, CandidateFallback, Resources};
+use drydock_operator_core::{ChildKind, Memory, guard, keep, pods_to_ask};
+use k8s_openapi::api::batch::v1::JobSpec;
 use simulation::fixtures::{failure, fashion, recipe};
 use simulation::story::Story;
 use simulation::{Behaviour, Cluster, Outcome};
@@ -142,6 +143,18 @@ fn source_unreachable_then_ok() {
     story.check("source_unreachable_then_ok");
 }
 
+/// For longer than the Job tries: it is made again, each time after a longer while.
+#[test]
+fn source_unreachable_for_long() {
+    let mut cluster = Cluster::new(fashion());
+    let f = failure("original", FailureReason::SourceUnreachable, "GET https://models.example/fashion.onnx: HTTP 503");
+    cluster.outcomes.insert("original".into(), vec![Outcome::Report(Box::new(f)); 16].into());
+    let mut story = Story::of(cluster);
+    story.run(140);
+    assert_eq!(story.cluster.status().optimization.unwrap().attempt, 0);
+    story.check("source_unreachable_for_long");
+}
+
 #[test]
 fn invalid_model() {
     let mut cluster = Cluster::new(fashion());
@@ -238,6 +251,18 @@ fn first_revision_crashes_then_is_replaced() {
     story.check("first_revision_crashes_then_is_replaced");
 }
 
+/// A first revision has nothing to go back to: it is said to be stuck, and served when it comes up after all.
+#[test]
+fn first_revision_is_late_and_comes_up() {
+    let mut cluster = Cluster::new(fashion());
+    cluster.behaviours.insert("sidecar:1".into(), Behaviour { ready_after: None, ..Behaviour::default() });
+    let mut story = Story::of(cluster);
+    story.run(40);
+    story.act("the image is there", |c| c.behaviours.clear());
+    story.run(10);
+    story.check("first_revision_is_late_and_comes_up");
+}
+
 /// Each child, one after the other, at rest.
 #[test]
 fn deleted_by_hand() {
@@ -248,6 +273,20 @@ fn deleted_by_hand() {
         story.run(15);
     }
     story.check("deleted_by_hand");
+}
+
+/// By hand, to stop a Job, say: suspend is a field of the ModelDeployment.
+#[test]
+fn a_job_that_is_stopped_by_hand_goes_on() {
+    let mut c = Cluster::new(fashion());
+    c.reconcile(None);
+    for stop in [|s: &mut JobSpec| s.parallelism = Some(0), |s: &mut JobSpec| s.suspend = Some(true)] {
+        stop(c.observed.jobs[0].spec.as_mut().unwrap());
+        c.reconcile(None);
+        let spec = c.observed.jobs[0].spec.as_ref().unwrap();
+        assert_eq!((spec.parallelism, spec.suspend), (Some(1), Some(false)));
+        assert!(c.plan().is_empty());
+    }
 }
 
 /// The packages are gone with the volume: the Job of the lost volume goes too, and the work is done again.
@@ -273,6 +312,92 @@ fn name_is_taken() {
     story.check("name_is_taken");
 }
 
+/// Somebody changes what is served.
+fn meddle(c: &mut Cluster) {
+    let template = &mut c.observed.deployments[0].spec.template;
+    template.spec.as_mut().unwrap().containers[0].image = Some("sidecar:by-hand".into());
+    c.observed.deployments[0].spec.replicas = Some(0);
+    for service in &mut c.observed.services {
+        service.spec.as_mut().unwrap().selector = Some([("app".to_owned(), "other".to_owned())].into());
+    }
+    for hpa in &mut c.observed.autoscalers {
+        hpa.spec.max_replicas = 99;
+    }
+    c.observed.budgets.clear();
+    let record = ChildKind::Revision;
+    let record = c.children().into_iter().find(|c| c.kind == record).unwrap();
+    c.remove(&record);
+}
+
+fn misspell(c: &mut Cluster) {
+    c.edit(|s| {
+        let amounts = [("cpu".to_owned(), Amount("lots".into()))].into();
+        s.serving.resources = Some(Resources { requests: amounts, ..Resources::default() });
+    });
+}
+
+/// What is served is guarded while the spec is wrong.
+#[test]
+fn guarded_while_invalid() {
+    let mut story = serving();
+    story.act("a quantity that is none", misspell);
+    story.run(5);
+    story.act("somebody changes what is served", meddle);
+    story.run(10);
+    story.act("the quantity is taken out", |c| c.edit(|s| s.serving.resources = None));
+    story.run(5);
+    story.check("guarded_while_invalid");
+}
+
+/// A canary that nobody can judge gets nothing; neither it nor its autoscaler goes.
+#[test]
+fn guarded_while_invalid_mid_canary() {
+    let mut md = fashion();
+    md.spec.serving.replicas = None;
+    md.spec.serving.autoscaling =
+        Some(Autoscaling { min_replicas: 1, max_replicas: 5, target_cpu_utilization_percentage: 70 });
+    let mut cluster = Cluster::new(md);
+    assert!(cluster.settle(100));
+    let mut story = Story::of(cluster);
+    story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
+    story.run(8);
+    story.act("a quantity that is none", misspell);
+    story.run(5);
+    story.act("somebody changes what is served", meddle);
+    story.run(10);
+    story.act("the quantity is taken out", |c| c.edit(|s| s.serving.resources = None));
+    story.run(40);
+    story.check("guarded_while_invalid_mid_canary");
+}
+
+/// And while what the spec asks for cannot be made.
+#[test]
+fn guarded_while_stalled() {
+    let mut story = serving();
+    story.act("another model, which is none", |c| {
+        let f = failure("original", FailureReason::InvalidModel, "no ONNX model: found a web page");
+        c.outcomes.insert("original".into(), [Outcome::Report(Box::new(f))].into());
+        c.edit(|s| s.model.source = simulation::fixtures::url("page.html"));
+    });
+    story.run(10);
+    story.act("somebody changes what is served", meddle);
+    story.run(10);
+    story.check("guarded_while_stalled");
+}
+
+/// A spec of which nothing can be read says nothing of the number of pods either.
+#[test]
+fn guarded_while_the_spec_cannot_be_parsed() {
+    let mut c = serving().cluster;
+    c.edit(|s| s.serving.replicas = Some(3));
+    assert!(c.settle(100));
+    c.observed.budgets.clear();
+    let kept = keep(&c.md.metadata, None, &c.defaults);
+    let plan = guard(&kept, &c.observed, &Memory::of(c.md.status.as_ref()), c.now);
+    assert_eq!(plan.writes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["PodDisruptionBudget fashion"]);
+    assert_eq!((plan.scales, plan.splits, plan.prune), (vec![], vec![], vec![]));
+}
+
 /// Written by another version of the operator, say: what is served is not touched.
 #[test]
 fn unreadable_records_take_nothing_away() {
@@ -283,7 +408,7 @@ fn unreadable_records_take_nothing_away() {
     annotations.insert("drydock.dev/revision-template".into(), "{}".into());
     c.edit(|s| s.serving.image = Some("sidecar:2".into()));
     for _ in 0..8 {
-        let plan = c.reconcile(None).unwrap();
+        let plan = c.reconcile(None);
         assert_eq!(plan.prune, vec![]);
         assert_eq!(c.selected(), selected);
         c.second();
@@ -309,7 +434,7 @@ fn pods_lost_at_the_second_step() {
     let is_of = |p: &k8s_openapi::api::core::v1::Pod| p.metadata.labels.iter().flatten().any(|(_, v)| *v == canary);
     c.unready = c.observed.pods.iter().filter(|p| is_of(p)).map(|p| p.metadata.name.clone().unwrap()).collect();
     c.second();
-    let plan = c.reconcile(None).unwrap();
+    let plan = c.reconcile(None);
     assert_eq!(plan.splits.iter().map(|s| s.split.clone()).collect::<Vec<_>>(), vec![None]);
     assert_eq!((c.status().canary_weight.as_str(), plan.memory.rollout.step), ("0%", 1));
     c.unready.clear();
@@ -365,6 +490,27 @@ fn a_canary_that_nobody_can_see_is_not_promoted() {
     let failed = rollout.failed.unwrap();
     assert_eq!(failed.reason, "ProgressDeadlineExceeded");
     assert!(failed.message.contains("port 8082"), "{}", failed.message);
+}
+
+/// Neither is given a share to send on, nor asked what it has seen.
+#[test]
+fn a_pod_with_copied_labels_has_no_part_in_a_rollout() {
+    let mut c = with(Behaviour::default()).cluster;
+    let mut foreign =
+        c.observed.pods.iter().find(|p| p.metadata.name.as_ref().unwrap().starts_with("fashion-")).unwrap().clone();
+    foreign.metadata.name = Some("foreign".into());
+    foreign.metadata.owner_references = None;
+    c.observed.pods.push(foreign);
+    for _ in 0..60 {
+        let plan = c.reconcile(None);
+        assert!(plan.splits.iter().all(|s| s.pod != "foreign"), "{:?}", plan.splits);
+        let asked = pods_to_ask("fashion", c.md.status.as_ref(), &c.observed.pods);
+        assert!(asked.iter().all(|p| p.name != "foreign"), "{asked:?}");
+        c.second();
+    }
+    assert!(c.plan().is_empty());
+    let stable = c.status().stable.unwrap();
+    assert_eq!((stable.ready_replicas, stable.replicas), (1, 1));
 }
 
 /// Readiness that comes and goes begins the stage anew each time, but not the step: in the end it is rolled back.

@@ -60,7 +60,8 @@ fn everything() -> (Observed, Plan) {
 }
 
 fn accept(asked: &Asked) -> (u16, Value) {
-    (200, if asked.path.ends_with("/scale") { json!({ "metadata": {} }) } else { asked.body.clone() })
+    let is_merge = asked.content_type == "application/merge-patch+json";
+    (200, if is_merge { json!({ "metadata": {} }) } else { asked.body.clone() })
 }
 
 #[tokio::test]
@@ -77,8 +78,8 @@ async fn in_the_plans_order_each_concern_under_its_manager() {
         [
             "PATCH /api/v1/namespaces/ns/services/m force=true&fieldManager=drydock",
             "PATCH /apis/apps/v1/namespaces/ns/deployments/m-r2/scale fieldManager=drydock%2Fscale",
-            "PATCH /api/v1/namespaces/ns/pods/p1 force=true&fieldManager=drydock%2Fsplit",
-            "PATCH /api/v1/namespaces/ns/pods/p2 force=true&fieldManager=drydock%2Fsplit",
+            "PATCH /api/v1/namespaces/ns/pods/p1 fieldManager=drydock%2Fsplit",
+            "PATCH /api/v1/namespaces/ns/pods/p2 fieldManager=drydock%2Fsplit",
             "DELETE /apis/apps/v1/namespaces/ns/deployments/m-r0",
         ]
     );
@@ -91,21 +92,26 @@ async fn in_the_plans_order_each_concern_under_its_manager() {
     );
     let annotation = log[2].body["metadata"]["annotations"][drydock_contract::SPLIT_ANNOTATION].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Split>(annotation).unwrap(), split());
-    assert_eq!(log[3].body, json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p2", "uid": "u2" } }));
+    // What an apply does not say stays where somebody else has said it; a null goes for everybody.
+    let none = json!({ "metadata": { "uid": "u2", "annotations": { drydock_contract::SPLIT_ANNOTATION: null } } });
+    assert_eq!((log[3].content_type.as_str(), &log[3].body), ("application/merge-patch+json", &none));
     assert_eq!(log[4].body["preconditions"]["uid"], "d0");
     assert_eq!(log[4].body["propagationPolicy"], "Background");
 }
 
 #[tokio::test]
 async fn a_failure_does_not_stop_the_rest_but_nothing_is_deleted_after_it() {
-    for (code, reason) in [(500, "InternalError"), (409, "Conflict"), (422, "Invalid"), (403, "Forbidden")] {
+    for (code, reason, is_terminal) in
+        [(500, "InternalError", false), (409, "Conflict", false), (422, "Invalid", true), (403, "Forbidden", false)]
+    {
         let (cluster, log) = cluster(move |asked| match asked.path.as_str() {
             "/api/v1/namespaces/ns/services/m" => refusal(code, reason, "the words of the API server"),
             _ => accept(asked),
         });
         let (observed, plan) = everything();
         let applied = apply(&cluster, "ns", &observed, &plan).await;
-        assert_eq!(applied.failed, [("Service m".to_owned(), "the words of the API server".to_owned())]);
+        let (what, why) = ("Service m".to_owned(), "the words of the API server".to_owned());
+        assert_eq!(applied.failed, [FailedWrite { what, why, is_terminal }]);
         assert_eq!((applied.written, applied.pruned), (3, 0), "{reason}");
         assert_eq!(lines(&log).len(), 4, "{reason}");
     }
@@ -145,7 +151,11 @@ async fn what_was_not_observed_is_looked_at_first() {
         assert_eq!(lines(&log)[0], "GET /api/v1/namespaces/ns/services/m", "{what}");
         match failed {
             None => assert!(result.failed.is_empty(), "{what}"),
-            Some(owner) => assert!(result.failed[0].1.contains(&format!("belongs to {owner}")), "{what}: {result:?}"),
+            Some(owner) => {
+                let failed = &result.failed[0];
+                assert!(failed.why.contains(&format!("belongs to {owner}")), "{what}: {failed}");
+                assert!(failed.is_terminal, "{what}");
+            }
         }
     }
 }

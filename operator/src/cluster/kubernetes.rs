@@ -129,15 +129,13 @@ impl WriteCluster for Kubernetes {
         uid: &str,
         split: Option<&Split>,
     ) -> Result<(), ClusterError> {
-        self.writing("Pod", "apply")?;
-        // With the uid: applying to a pod that is gone would mean creating it.
-        let mut metadata = json!({ "name": pod, "uid": uid });
-        if let Some(split) = split {
-            let value = serde_json::to_string(split).map_err(kube::Error::SerdeError)?;
-            metadata["annotations"] = json!({ SPLIT_ANNOTATION: value });
-        }
-        let patch = Patch::Apply(json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata }));
-        self.api::<Pod>(namespace).patch_metadata(pod, &PatchParams::apply(SPLIT).force(), &patch).await?;
+        self.writing("Pod", "patch")?;
+        let value = split.map(serde_json::to_string).transpose().map_err(kube::Error::SerdeError)?;
+        // A merge patch, whose null takes the annotation away whoever has set it: an apply would take away our own alone, and
+        // be written again at each pass. With the uid: the pod of the name may be another one by now.
+        let patch = Patch::Merge(json!({ "metadata": { "uid": uid, "annotations": { SPLIT_ANNOTATION: value } } }));
+        let params = PatchParams { field_manager: Some(SPLIT.to_owned()), ..PatchParams::default() };
+        self.api::<Pod>(namespace).patch_metadata(pod, &params, &patch).await?;
         Ok(())
     }
 

@@ -64,17 +64,48 @@ async fn one_that_is_gone_or_going_is_left_to_the_garbage_collector() {
 }
 
 #[tokio::test]
-async fn a_spec_that_cannot_be_read_is_reported_once_and_touches_no_child() {
+async fn a_spec_that_cannot_be_read_is_reported_once_and_makes_no_child() {
     let mut newer = model_deployment();
     newer["spec"]["optimization"] = json!({ "objective": "Happiness" });
     let (cx, log, _) = server(newer);
-    assert_eq!(go(&cx).await.unwrap(), Action::await_change());
-    assert_eq!(lines(&log).len(), 3);
-    assert!(lines(&log)[1].starts_with(&format!("PATCH {PATH}/status")));
-    assert!(lines(&log)[2].starts_with("POST /apis/events.k8s.io/v1/"));
+    go(&cx).await.unwrap();
+    let written = writes(&log);
+    assert_eq!(written.len(), 2, "{written:?}");
+    assert!(written[0].starts_with(&format!("PATCH {PATH}/status")));
+    assert!(written[1].starts_with("POST /apis/events.k8s.io/v1/"));
     log.lock().unwrap().clear();
     go(&cx).await.unwrap();
-    assert_eq!(lines(&log), [format!("GET {PATH}")]);
+    assert_eq!(writes(&log), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_served_is_put_right_while_the_spec_cannot_be_read() {
+    let (cx, log, objects) = server(model_deployment());
+    for _ in 0..3 {
+        go(&cx).await.unwrap();
+    }
+    let revision = json!({ "revision": "r1", "candidate": "original", "package": "sha256:0" });
+    {
+        let mut objects = objects.lock().unwrap();
+        let object = objects.0.get_mut(PATH).unwrap();
+        object["spec"]["optimization"] = json!({ "objective": "Happiness" });
+        object["metadata"]["generation"] = 2.into();
+        object["status"]["rollout"] = json!({ "stable": revision, "stableWasReady": true });
+    }
+    log.lock().unwrap().clear();
+    go(&cx).await.unwrap();
+    let children: Vec<_> = writes(&log).into_iter().filter(|l| l.ends_with("fieldManager=drydock")).collect();
+    assert_eq!(
+        children,
+        [
+            "PATCH /api/v1/namespaces/ns/services/m fieldManager=drydock",
+            "PATCH /api/v1/namespaces/ns/services/m-canary fieldManager=drydock",
+            "PATCH /apis/policy/v1/namespaces/ns/poddisruptionbudgets/m fieldManager=drydock",
+        ]
+    );
+    log.lock().unwrap().clear();
+    go(&cx).await.unwrap();
+    assert_eq!(writes(&log), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -98,6 +129,39 @@ async fn a_list_that_fails_stops_the_pass_before_anything_is_written() {
     let error = go(&context(cluster)).await.unwrap_err();
     assert_eq!(error.stage(), "observe");
     assert_eq!(writes(&log), Vec::<String>::new());
+}
+
+/// Set by `kubectl annotate` on a pod that has nothing to send on: taken away once, and then there is rest.
+#[tokio::test]
+async fn a_split_set_by_hand_is_taken_away_once() {
+    let (cx, log, objects) = server(model_deployment());
+    let revision = json!({ "revision": "r1", "candidate": "original", "package": "sha256:0" });
+    let pod = json!({ "metadata": {
+        "name": "p", "namespace": "ns", "uid": "p",
+        "labels": { "drydock.dev/name": "m", "drydock.dev/revision": "r1", "pod-template-hash": "5c8d" },
+        "annotations": { "drydock.dev/split": "by hand" },
+        "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "m-r1-5c8d", "uid": "r", "controller": true }],
+    } });
+    let deployment = json!({
+        "metadata": {
+            "name": "m-r1", "namespace": "ns", "uid": "d", "labels": { "drydock.dev/revision": "r1" },
+            "ownerReferences": [{ "apiVersion": "drydock.dev/v1alpha1", "kind": "ModelDeployment", "name": "m", "uid": "u", "controller": true }],
+        },
+        "spec": { "replicas": 1, "selector": {}, "template": {} },
+    });
+    {
+        let mut objects = objects.lock().unwrap();
+        objects.0.get_mut(PATH).unwrap()["status"] =
+            json!({ "rollout": { "stable": revision, "stableWasReady": true } });
+        objects.0.insert("/api/v1/namespaces/ns/pods/p".to_owned(), pod);
+        objects.0.insert("/apis/apps/v1/namespaces/ns/deployments/m-r1".to_owned(), deployment);
+    }
+    let of_pods = |log: &Log| writes(log).into_iter().filter(|l| l.contains("/pods/")).count();
+    for (pass, expected) in [1, 0, 0].into_iter().enumerate() {
+        log.lock().unwrap().clear();
+        go(&cx).await.unwrap();
+        assert_eq!(of_pods(&log), expected, "pass {pass}: {:#?}", writes(&log));
+    }
 }
 
 #[test]

@@ -58,6 +58,22 @@ impl Histogram {
         self.width *= 2.0;
     }
 
+    /// The smallest and the largest value. `None` before any.
+    pub fn seen(&self) -> Option<(f32, f32)> {
+        (self.total > 0).then_some((self.min, self.max))
+    }
+
+    /// Of one bin.
+    pub fn width(&self) -> f64 {
+        self.width
+    }
+
+    /// The middle of each bin, and its count.
+    pub fn bins(&self) -> impl Iterator<Item = (f64, u64)> {
+        let middle = |i: usize| self.low + self.width * (i as f64 + 0.5);
+        self.counts.iter().enumerate().map(move |(i, n)| (middle(i).clamp(self.min.into(), self.max.into()), *n))
+    }
+
     /// The range that keeps `percent` percent of the values, half of the rest cut at each end. `None` before any value.
     pub fn range(&self, percent: f64) -> Option<(f32, f32)> {
         if self.total == 0 {

@@ -1,12 +1,12 @@
-use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use npyz::{DType, NpyFile, Order};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::DatasetError;
+use crate::file::{Reader, SharedFile};
 
 /// Element types that data sets come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Element {
 /// An open `.npz` file.
 pub(super) struct Archive {
     path: PathBuf,
-    zip: ZipArchive<BufReader<File>>,
+    zip: ZipArchive<BufReader<Reader>>,
 }
 
 /// One array of it, read from its beginning on.
@@ -81,18 +81,19 @@ pub(super) struct Array<'a> {
 }
 
 /// Shape and element type of an array.
-pub(super) fn header(path: &Path, array: &str) -> Result<(Vec<i64>, Element), DatasetError> {
-    let mut archive = Archive::open(path)?;
+pub(super) fn header(file: &SharedFile, array: &str) -> Result<(Vec<i64>, Element), DatasetError> {
+    let mut archive = Archive::open(file)?;
     let array = archive.array(array)?;
     Ok((array.shape, array.element))
 }
 
 impl Archive {
-    pub(super) fn open(path: &Path) -> Result<Self, DatasetError> {
-        let fail = |problem: String| DatasetError::Read { path: path.to_owned(), problem };
-        let file = File::open(path).map_err(|e| fail(e.to_string()))?;
-        let zip = ZipArchive::new(BufReader::new(file)).map_err(|e| fail(e.to_string()))?;
-        Ok(Self { path: path.to_owned(), zip })
+    pub(super) fn open(file: &SharedFile) -> Result<Self, DatasetError> {
+        let path = file.path().to_owned();
+        match ZipArchive::new(BufReader::new(file.reader())) {
+            Ok(zip) => Ok(Self { path, zip }),
+            Err(e) => Err(DatasetError::Read { path, problem: e.to_string() }),
+        }
     }
 
     pub(super) fn array<'a>(&'a mut self, name: &'a str) -> Result<Array<'a>, DatasetError> {

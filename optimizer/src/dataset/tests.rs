@@ -71,7 +71,7 @@ fn what_does_not_fit_says_so() {
     let ok = [-1, 2];
     for (case, arrays, shape, part) in [
         ("no x", vec![("y", y(&[1]))], &ok[..], "no array `x`"),
-        ("no y", vec![("x", x())], &ok, "no array `y`"),
+        ("no y", vec![("x", x())], &ok, "has no labels"),
         ("wrong shape", vec![("x", x())], &[-1, 3, 8], "`x` of shape (2, 2); expected (N, 3, 8)"),
         ("empty", vec![("x", array::<u8>(&[0, 2], &[]))], &ok, "not empty"),
         ("scalar", vec![("x", array(&[], &[1_u8]))], &ok, "`x` of shape ()"),
@@ -101,4 +101,36 @@ fn a_file_that_is_no_archive() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = open(&file, &[-1, 2]).unwrap_err().to_string();
     assert!(error.contains("expected an .npz file"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_written_to_is_another_one() {
+    let ones = npz(&[("x", array(&[2, 1], &[1_u8, 1]))]);
+    let twos = npz(&[("x", array(&[2, 1], &[2_u8, 2]))]);
+    ones.as_file().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let data = open(&ones, &[-1, 1]).unwrap();
+    std::fs::copy(twos.path(), ones.path()).unwrap();
+    let error = read(&data, 9, 9).unwrap_err();
+    assert!(matches!(error, DatasetError::Changed { .. }), "{error}");
+
+    // Put in its place, it leaves alone what is open.
+    let data = open(&twos, &[-1, 1]).unwrap();
+    let other = npz(&[("x", array(&[2, 1], &[3_u8, 3]))]);
+    std::fs::rename(other.path(), twos.path()).unwrap();
+    assert_eq!(read(&data, 9, 9).unwrap()[0].1, [2.0, 2.0]);
+}
+
+#[test]
+fn images_that_two_sets_share() {
+    let bytes = npz(&[("x", array(&[4, 2], &[1_u8, 2, 3, 4, 5, 6, 3, 4]))]);
+    let open = |file: &tempfile::NamedTempFile| open(file, &[-1, 2]).unwrap();
+    // The same images, in another order and as floats.
+    for (floats, expected) in [
+        (vec![2.0_f32, 1.0, 4.0, 3.0], None),
+        (vec![5.0, 6.0], Some(Overlap { images: 1, first: 2 })),
+        (vec![9.0, 9.0, 3.0, 4.0], Some(Overlap { images: 2, first: 1 })),
+    ] {
+        let other = npz(&[("x", array(&[floats.len() as u64 / 2, 2], &floats))]);
+        assert_eq!(open(&bytes).overlap(&open(&other)).unwrap(), expected, "{floats:?}");
+    }
 }

@@ -1,7 +1,11 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 
+use prost::Message as _;
+
 use super::*;
+use crate::proto::tensor_proto::DataLocation;
+use crate::proto::{GraphProto, ModelProto, StringStringEntryProto, TensorProto};
 
 /// Answers one request and gives the address.
 fn serve(answer: &'static [u8]) -> String {
@@ -82,4 +86,73 @@ fn too_large_is_known_from_the_header() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n";
     let error = fetch_model(&url(serve(answer), Some(Digest::of(b"")))).unwrap_err();
     assert_eq!(error.reason(), FailureReason::InvalidModel, "{error}");
+}
+
+/// A model with weights in `w.bin`, and in a file under `more/` by two names.
+fn with_external_data(directory: &Path) -> Input {
+    let external = |location: &str| TensorProto {
+        data_location: DataLocation::External as i32,
+        external_data: vec![StringStringEntryProto { key: "location".into(), value: location.into() }],
+        ..TensorProto::default()
+    };
+    let initializer = ["w.bin", "more/v.bin", "./w.bin"].map(external).to_vec();
+    let graph = GraphProto { initializer, ..GraphProto::default() };
+    let model = ModelProto { graph: Some(graph), ..ModelProto::default() };
+    std::fs::write(directory.join("m.onnx"), model.encode_to_vec()).unwrap();
+    std::fs::write(directory.join("w.bin"), b"weights").unwrap();
+    std::fs::create_dir_all(directory.join("more")).unwrap();
+    std::fs::write(directory.join("more/v.bin"), b"more").unwrap();
+    Input { location: Location::Path(directory.join("m.onnx").display().to_string()), sha256: None }
+}
+
+#[test]
+fn the_digest_of_a_model_covers_its_external_data() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = with_external_data(directory.path());
+    let (fetched, _scratch) = fetch_model(&input).unwrap();
+    let hash = |name: &str| Digest::of(&std::fs::read(directory.path().join(name)).unwrap());
+    // As `sha256sum m.onnx ./w.bin more/v.bin | sha256sum` says.
+    let lines = ["m.onnx", "./w.bin", "more/v.bin"].map(|n| format!("{}  {n}\n", hash(n).hex()));
+    assert_eq!(fetched.digest, Digest::of(lines.concat().as_bytes()));
+
+    std::fs::write(directory.path().join("w.bin"), b"Weights").unwrap();
+    let (changed, _scratch) = fetch_model(&input).unwrap();
+    assert_ne!(changed.digest, fetched.digest);
+    // What was hashed first is what is there, whatever became of the source.
+    std::fs::write(directory.path().join("m.onnx"), b"another model").unwrap();
+    let beside = |name: &str| std::fs::read(fetched.path.with_file_name(name)).unwrap();
+    assert_eq!((beside("w.bin"), beside("more/v.bin")), (b"weights".to_vec(), b"more".to_vec()));
+    assert_ne!(beside("m.onnx"), b"another model");
+}
+
+#[test]
+fn external_data_that_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = with_external_data(directory.path());
+    let bytes = std::fs::read(directory.path().join("m.onnx")).unwrap();
+    let digest = Some(Digest::of(&bytes));
+
+    let answer = [format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", bytes.len()).into_bytes(), bytes].concat();
+    let alone = url(serve(answer.leak()), digest.clone());
+    let missing = |input: &Input| {
+        std::fs::remove_file(directory.path().join("more/v.bin")).unwrap();
+        input.clone()
+    };
+    for (input, part) in [
+        (Input { sha256: digest, ..input.clone() }, "./w.bin, more/v.bin, w.bin, which sha256 does not cover"),
+        (alone, "which sha256 does not cover"),
+        (missing(&input), "\"more/v.bin\": No such file"),
+    ] {
+        let error = fetch_model(&input).unwrap_err();
+        assert_eq!(error.reason(), FailureReason::InvalidModel, "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_full_disk_has_a_reason_of_its_own() {
+    let full = Path::new("/dev/full");
+    let error = copy(&b"data"[..], &mut File::create(full).unwrap(), "name", Purpose::Model, full).unwrap_err();
+    assert_eq!(error.reason(), FailureReason::DiskFull, "{error}");
+    assert!(error.to_string().contains("/dev/full"), "{error}");
 }

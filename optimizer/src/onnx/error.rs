@@ -24,6 +24,10 @@ pub enum ModelError {
     Tensor { tensor: String, problem: String },
     #[error("tensor {tensor:?} lies in external file {location:?}: {problem}")]
     External { tensor: String, location: String, problem: String },
+    #[error("input {name:?} cannot have shape {found:?}; expected {expected}")]
+    InputShape { name: String, found: Vec<i64>, expected: String },
+    #[error("node {node} has {problem}")]
+    Shape { node: String, problem: String },
     #[error("graph {role} {name:?} has {found}; expected a tensor of a known element type")]
     Signature { role: &'static str, name: String, found: String },
 }

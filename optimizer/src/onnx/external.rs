@@ -1,6 +1,7 @@
 //! Tensors whose data lies in another file, named relative to the model's directory.
 //! <https://github.com/onnx/onnx/blob/main/docs/ExternalData.md>
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path};
@@ -22,6 +23,36 @@ pub(super) fn load(graph: &mut GraphProto, directory: &Path) -> Result<bool, Mod
         load_tensor(tensor, directory, &mut budget)
     })?;
     Ok(any)
+}
+
+/// Names of the files that hold the external data, as the model gives them.
+pub(super) fn locations(graph: &mut GraphProto) -> Result<BTreeSet<String>, ModelError> {
+    let mut found = BTreeSet::new();
+    visit(graph, &mut |tensor| {
+        found.insert(location(tensor).to_owned());
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Opens an external file of a model in `directory`.
+///
+/// # Errors
+/// What is wrong with it: no such file, or one that is not inside the directory.
+pub fn open_external(directory: &Path, location: &str) -> Result<File, String> {
+    let relative = Path::new(location);
+    if location.is_empty() || !relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
+        return Err("expected a path inside the model's directory, without `..`".into());
+    }
+    // A symbolic link may lead outside where the text of the path does not.
+    let open = || -> std::io::Result<Option<File>> {
+        let path = directory.join(relative).canonicalize()?;
+        if !path.starts_with(directory.canonicalize()?) {
+            return Ok(None);
+        }
+        File::open(path).map(Some)
+    };
+    open().map_err(|e| e.to_string())?.ok_or_else(|| "it leads outside the model's directory".into())
 }
 
 pub(super) fn refuse(graph: &mut GraphProto) -> Result<(), ModelError> {
@@ -77,10 +108,6 @@ fn load_tensor(tensor: &mut TensorProto, directory: &Path, budget: &mut u64) -> 
     let location = location(tensor).to_owned();
     let fail = |tensor: &TensorProto, what: String| problem(tensor, &location, what);
 
-    let relative = Path::new(&location);
-    if location.is_empty() || !relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
-        return Err(fail(tensor, "expected a path inside the model's directory, without `..`".into()));
-    }
     let number = |tensor: &TensorProto, key: &str| match entry(tensor, key).map(str::parse::<u64>) {
         None => Ok(None),
         Some(Ok(n)) => Ok(Some(n)),
@@ -89,19 +116,7 @@ fn load_tensor(tensor: &mut TensorProto, directory: &Path, budget: &mut u64) -> 
     let offset = number(tensor, "offset")?.unwrap_or(0);
     let declared = number(tensor, "length")?;
 
-    // A symbolic link may lead outside where the text of the path does not.
-    let open = || -> std::io::Result<Option<File>> {
-        let path = directory.join(relative).canonicalize()?;
-        if !path.starts_with(directory.canonicalize()?) {
-            return Ok(None);
-        }
-        File::open(path).map(Some)
-    };
-    let mut file = match open() {
-        Ok(Some(file)) => file,
-        Ok(None) => return Err(fail(tensor, "it leads outside the model's directory".into())),
-        Err(e) => return Err(fail(tensor, e.to_string())),
-    };
+    let mut file = open_external(directory, &location).map_err(|what| fail(tensor, what))?;
     let size = file.metadata().map_err(|e| fail(tensor, e.to_string()))?.len();
     let left = size.checked_sub(offset).ok_or_else(|| fail(tensor, format!("offset {offset} of {size} bytes")))?;
     let length = match declared {

@@ -4,10 +4,11 @@ use std::ops::RangeInclusive;
 use prost::Message as _;
 
 use super::{ModelError, topology};
-use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto};
 
-/// Opsets of the default domain that the passes know: 13 brought per-channel `DequantizeLinear`.
-pub const OPSETS: RangeInclusive<i64> = 13..=23;
+/// Opsets of the default domain that are read. 11 and 12 only `passes::upgrade` knows: every other pass expects 13, which
+/// brought axes that are inputs and `DequantizeLinear` per channel.
+pub const OPSETS: RangeInclusive<i64> = 11..=23;
 
 /// A model that holds together: known opset, nodes in topological order, every value made once and before it is read.
 #[derive(Clone, Debug)]
@@ -54,6 +55,53 @@ impl Graph {
         ModelProto { graph: Some(self.body.clone()), ..self.header.clone() }.encode_to_vec()
     }
 
+    /// Says that the graph is written in this opset of the default domain. Rewriting its nodes is the caller's.
+    pub(crate) fn set_opset(&mut self, version: i64) {
+        for opset in &mut self.header.opset_import {
+            if matches!(opset.domain.as_str(), "" | "ai.onnx") {
+                opset.version = version;
+            }
+        }
+    }
+
+    /// Takes initializers out of the inputs, where they are values that a caller may replace: the signature lists none.
+    ///
+    /// How many there were. Before IR 4 an initializer had to be an input too.
+    pub(crate) fn freeze(&mut self) -> usize {
+        let index = self.index();
+        let before = self.body.input.len();
+        self.body.input.retain(|i| !index.initializers.contains_key(&i.name));
+        self.header.ir_version = self.header.ir_version.max(4);
+        before - self.body.input.len()
+    }
+
+    /// A model of some of the nodes, in topological order, which read nothing but the initializers.
+    pub(crate) fn encode_part(&self, node: Vec<NodeProto>, outputs: &[String]) -> Vec<u8> {
+        let read: HashSet<&str> = node.iter().flat_map(|n| &n.input).map(String::as_str).collect();
+        let initializer = self.body.initializer.iter().filter(|t| read.contains(t.name.as_str())).cloned().collect();
+        // ONNX Runtime finds the types by itself.
+        let value = |name: &String| ValueInfoProto { name: name.clone(), ..ValueInfoProto::default() };
+        let output = outputs.iter().map(value).collect();
+        let graph = GraphProto { name: "part".into(), node, initializer, output, ..GraphProto::default() };
+        ModelProto { graph: Some(graph), ..self.header.clone() }.encode_to_vec()
+    }
+
+    /// Declares that operators of another domain are used.
+    pub(crate) fn import(&mut self, domain: &str, version: i64) {
+        if !self.header.opset_import.iter().any(|o| o.domain == domain) {
+            self.header.opset_import.push(OperatorSetIdProto { domain: domain.into(), version });
+        }
+    }
+
+    /// The first so many nodes, without outputs.
+    pub(crate) fn first(&self, nodes: usize) -> Self {
+        let mut graph = self.clone();
+        graph.body.node.truncate(nodes);
+        graph.body.output.clear();
+        graph.prune();
+        graph
+    }
+
     /// Drops initializers that nothing reads, and shapes of values that are gone.
     pub(crate) fn prune(&mut self) {
         let index = self.index();
@@ -86,6 +134,8 @@ pub struct Index {
     initializers: HashMap<String, usize>,
     /// Read by name from inside a subgraph: they can be neither renamed nor dropped.
     captured: HashSet<String>,
+    /// Made inside a subgraph: another value of the name would be hidden there.
+    inner: HashSet<String>,
     outputs: HashSet<String>,
     inputs: HashSet<String>,
 }
@@ -97,6 +147,7 @@ impl Index {
             consumers: HashMap::new(),
             initializers: graph.initializer.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect(),
             captured: HashSet::new(),
+            inner: HashSet::new(),
             outputs: graph.output.iter().map(|o| o.name.clone()).collect(),
             inputs: graph.input.iter().map(|o| o.name.clone()).collect(),
         };
@@ -109,6 +160,9 @@ impl Index {
             }
             topology::captured(node, &mut |name| {
                 index.captured.insert(name.to_owned());
+            });
+            topology::made_inside(node, &mut |name| {
+                index.inner.insert(name.to_owned());
             });
         }
         index
@@ -131,7 +185,12 @@ impl Index {
         self.captured.contains(value)
     }
 
-    fn is_read(&self, value: &str) -> bool {
+    pub fn is_input(&self, value: &str) -> bool {
+        self.inputs.contains(value)
+    }
+
+    /// By a node or a subgraph; being an output is not being read.
+    pub fn is_read(&self, value: &str) -> bool {
         self.consumers.contains_key(value) || self.captured.contains(value)
     }
 
@@ -153,5 +212,6 @@ impl Index {
             || self.initializers.contains_key(name)
             || self.inputs.contains(name)
             || self.captured.contains(name)
+            || self.inner.contains(name)
     }
 }

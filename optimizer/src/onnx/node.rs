@@ -17,8 +17,23 @@ pub fn attribute_ints<'n>(node: &'n NodeProto, name: &str) -> Option<&'n [i64]> 
     attribute(node, name).map(|a| a.ints.as_slice())
 }
 
+/// Of a string attribute; empty if there is none, or it is no UTF-8.
+pub fn attribute_text<'n>(node: &'n NodeProto, name: &str) -> &'n str {
+    attribute(node, name).and_then(|a| std::str::from_utf8(&a.s).ok()).unwrap_or_default()
+}
+
 pub fn integer_attribute(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i: value, ..AttributeProto::default() }
+}
+
+pub fn integers_attribute(name: &str, values: &[i64]) -> AttributeProto {
+    let r#type = AttributeType::Ints as i32;
+    AttributeProto { name: name.into(), r#type, ints: values.to_vec(), ..AttributeProto::default() }
+}
+
+pub fn text_attribute(name: &str, value: &str) -> AttributeProto {
+    let r#type = AttributeType::String as i32;
+    AttributeProto { name: name.into(), r#type, s: value.as_bytes().to_vec(), ..AttributeProto::default() }
 }
 
 /// A node of the default domain, without a name: names are optional, and must be unique where there are any.
@@ -30,6 +45,21 @@ impl NodeProto {
     /// Of the standard operators: another domain's operator of the same name is another operator.
     pub(crate) fn is(&self, op_type: &str) -> bool {
         self.op_type == op_type && matches!(self.domain.as_str(), "" | "ai.onnx")
+    }
+
+    pub(crate) fn has_subgraph(&self) -> bool {
+        self.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty())
+    }
+
+    /// Puts the attribute in the place of the one of its name.
+    pub(crate) fn set(&mut self, attribute: AttributeProto) {
+        self.take(&attribute.name);
+        self.attribute.push(attribute);
+    }
+
+    pub(crate) fn take(&mut self, name: &str) -> Option<AttributeProto> {
+        let at = self.attribute.iter().position(|a| a.name == name)?;
+        Some(self.attribute.remove(at))
     }
 
     /// The name, or what else tells it apart, for messages.

@@ -5,15 +5,19 @@ use drydock_contract::{Datatype, TensorSignature};
 use super::{Graph, ModelError};
 use crate::proto::tensor_proto::DataType;
 use crate::proto::tensor_shape_proto::dimension::Value;
-use crate::proto::{ValueInfoProto, type_proto};
+use crate::proto::{GraphProto, ValueInfoProto, type_proto};
 
 /// Inputs that a request must bring (initializers are none) and outputs, in the model's order.
 pub fn signature(graph: &Graph) -> Result<(Vec<TensorSignature>, Vec<TensorSignature>), ModelError> {
-    let constants: HashSet<&str> = graph.initializers().iter().map(|t| t.name.as_str()).collect();
-    let inputs = graph.body.input.iter().filter(|i| !constants.contains(i.name.as_str()));
+    of(&graph.body)
+}
+
+pub(super) fn of(graph: &GraphProto) -> Result<(Vec<TensorSignature>, Vec<TensorSignature>), ModelError> {
+    let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    let inputs = graph.input.iter().filter(|i| !constants.contains(i.name.as_str()));
     Ok((
         inputs.map(|i| tensor_signature("input", i)).collect::<Result<_, _>>()?,
-        graph.body.output.iter().map(|o| tensor_signature("output", o)).collect::<Result<_, _>>()?,
+        graph.output.iter().map(|o| tensor_signature("output", o)).collect::<Result<_, _>>()?,
     ))
 }
 

@@ -1,3 +1,5 @@
+use bytes::Bytes;
+
 use super::ModelError;
 use crate::proto::TensorProto;
 use crate::proto::tensor_proto::DataType;
@@ -41,18 +43,67 @@ pub fn floats(tensor: &TensorProto) -> Result<Vec<f32>, ModelError> {
     Ok(values)
 }
 
-/// The values of an int64 tensor.
+/// The element type, where it is one that this version knows.
+pub fn tensor_type(tensor: &TensorProto) -> Option<DataType> {
+    DataType::try_from(tensor.data_type).ok().filter(|t| *t != DataType::Undefined)
+}
+
+/// The values of an int64 or int32 tensor.
+///
+/// # Errors
+/// Another element type, or a data length that does not fit the shape.
 pub fn integers(tensor: &TensorProto) -> Result<Vec<i64>, ModelError> {
-    if tensor.data_type != DataType::Int64 as i32 {
-        return Err(problem(tensor, format!("element type {}; expected int64", tensor.data_type)));
-    }
-    let values: Vec<i64> = if tensor.raw_data.is_empty() {
-        tensor.int64_data.clone()
-    } else {
-        tensor.raw_data.as_chunks::<8>().0.iter().map(|w| i64::from_le_bytes(*w)).collect()
+    let raw = &tensor.raw_data;
+    let (values, rest): (Vec<i64>, usize) = match tensor_type(tensor) {
+        Some(DataType::Int64) if raw.is_empty() => (tensor.int64_data.clone(), 0),
+        Some(DataType::Int32) if raw.is_empty() => (tensor.int32_data.iter().map(|v| i64::from(*v)).collect(), 0),
+        Some(DataType::Int64) => {
+            let (words, rest) = raw.as_chunks::<8>();
+            (words.iter().map(|w| i64::from_le_bytes(*w)).collect(), rest.len())
+        }
+        Some(DataType::Int32) => {
+            let (words, rest) = raw.as_chunks::<4>();
+            (words.iter().map(|w| i32::from_le_bytes(*w).into()).collect(), rest.len())
+        }
+        _ => return Err(problem(tensor, format!("element type {}; expected int64 or int32", tensor.data_type))),
     };
+    if rest > 0 {
+        return Err(problem(tensor, format!("{} bytes of integer data", raw.len())));
+    }
     check_length(tensor, values.len())?;
     Ok(values)
+}
+
+/// The data as little-endian bytes, whichever field it is in.
+///
+/// # Errors
+/// An element type of odd width or without one, or a data length that does not fit the shape.
+pub fn raw_bytes(tensor: &TensorProto) -> Result<Bytes, ModelError> {
+    use DataType as T;
+    let width = match tensor_type(tensor) {
+        Some(T::Bool | T::Int8 | T::Uint8) => 1,
+        Some(T::Int16 | T::Uint16 | T::Float16 | T::Bfloat16) => 2,
+        Some(T::Float | T::Int32 | T::Uint32) => 4,
+        Some(T::Double | T::Int64 | T::Uint64) => 8,
+        _ => return Err(problem(tensor, format!("element type {}; expected whole bytes", tensor.data_type))),
+    };
+    let typed = || -> Vec<u8> {
+        match tensor_type(tensor) {
+            Some(T::Float) => tensor.float_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Some(T::Double) => tensor.double_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Some(T::Int64) => tensor.int64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Some(T::Uint64) => tensor.uint64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Some(T::Uint32) => tensor.uint64_data.iter().flat_map(|v| (*v as u32).to_le_bytes()).collect(),
+            // The rest share one field, each in the lowest bytes of its numbers.
+            _ => tensor.int32_data.iter().flat_map(|v| v.to_le_bytes().into_iter().take(width)).collect(),
+        }
+    };
+    let raw = if tensor.raw_data.is_empty() { typed().into() } else { tensor.raw_data.clone() };
+    if raw.len() % width != 0 {
+        return Err(problem(tensor, format!("{} bytes of data; expected a multiple of {width}", raw.len())));
+    }
+    check_length(tensor, raw.len() / width)?;
+    Ok(raw)
 }
 
 fn check_length(tensor: &TensorProto, found: usize) -> Result<(), ModelError> {
@@ -76,6 +127,10 @@ pub fn tensor(name: &str, data_type: DataType, dims: &[i64], raw_data: Vec<u8>) 
 
 pub fn float_tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     tensor(name, DataType::Float, dims, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+}
+
+pub fn integer_tensor(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
+    tensor(name, DataType::Int64, dims, values.iter().flat_map(|v| v.to_le_bytes()).collect())
 }
 
 #[cfg(test)]

@@ -92,6 +92,18 @@ pub(super) fn captured(node: &NodeProto, f: &mut dyn FnMut(&str)) {
     }
 }
 
+/// Calls `f` with each name that the node's subgraphs give to a value of their own.
+pub(super) fn made_inside(node: &NodeProto, f: &mut dyn FnMut(&str)) {
+    for graph in node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)) {
+        graph.input.iter().for_each(|i| f(&i.name));
+        graph.initializer.iter().for_each(|t| f(&t.name));
+        for inner in &graph.node {
+            inner.output.iter().for_each(|o| f(o));
+            made_inside(inner, f);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use crate::onnx::Graph;
+use crate::onnx::{Graph, float_tensor, integer_tensor};
 use crate::proto::{NodeProto, TensorProto};
 
 /// What [`lift_constants`] did.
@@ -10,13 +10,15 @@ pub struct LiftReport {
     pub constants: usize,
     /// `Identity` nodes of initializers that their readers no longer go through.
     pub identities: usize,
+    /// Initializers that a caller could have replaced, and no longer can.
+    pub frozen: usize,
 }
 
 /// Turns `Constant` nodes into initializers and takes out `Identity` between an initializer and its readers, so that
-/// later passes meet a weight in one form only. What is an output or is read by a subgraph stays.
+/// later passes meet a weight in one form only. What is an output stays, and so does an `Identity` that a subgraph reads.
 pub fn lift_constants(mut graph: Graph) -> (Graph, LiftReport) {
+    let mut report = LiftReport { frozen: graph.freeze(), ..LiftReport::default() };
     let index = graph.index();
-    let mut report = LiftReport::default();
     // Value to the initializer that stands for it.
     let mut aliases: HashMap<String, String> = HashMap::new();
     let mut lifted = Vec::new();
@@ -27,7 +29,7 @@ pub fn lift_constants(mut graph: Graph) -> (Graph, LiftReport) {
                 input.clone_from(initializer);
             }
         }
-        if let Some(tensor) = constant(&node) {
+        if let Some(tensor) = constant(&node).filter(|t| !index.is_output(&t.name)) {
             lifted.push(tensor);
             report.constants += 1;
         } else if let Some(initializer) = identity(&node).filter(|source| {
@@ -49,10 +51,21 @@ pub fn lift_constants(mut graph: Graph) -> (Graph, LiftReport) {
     (graph, report)
 }
 
+/// Strings and sparse tensors stay what they are: no pass works on them.
 fn constant(node: &NodeProto) -> Option<TensorProto> {
     let ([attribute], [output]) = (node.attribute.as_slice(), node.output.as_slice()) else { return None };
-    let tensor = attribute.t.as_ref().filter(|_| node.is("Constant") && attribute.name == "value")?;
-    Some(TensorProto { name: output.clone(), ..tensor.clone() })
+    if !node.is("Constant") {
+        return None;
+    }
+    let list = |n: usize| [n as i64];
+    match attribute.name.as_str() {
+        "value" => Some(TensorProto { name: output.clone(), ..attribute.t.clone()? }),
+        "value_int" => Some(integer_tensor(output, &[], &[attribute.i])),
+        "value_ints" => Some(integer_tensor(output, &list(attribute.ints.len()), &attribute.ints)),
+        "value_float" => Some(float_tensor(output, &[], &[attribute.f])),
+        "value_floats" => Some(float_tensor(output, &list(attribute.floats.len()), &attribute.floats)),
+        _ => None,
+    }
 }
 
 fn identity(node: &NodeProto) -> Option<&str> {

@@ -4,10 +4,15 @@
 //! combinations only this one is fast on x86. What cannot be quantized stays in float and reads dequantized values.
 
 mod affine;
+mod bias;
+mod layer;
 mod rewrite;
+mod rounding;
 mod select;
 mod weights;
 
 pub use affine::Affine;
-pub use rewrite::{QuantizeReport, Ranges, quantize};
+pub use bias::{Mean, bias_shift, shift_bias};
+pub use rewrite::{QuantizeReport, Tuning, Written, quantize};
+pub use rounding::{Gram, round_layer};
 pub use select::{ChannelAxis, Selection, select};

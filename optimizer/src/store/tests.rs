@@ -124,3 +124,15 @@ fn a_result_is_reused_for_equal_sources_and_a_whole_package_only() {
     std::fs::remove_file(store.package_path(&package).join(MODEL_FILE)).unwrap();
     assert_eq!(store.result(&key, &sources), None);
 }
+
+#[test]
+fn a_full_disk_leaves_no_package() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let staged = store.stage(b"model").unwrap();
+    let manifest = manifest(staged.file());
+    std::os::unix::fs::symlink("/dev/full", staged.directory.path().join(MANIFEST_FILE)).unwrap();
+    let error = staged.publish(&manifest).unwrap_err();
+    assert_eq!(error.reason(), FailureReason::DiskFull, "{error}");
+    assert_eq!(names(root.path()), [""; 0]);
+}

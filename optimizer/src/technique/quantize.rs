@@ -1,43 +1,64 @@
-use drydock_contract::Quantize;
+mod int8;
+
+use drydock_contract::{Format, Quantize};
 
 use crate::Error;
-use crate::calibrate::calibrate;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::onnx::Graph;
-use crate::passes;
+use crate::passes::{self, Half, HalfReport};
 use crate::progress::Progress;
 
-/// Static int8: clean-up, ranges from calibration data, then the rewrite.
+/// Fewer bits for weights and activations, in the format that the options name.
 pub fn quantize(
     engine: &Engine,
     graph: Graph,
     options: &Quantize,
-    calibration: &Dataset,
+    calibration: Option<&Dataset>,
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
-    let (graph, lifted) = passes::lift_constants(graph);
-    let (graph, folded) = passes::fold_batch_norm(graph)?;
-    let selection = passes::select(&graph)?;
-    if selection.is_empty() {
-        return Err(Error::Recipe(
-            "nothing to quantize; expected a Conv, Gemm or MatMul with constant float32 weights".into(),
-        ));
+    match options.format {
+        Format::Int8 => int8::quantize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress),
+        Format::DynamicInt8 => {
+            let (graph, report) = passes::dynamic(graph, options.per_channel)?;
+            products(report.quantized, progress)?;
+            Ok(graph)
+        }
+        Format::WeightInt8 | Format::WeightInt4 => {
+            let bits = if options.format == Format::WeightInt4 { 4 } else { 8 };
+            let (graph, report) = passes::weight_only(graph, bits, options.block_size as usize)?;
+            products(report.quantized, progress)?;
+            Ok(graph)
+        }
+        Format::Float16 | Format::BFloat16 => {
+            let half = if options.format == Format::Float16 { Half::Float16 } else { Half::BFloat16 };
+            let (graph, HalfReport { halved, left }) = passes::halve(graph, half)?;
+            progress.note(&format!("quantize: {halved} tensors in 16 bits, {left} with values beyond them in float32"));
+            Ok(graph)
+        }
     }
-    let ranges = calibrate(engine, &graph, &selection, calibration, options, progress)?;
-    let (graph, report) = passes::quantize(graph, &selection, &ranges, options)?;
-    progress.note(&format!(
-        "quantize: {} (absorbed {} Relu or Clip, folded {} BatchNormalization, lifted {} constants); in float: {}",
-        counts(&report.quantized),
-        report.absorbed,
-        folded.folded,
-        lifted.constants,
-        counts(&report.left_in_float),
-    ));
-    Ok(graph)
 }
 
-fn counts(nodes: &std::collections::BTreeMap<String, usize>) -> String {
-    let each: Vec<String> = nodes.iter().map(|(op, n)| format!("{n} {op}")).collect();
-    if each.is_empty() { "nothing".into() } else { each.join(", ") }
+fn products(quantized: usize, progress: &mut Progress) -> Result<(), Error> {
+    if quantized == 0 {
+        return Err(Error::Recipe(
+            "nothing to quantize; expected a MatMul or Gemm with constant float32 weights".into(),
+        ));
+    }
+    progress.note(&format!("quantize: {quantized} MatMul and Gemm"));
+    Ok(())
+}
+
+/// What is wrong with the options, if anything.
+pub fn check(options: &Quantize) -> Option<String> {
+    let Quantize { percentile, min_sqnr, block_size, .. } = options;
+    if !(50.0..=100.0).contains(percentile) {
+        Some(format!("percentile {percentile}; expected 50 to 100"))
+    } else if !(0.0..=120.0).contains(min_sqnr) {
+        Some(format!("minSqnr {min_sqnr}; expected 0 to 120 dB"))
+    } else if ![16, 32, 64, 128, 256].contains(block_size) {
+        Some(format!("blockSize {block_size}; expected 16, 32, 64, 128 or 256"))
+    } else {
+        None
+    }
 }

@@ -43,7 +43,8 @@ fn span(rows: usize, columns: usize, stride: usize) -> usize {
 pub(super) fn multiply(to: &mut [f32], stride: usize, a: Matrix<'_>, b: Matrix<'_>, add: bool) {
     let (a, b) = (a.view(), b.view());
     let to = &mut to[..span(a.nrows(), b.ncols(), stride)];
-    let to = MatMut::from_row_major_slice_with_stride_mut(to, a.nrows(), b.ncols(), stride);
+    // By columns and turned over: faer 0.24 gives back `from_row_major_slice_with_stride_mut` with its strides exchanged.
+    let to = MatMut::from_column_major_slice_with_stride_mut(to, b.ncols(), a.nrows(), stride).transpose_mut();
     matmul(to, if add { Accum::Add } else { Accum::Replace }, a, b, 1.0_f32, Par::Seq);
 }
 

@@ -43,5 +43,14 @@ pub fn preprocessing() -> Preprocessing {
 }
 
 pub fn int8(options: Quantize) -> Recipe {
-    Recipe { name: "int8".into(), techniques: vec![Technique { quantize: Some(options) }] }
+    Recipe { name: "int8".into(), techniques: vec![Technique { quantize: Some(options), ..Technique::default() }] }
+}
+
+/// An example model of opset 17 that says it were of another.
+pub fn with_opset(mut bytes: Vec<u8>, opset: u8) -> Vec<u8> {
+    // opset_import { version: 17 } is the last field of the file.
+    let at = bytes.windows(4).rposition(|w| w == [0x42, 0x02, 0x10, 17] || w == [0x42, 0x04, 0x0A, 0x00]).unwrap();
+    let version = at + bytes[at..].iter().position(|b| *b == 17).unwrap();
+    bytes[version] = opset;
+    bytes
 }

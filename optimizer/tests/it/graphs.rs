@@ -1,10 +1,13 @@
 //! Graphs that the example models do not have: each must run in int8 and stay near its float result.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use drydock_contract::{Preprocessing, Quantize};
+use drydock_contract::{Calibration, Format, Preprocessing, Quantize, Rounding};
+use drydock_optimizer::calibrate::Source;
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::onnx::{self, Graph, float_tensor, integer_attribute, new_node};
+use drydock_optimizer::passes;
 use drydock_optimizer::progress::Progress;
 use drydock_optimizer::proto::attribute_proto::AttributeType;
 use drydock_optimizer::proto::tensor_proto::DataType;
@@ -19,7 +22,7 @@ use crate::common::{engine, int8};
 
 const SHAPE: [i64; 4] = [-1, 4, 8, 8];
 
-fn value(name: &str, shape: &[i64]) -> ValueInfoProto {
+pub fn value(name: &str, shape: &[i64]) -> ValueInfoProto {
     let dim = |d: &i64| Dimension {
         value: Some(if *d < 0 { dimension::Value::DimParam("n".into()) } else { dimension::Value::DimValue(*d) }),
         ..Dimension::default()
@@ -33,7 +36,7 @@ fn value(name: &str, shape: &[i64]) -> ValueInfoProto {
     }
 }
 
-fn node(op: &str, inputs: &[&str], output: &str, attributes: &[(&str, &[i64])]) -> NodeProto {
+pub fn node(op: &str, inputs: &[&str], output: &str, attributes: &[(&str, &[i64])]) -> NodeProto {
     let mut node = new_node(op, inputs.iter().map(|i| (*i).to_owned()).collect(), output.into());
     node.attribute = attributes
         .iter()
@@ -51,7 +54,7 @@ fn node(op: &str, inputs: &[&str], output: &str, attributes: &[(&str, &[i64])]) 
 }
 
 /// Noise around zero, different for each name.
-fn weight(name: &str, dims: &[i64]) -> TensorProto {
+pub fn weight(name: &str, dims: &[i64]) -> TensorProto {
     let mut state = name.bytes().fold(7_u64, |a, b| a.wrapping_mul(31).wrapping_add(b.into()));
     let next = |_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -61,7 +64,7 @@ fn weight(name: &str, dims: &[i64]) -> TensorProto {
     float_tensor(name, dims, &values)
 }
 
-fn model(opset: i64, nodes: Vec<NodeProto>, initializer: Vec<TensorProto>, outputs: Vec<ValueInfoProto>) -> Graph {
+pub fn model(opset: i64, nodes: Vec<NodeProto>, initializer: Vec<TensorProto>, outputs: Vec<ValueInfoProto>) -> Graph {
     let graph = GraphProto {
         name: "g".into(),
         node: nodes,
@@ -76,7 +79,7 @@ fn model(opset: i64, nodes: Vec<NodeProto>, initializer: Vec<TensorProto>, outpu
 }
 
 /// 32 inputs of noise.
-fn data() -> (tempfile::NamedTempFile, Vec<f32>) {
+pub fn data() -> (tempfile::NamedTempFile, Vec<f32>) {
     let TensorProto { raw_data, .. } = weight("data", &[32, 4, 8, 8]);
     let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (32, 4, 8, 8), }";
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -177,9 +180,94 @@ fn every_operator_at_every_opset() {
 }
 
 #[test]
-fn bias_correction_runs_on_every_operator() {
-    let (error, _) = error(&everything(17), Quantize { bias_correction: true, ..Quantize::default() });
-    assert!(error < 0.06, "{error}");
+fn every_format_and_option_on_every_operator() {
+    let operators = |graph: &Graph, op: &str| graph.nodes().iter().filter(|n| n.op_type == op).count();
+    for (options, most, op) in [
+        (Quantize { equalize: false, bias_correction: false, ..Quantize::default() }, 0.06, "QuantizeLinear"),
+        (Quantize { rounding: Rounding::Adaptive, ..Quantize::default() }, 0.06, "QuantizeLinear"),
+        (Quantize { calibration: Calibration::Mse, ..Quantize::default() }, 0.1, "QuantizeLinear"),
+        (Quantize { calibration: Calibration::Entropy, ..Quantize::default() }, 0.5, "QuantizeLinear"),
+        (Quantize { images: 1, ..Quantize::default() }, 0.5, "QuantizeLinear"),
+        (Quantize { format: Format::DynamicInt8, ..Quantize::default() }, 0.03, "MatMulInteger"),
+        (Quantize { format: Format::DynamicInt8, per_channel: false, ..Quantize::default() }, 0.03, "MatMulInteger"),
+        (Quantize { format: Format::WeightInt8, ..Quantize::default() }, 0.01, "MatMulNBits"),
+        (Quantize { format: Format::WeightInt4, block_size: 16, ..Quantize::default() }, 0.15, "MatMulNBits"),
+        (Quantize { format: Format::Float16, ..Quantize::default() }, 0.001, "Cast"),
+        (Quantize { format: Format::BFloat16, ..Quantize::default() }, 0.01, "Cast"),
+    ] {
+        let (error, graph) = error(&everything(17), options.clone());
+        assert!(error <= most, "{options:?}: {error}");
+        assert!(operators(&graph, op) > 0, "{options:?}: no {op}");
+    }
+}
+
+/// Through `Relu`, `Clip(0, 6)`, a pool, a sum and a depthwise layer; what is seen from outside keeps its scale.
+#[test]
+fn equalized_graphs_compute_the_same() {
+    let pad: &[(&str, &[i64])] = &[("pads", &[1, 1, 1, 1])];
+    let depthwise: &[(&str, &[i64])] = &[("pads", &[1, 1, 1, 1]), ("group", &[4])];
+    let nodes = vec![
+        node("Conv", &["x", "w1", "b1"], "c1", pad),
+        node("Clip", &["c1", "zero", "six"], "k1", &[]),
+        node("Conv", &["k1", "w2"], "c2", depthwise),
+        node("Relu", &["c2"], "r2", &[]),
+        node("Conv", &["r2", "w3", "b3"], "c3", pad),
+        node("Add", &["c3", "k1"], "a3", &[]),
+        node("MaxPool", &["a3"], "p3", &[("kernel_shape", &[2, 2]), ("strides", &[2, 2])]),
+        node("Conv", &["p3", "w4"], "y", pad),
+        node("GlobalAveragePool", &["p3"], "g", &[]),
+        node("Flatten", &["g"], "f", &[]),
+        node("Gemm", &["f", "w5", "b5"], "z", &[]),
+    ];
+    let mut uneven = onnx::floats(&weight("w1", &[4, 4, 3, 3])).unwrap();
+    uneven.iter_mut().enumerate().for_each(|(i, v)| *v *= [1.0, 0.1, 3.0, 0.0][i / 36]);
+    let initializers = vec![
+        float_tensor("w1", &[4, 4, 3, 3], &uneven),
+        weight("b1", &[4]),
+        float_tensor("zero", &[], &[0.0]),
+        float_tensor("six", &[], &[6.0]),
+        weight("w2", &[4, 1, 3, 3]),
+        weight("w3", &[4, 4, 3, 3]),
+        weight("b3", &[4]),
+        weight("w4", &[3, 4, 3, 3]),
+        weight("w5", &[4, 2]),
+        float_tensor("b5", &[1], &[0.25]),
+    ];
+    let outputs = vec![value("y", &[-1, 3, 4, 4]), value("z", &[-1, 2])];
+    let graph = model(17, nodes, initializers, outputs);
+    let (file, values) = data();
+    let (inputs, outputs) = onnx::signature(&graph).unwrap();
+    let one = Preprocessing { scale: 1.0, ..Preprocessing::default() };
+    let dataset = Dataset::open(file.path(), &inputs, &one).unwrap();
+    let selection = passes::select(&graph, &BTreeSet::new()).unwrap();
+    let source = Source { engine: &engine(), data: &dataset, images: 0 };
+    let extents = source.extents(&graph, &selection, &mut Progress::silent()).unwrap();
+    let (equalized, scaled, report) = passes::equalize(graph.clone(), &selection, extents.clone()).unwrap();
+    assert_eq!((report.groups, report.layers), (2, 5));
+    let run = |graph: &Graph| {
+        let mut found: Vec<f32> = Vec::new();
+        let names = outputs.iter().map(|o| o.name.as_str());
+        let mut session = engine().open(&graph.encode(), 1).unwrap();
+        session.run(&[32, 4, 8, 8], &values, names, |_, _, v| found.extend_from_slice(v)).unwrap();
+        found
+    };
+    let (float, same) = (run(&graph), run(&equalized));
+    let furthest = float.iter().zip(&same).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(furthest < 1e-4, "{furthest}");
+    // What was foretold of the extents is what is there, and no channel passes the limit.
+    let selection = passes::select(&equalized, &BTreeSet::new()).unwrap();
+    let seen = source.extents(&equalized, &selection, &mut Progress::silent()).unwrap();
+    for (name, extent) in &seen {
+        for (seen, foretold) in extent.channels.iter().zip(&scaled[name].channels) {
+            assert!((seen.0 - foretold.0).abs() < 1e-3 && (seen.1 - foretold.1).abs() < 1e-3, "{name}");
+        }
+    }
+    let grew = |name: &str| {
+        let pairs = extents[name].channels.iter().zip(&seen[name].channels);
+        pairs.fold(1.0_f32, |m, (before, after)| if before.1 > 0.0 { m.max(after.1 / before.1) } else { m })
+    };
+    assert!(grew("k1") > 1.02 && grew("r2") > 1.1, "{} {}", grew("k1"), grew("r2"));
+    assert!(seen["k1"].range().1 <= 6.0);
 }
 
 /// What a subgraph reads by name must still be there.
@@ -206,4 +294,67 @@ fn a_value_that_a_subgraph_reads_keeps_its_name() {
     let (error, graph) = error(&model(17, nodes, initializers, outputs), Quantize::default());
     assert!(error < 0.03, "{error}");
     assert!(graph.nodes().iter().any(|n| n.op_type == "Relu"), "seen by a subgraph, so not absorbed");
+}
+
+/// Two convolutions with something between them.
+fn between(op: &str, zeros: usize) -> Graph {
+    let mut first = onnx::floats(&weight("w1", &[4, 4, 1, 1])).unwrap();
+    first.iter_mut().take(zeros).for_each(|w| *w = 0.0);
+    let nodes =
+        vec![node("Conv", &["x", "w1"], "c1", &[]), node(op, &["c1"], "b", &[]), node("Conv", &["b", "w2"], "y", &[])];
+    let initializers = vec![float_tensor("w1", &[4, 4, 1, 1], &first), weight("w2", &[2, 4, 1, 1])];
+    model(17, nodes, initializers, vec![value("y", &[-1, 2, 8, 8])])
+}
+
+fn every_way() -> Vec<Quantize> {
+    let mut ways = Vec::new();
+    for calibration in [Calibration::MinMax, Calibration::Percentile, Calibration::Entropy, Calibration::Mse] {
+        for rounding in [Rounding::Nearest, Rounding::Adaptive] {
+            ways.push(Quantize { calibration, rounding, min_sqnr: 1.0, ..Quantize::default() });
+        }
+    }
+    ways
+}
+
+#[test]
+fn dead_channels_and_constant_activations() {
+    for options in every_way() {
+        // One channel of zeros, then nothing but zeros.
+        let (one, _) = error(&between("Relu", 4), options.clone());
+        assert!(one < 0.5, "{options:?}: {one}");
+        let (all, _) = error(&between("Softplus", 16), options.clone());
+        assert!(all < 0.05, "{options:?}: {all}");
+    }
+}
+
+#[test]
+fn what_cannot_be_quantized_says_why() {
+    let (file, _) = data();
+    let refused = |graph: Graph, options: Quantize| {
+        let (inputs, _) = onnx::signature(&graph).unwrap();
+        let one = Preprocessing { scale: 1.0, ..Preprocessing::default() };
+        let dataset = Dataset::open(file.path(), &inputs, &one).unwrap();
+        technique::apply(&engine(), graph, &int8(options), Some(&dataset), &mut Progress::silent())
+            .unwrap_err()
+            .to_string()
+    };
+    // The root of a negative value is NaN.
+    for options in every_way() {
+        let message = refused(between("Sqrt", 0), options);
+        assert!(message.contains("\"b\"") && message.contains("expected finite values"), "{message}");
+    }
+    for (format, part) in
+        [(Format::DynamicInt8, "expected a MatMul or Gemm"), (Format::WeightInt4, "expected a MatMul or Gemm")]
+    {
+        let message = refused(between("Relu", 0), Quantize { format, ..Quantize::default() });
+        assert!(message.contains(part), "{message}");
+    }
+    for (options, part) in [
+        (Quantize { percentile: 3.0, ..Quantize::default() }, "percentile 3; expected 50 to 100"),
+        (Quantize { min_sqnr: f64::NAN, ..Quantize::default() }, "minSqnr NaN; expected 0 to 120 dB"),
+        (Quantize { block_size: 48, ..Quantize::default() }, "blockSize 48; expected 16, 32"),
+    ] {
+        let message = refused(between("Relu", 0), options);
+        assert!(message.contains(part), "{message}");
+    }
 }

@@ -1,12 +1,17 @@
 //! The program as the Job runs it.
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
-use crate::common::{example, int8, library, preprocessing};
+use crate::common::{example, int8, library, preprocessing, with_opset};
 use drydock_contract::{
     CandidateReport, Dataset, Digest, FailureReason, Input, Location, PackageManifest, Quantize, Task,
 };
+use drydock_optimizer::proto::tensor_proto::DataLocation;
+use drydock_optimizer::proto::{ModelProto, StringStringEntryProto};
+use prost::Message as _;
+use rustix::process::{Pid, Signal, kill_process};
 
 fn input(path: &Path) -> Input {
     Input { location: Location::Path(path.display().to_string()), sha256: None }
@@ -44,6 +49,10 @@ fn report(directory: &Path) -> CandidateReport {
     serde_json::from_str(&text).unwrap()
 }
 
+fn store_package(store: &Path, report: &CandidateReport) -> PathBuf {
+    store.join("packages").join(report.package.as_ref().unwrap().hex())
+}
+
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -62,6 +71,7 @@ fn both_indexes_and_a_second_run() {
     let accuracy = original.measurements.accuracy.unwrap();
     assert_eq!((accuracy.top1, accuracy.agreement), (accuracy.original_top1, 100.0));
     let latency = original.measurements.latency.unwrap();
+    assert_eq!(latency.machine.as_ref().unwrap().architecture, std::env::consts::ARCH);
     assert_eq!(latency.speedup().to_bits(), 1.0_f64.to_bits(), "its own equal");
     let package = store.join("packages").join(original.package.unwrap().hex());
     let same = std::fs::read(package.join("model.onnx")).unwrap();
@@ -69,11 +79,18 @@ fn both_indexes_and_a_second_run() {
 
     let output = command(directory.path(), &json, "1").output().unwrap();
     assert!(output.status.success(), "{output:?}");
+    assert!(stdout(&output).contains("are one file"), "{}", stdout(&output));
     assert!(stdout(&output).contains("32/32 images") && stdout(&output).contains('%'), "{}", stdout(&output));
     let first = report(directory.path());
     assert_eq!(first.candidate, "int8");
+    assert!(first.measurements.accuracy.as_ref().unwrap().same_data);
+    let confusion: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(store_package(&store, &first).join("confusion.json")).unwrap()).unwrap();
+    let images =
+        |of: &str| confusion[of].as_array().unwrap().iter().map(|c| c["images"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((images("original"), images("candidate")), (1000, 1000));
     assert!(first.measurements.memory.as_ref().unwrap().peak_bytes > 1 << 20);
-    let package = store.join("packages").join(first.package.as_ref().unwrap().hex());
+    let package = store_package(&store, &first);
     let manifest: PackageManifest =
         serde_json::from_slice(&std::fs::read(package.join("package.json")).unwrap()).unwrap();
     assert_eq!(manifest.record.tools["drydock-optimizer"], env!("CARGO_PKG_VERSION"));
@@ -132,4 +149,100 @@ fn failures_have_a_reason_and_an_exit_code() {
     let failure = report(directory.path()).failure.unwrap();
     assert_eq!(failure.reason, FailureReason::Internal);
     assert!(failure.message.contains("/missing.so"), "{}", failure.message);
+}
+
+/// Index 1 takes seconds: ten thousand images, then the benchmark.
+#[test]
+fn a_signal_ends_the_work_and_leaves_nothing_half_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let good = task(&store);
+    let dataset = good.dataset.clone().unwrap();
+    let slow = Task {
+        model: input(&example("fashion-resnet.onnx")),
+        dataset: Some(Dataset { evaluation: input(&example("fashion-evaluation.npz")), ..dataset }),
+        ..good
+    };
+    let json = serde_json::to_string(&slow).unwrap();
+    for (index, stage) in [("1", "] evaluate"), ("0", "] benchmark")] {
+        let mut child = command(directory.path(), &json, index).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.by_ref().any(|line| line.unwrap().contains(stage)), "no {stage}");
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        // Read on, or the child would find nobody to talk to.
+        lines.for_each(drop);
+        assert_eq!(child.wait().unwrap().code(), Some(75));
+        assert_eq!(report(directory.path()).failure.unwrap().reason, FailureReason::Interrupted);
+        let left = std::fs::read_dir(store.join("packages")).unwrap().count();
+        assert_eq!(left, 0, "half-written packages");
+    }
+}
+
+#[test]
+fn an_old_opset_is_served_as_it_came() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = directory.path().join("old.onnx");
+    let bytes = std::fs::read(example("fashion-resnet.onnx")).unwrap();
+    std::fs::write(&old, with_opset(bytes.clone(), 10)).unwrap();
+    let task = Task { model: input(&old), ..task(&directory.path().join("store")) };
+    let json = serde_json::to_string(&task).unwrap();
+
+    let output = command(directory.path(), &json, "0").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let original = report(directory.path()).measurements;
+    assert!(original.accuracy.unwrap().top1 > 90.0 && original.latency.is_some());
+
+    assert_eq!(command(directory.path(), &json, "1").status().unwrap().code(), Some(65));
+    let failure = report(directory.path()).failure.unwrap();
+    assert_eq!(failure.reason, FailureReason::InvalidModel);
+    assert!(failure.message.contains("version_converter"), "{}", failure.message);
+
+    // Whether ONNX Runtime takes it is asked even where nothing is measured.
+    std::fs::write(&old, with_opset(bytes, 120)).unwrap();
+    let json = serde_json::to_string(&Task { dataset: None, ..task }).unwrap();
+    assert_eq!(command(directory.path(), &json, "0").status().unwrap().code(), Some(65));
+    assert_eq!(report(directory.path()).failure.unwrap().reason, FailureReason::InvalidModel);
+}
+
+#[test]
+fn another_weights_file_is_another_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = directory.path().join("m.onnx");
+    let weights = directory.path().join("w.bin");
+    let mut proto = ModelProto::decode(&std::fs::read(example("fashion-mobilenet.onnx")).unwrap()[..]).unwrap();
+    // The last bias, for one: its values are small, and the model stays a model whatever they are.
+    let tensor = proto.graph.as_mut().unwrap().initializer.iter_mut().rfind(|t| t.dims == [10]).unwrap();
+    std::fs::write(&weights, std::mem::take(&mut tensor.raw_data)).unwrap();
+    tensor.data_location = DataLocation::External as i32;
+    tensor.external_data = vec![StringStringEntryProto { key: "location".into(), value: "w.bin".into() }];
+    std::fs::write(&model, proto.encode_to_vec()).unwrap();
+
+    let task = Task { model: input(&model), dataset: None, ..task(&directory.path().join("store")) };
+    let json = serde_json::to_string(&task).unwrap();
+    let package = || {
+        assert!(command(directory.path(), &json, "0").status().unwrap().success());
+        report(directory.path()).package.unwrap()
+    };
+    let first = package();
+    std::fs::write(&weights, [0; 40]).unwrap();
+    assert_ne!(package(), first);
+}
+
+#[test]
+fn images_in_both_sets_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = task(&directory.path().join("store"));
+    let copy = directory.path().join("copy.npz");
+    // The same images, in a file that differs by a comment at its end.
+    let mut bytes = std::fs::read(example("fashion-calibration.npz")).unwrap();
+    let comment = bytes.len() - 2;
+    bytes[comment] = 1;
+    bytes.push(b' ');
+    std::fs::write(&copy, bytes).unwrap();
+    let dataset = Dataset { evaluation: input(&copy), ..good.dataset.clone().unwrap() };
+    let json = serde_json::to_string(&Task { dataset: Some(dataset), ..good.clone() }).unwrap();
+    assert_eq!(command(directory.path(), &json, "1").status().unwrap().code(), Some(65));
+    let failure = report(directory.path()).failure.unwrap();
+    assert_eq!(failure.reason, FailureReason::InvalidDataset);
+    assert!(failure.message.contains("1000 of 1000 images") && failure.message.contains("index 0"), "{failure:?}");
 }

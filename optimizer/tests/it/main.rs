@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions only, and these have helpers")]
 
 mod common;
+mod compress;
 mod graphs;
 mod hostile;
+mod inspect;
 mod job;
 mod models;
+mod node_tests;
+mod passes;

@@ -1,7 +1,7 @@
 //! Int8 on the example models: accuracy, size, and equal bytes for equal inputs.
 
 use crate::common::{engine, example, fetched, int8, preprocessing};
-use drydock_contract::{Calibration, CandidateReport, PackageManifest, Quantize, Recipe};
+use drydock_contract::{Calibration, CandidateReport, Format, PackageManifest, Quantize, Recipe, Rounding};
 use drydock_optimizer::candidate::{self, Request};
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::error::Error;
@@ -20,6 +20,7 @@ fn make(model: &str, evaluation: &str, recipe: &Recipe) -> (CandidateReport, Tem
         preprocessing: &preprocessing(),
         labels: &[],
         store: store.path(),
+        needs_labels: false,
         program: None,
     };
     let report = candidate::make(&engine(), &request, &mut Progress::silent()).unwrap();
@@ -71,7 +72,7 @@ fn resnet() {
         evaluation: "fashion-evaluation.npz",
         original_top1: 91.85,
         least_top1: 91.55,
-        least_agreement: 99.5,
+        least_agreement: 99.7,
         most_size: 0.27,
     });
 }
@@ -82,8 +83,8 @@ fn mobilenet() {
         model: "fashion-mobilenet.onnx",
         evaluation: "fashion-evaluation.npz",
         original_top1: 90.83,
-        least_top1: 90.47,
-        least_agreement: 99.0,
+        least_top1: 90.55,
+        least_agreement: 99.4,
         most_size: 0.45,
     });
 }
@@ -110,10 +111,20 @@ fn each_option_changes_the_model() {
         ("per tensor", Quantize { per_channel: false, ..Quantize::default() }),
         ("images", Quantize { images: 7, ..Quantize::default() }),
         ("all images", Quantize { images: 0, ..Quantize::default() }),
-        ("bias correction", Quantize { bias_correction: true, ..Quantize::default() }),
+        ("entropy", Quantize { calibration: Calibration::Entropy, ..Quantize::default() }),
+        ("error", Quantize { calibration: Calibration::Mse, ..Quantize::default() }),
+        ("no equalization", Quantize { equalize: false, ..Quantize::default() }),
+        ("no bias correction", Quantize { bias_correction: false, ..Quantize::default() }),
+        ("adaptive rounding", Quantize { rounding: Rounding::Adaptive, ..Quantize::default() }),
+        ("mixed precision", Quantize { min_sqnr: 40.0, ..Quantize::default() }),
+        ("float16", Quantize { format: Format::Float16, ..Quantize::default() }),
     ] {
-        let other = apply("fashion-mobilenet.onnx", &int8(options)).unwrap();
+        let other = apply("fashion-mobilenet.onnx", &int8(options.clone())).unwrap();
         assert!(other != default, "{name} has no effect");
+        assert!(
+            other == apply("fashion-mobilenet.onnx", &int8(options)).unwrap(),
+            "{name}: equal inputs, unequal bytes"
+        );
         engine().open(&other, 1).unwrap();
     }
 }
@@ -127,4 +138,66 @@ fn a_quantized_model_has_nothing_to_quantize() {
     let recipe = int8(Quantize::default());
     let error = technique::apply(&engine(), graph, &recipe, Some(&data), &mut Progress::silent()).unwrap_err();
     assert!(error.to_string().contains("nothing to quantize"), "{error}");
+}
+
+#[test]
+fn without_labels_outputs_are_compared_all_the_same() {
+    let store = tempfile::tempdir().unwrap();
+    let unlabelled = store.path().join("x.npz");
+    let mut from = zip::ZipArchive::new(std::fs::File::open(example("fashion-calibration.npz")).unwrap()).unwrap();
+    let mut to = zip::ZipWriter::new(std::fs::File::create(&unlabelled).unwrap());
+    to.raw_copy_file(from.by_name("x.npy").unwrap()).unwrap();
+    to.finish().unwrap();
+
+    let recipe = int8(Quantize { images: 32, ..Quantize::default() });
+    let request = Request {
+        name: &recipe.name,
+        recipe: Some(&recipe),
+        model: &fetched(&example("fashion-mobilenet.onnx")),
+        calibration: Some(&fetched(&example("fashion-evaluation.npz"))),
+        evaluation: Some(&fetched(&unlabelled)),
+        preprocessing: &preprocessing(),
+        labels: &[],
+        store: store.path(),
+        needs_labels: false,
+        program: None,
+    };
+    let measured = candidate::make(&engine(), &request, &mut Progress::silent()).unwrap().measurements;
+    assert_eq!(measured.accuracy, None);
+    let fidelity = measured.fidelity.unwrap();
+    assert_eq!(fidelity.images, 1000);
+    assert!((95.0..100.0).contains(&fidelity.agreement), "{fidelity:?}");
+    assert!((15.0..60.0).contains(&fidelity.sqnr_decibels.unwrap()), "{fidelity:?}");
+}
+
+/// Layers in float until the results are as near as asked, and an error where none could stay in int8.
+#[test]
+fn mixed_precision_reaches_what_is_asked() {
+    let graph = onnx::read(&example("fashion-mobilenet.onnx")).unwrap().graph;
+    let (inputs, outputs) = onnx::signature(&graph).unwrap();
+    let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing()).unwrap();
+    let logits = |model: &[u8]| {
+        let (mut found, mut session) = (Vec::new(), engine().open(model, 1).unwrap());
+        data.batches(64, 64, |batch| {
+            let name = outputs[0].name.as_str();
+            session.run(batch.shape, batch.data, [name], |_, _, v| found.extend_from_slice(v))?;
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+        found
+    };
+    let float = logits(&graph.encode());
+    let mut sizes = Vec::new();
+    for min_sqnr in [0.0, 40.0, 45.0] {
+        let model = apply("fashion-mobilenet.onnx", &int8(Quantize { min_sqnr, ..Quantize::default() })).unwrap();
+        let noise: f32 = float.iter().zip(logits(&model)).map(|(f, q)| (f - q) * (f - q)).sum();
+        let sqnr = 10.0 * (float.iter().map(|f| f * f).sum::<f32>() / noise).log10();
+        // It is measured before biases are corrected, which is for the better, but not by design.
+        assert!(f64::from(sqnr) >= min_sqnr - 0.5, "{sqnr} dB; asked {min_sqnr}");
+        sizes.push(model.len());
+    }
+    assert!(sizes.is_sorted() && sizes[0] < sizes[2], "{sizes:?}");
+    let error =
+        apply("fashion-mobilenet.onnx", &int8(Quantize { min_sqnr: 119.0, ..Quantize::default() })).unwrap_err();
+    assert!(error.to_string().contains("ask for less"), "{error}");
 }

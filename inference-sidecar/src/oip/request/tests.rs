@@ -1,11 +1,24 @@
 use super::*;
+use crate::budget::Budget;
+
+const MIB: usize = 1 << 20;
+
+pub(super) fn read_bounded(
+    body: &Bytes,
+    header_length: Option<&str>,
+    inputs: &[TensorSignature],
+    budget: usize,
+) -> Result<InferMessage, ServeError> {
+    let mut share = Budget::new(budget).share();
+    read_request(body, header_length, &mut Bounds { inputs, max_rows: 8, share: &mut share })
+}
 
 fn read(body: &str) -> Result<InferMessage, ServeError> {
-    read_request(&Bytes::copy_from_slice(body.as_bytes()), None, &[])
+    read_bounded(&Bytes::copy_from_slice(body.as_bytes()), None, &[], MIB)
 }
 
 fn read_binary(json: &str, data: &[u8], header_length: &str) -> Result<InferMessage, ServeError> {
-    read_request(&Bytes::from([json.as_bytes(), data].concat()), Some(header_length), &[])
+    read_bounded(&Bytes::from([json.as_bytes(), data].concat()), Some(header_length), &[], MIB)
 }
 
 #[test]
@@ -88,9 +101,36 @@ fn what_the_model_has_otherwise_is_refused_before_its_data_is_read() {
     for (kind, message) in [
         (r#""datatype":"INT8","shape":[1,2]"#, "datatype is INT8; expected FP32"),
         (r#""datatype":"FP32","shape":[1,3]"#, "shape is [1, 3]; expected [-1, 2] (-1: any)"),
+        (r#""datatype":"FP32","shape":[9,2]"#, "has 9 rows; expected at most 8"),
+        (r#""datatype":"FP32","shape":[1099511627776,2]"#, "has 1099511627776 rows; expected at most 8"),
     ] {
         let body = format!(r#"{{"inputs":[{{"name":"x",{kind},"data":["no number"]}}]}}"#);
-        let error = read_request(&Bytes::from(body), None, &expected).unwrap_err();
+        let error = read_bounded(&Bytes::from(body), None, &expected, MIB).unwrap_err();
         assert!(error.to_string().contains(message), "{error}");
+    }
+}
+
+#[test]
+fn tensors_that_take_more_than_there_is_are_refused() {
+    let body = |datatype: &str, shape: usize, data: &str| {
+        Bytes::from(format!(r#"{{"inputs":[{{"name":"x","datatype":"{datatype}","shape":[{shape}],"data":{data}}}]}}"#))
+    };
+    // Each element is 2 characters of the body and 8 bytes of the tensor.
+    let (ones, budget) = (format!("[{}1]", "1,".repeat(1023)), 4 << 10);
+    assert!(read_bounded(&body("FP32", 1024, &ones), None, &[], budget).is_ok());
+    let error = read_bounded(&body("FP64", 1024, &ones), None, &[], budget).unwrap_err();
+    assert_eq!(error, ServeError::TooMuchMemory { needed: 8 << 10, limit: budget });
+    // A shape alone takes nothing.
+    let error = read_bounded(&body("FP64", 1 << 50, "[1]"), None, &[], budget).unwrap_err();
+    assert!(error.to_string().contains("1 elements"), "{error}");
+}
+
+#[test]
+fn lists_are_no_longer_than_a_model_can_want() {
+    let shape = format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[{}1],"data":[1]}}]}}"#, "1,".repeat(64));
+    let outputs = format!(r#"{{"inputs":[],"outputs":[{}{{"name":"y"}}]}}"#, r#"{"name":"y"},"#.repeat(4096));
+    for (body, message) in [(shape, "expected a list of at most 64"), (outputs, "expected a list of at most 4096")] {
+        let error = read(&body).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
     }
 }

@@ -19,23 +19,27 @@ pub const CONTAINER: &str = "optimizer";
 /// Tries of one candidate after the first, at 10 s, 20 s, 40 s and so on.
 const RETRIES: i32 = 6;
 
-/// Makes and measures the candidates: one index for each, one at a time, since two at once would spoil each other's timings.
+/// Two at once would spoil each other's timings.
+const ONE_AT_A_TIME: i32 = 1;
+
+/// Makes and measures the candidates: one index for each.
 ///
-/// Of one that exists only `suspend` and the deadline can change. The rest of its spec is kept as it is, also when a newer
-/// operator would make it otherwise: the name says that its result is the same.
+/// Of one that exists only `suspend`, `parallelism` and the deadline can change, and are put right. The rest of its spec is
+/// kept as it is, also when a newer operator would make it otherwise: the name says that its result is the same.
 pub fn optimization_job(r: &Resolved, existing: Option<&Job>) -> Job {
     let work = &r.optimization;
     let completions = i32::try_from(work.candidates()).unwrap_or(i32::MAX);
     let mut spec = existing.and_then(|j| j.spec.clone()).unwrap_or_else(|| JobSpec {
         completion_mode: Some("Indexed".to_owned()),
         completions: Some(completions),
-        parallelism: Some(1),
+        parallelism: Some(ONE_AT_A_TIME),
         backoff_limit_per_index: Some(RETRIES),
         pod_failure_policy: Some(failure_policy()),
         template: pod(r),
         ..JobSpec::default()
     });
     if !existing.is_some_and(job_state::is_finished) {
+        spec.parallelism = Some(ONE_AT_A_TIME);
         spec.active_deadline_seconds = Some(work.deadline_seconds);
         spec.suspend = Some(r.suspend);
     }

@@ -114,6 +114,7 @@ fn success() -> ContainerState {
                 original_p50: 0.0,
                 original_p99: 0.0,
                 rounds: 1,
+                ..LatencyMeasurement::default()
             }),
             size: Some(SizeMeasurement { bytes: 1, original_bytes: 3 }),
             ..Measurements::default()
@@ -181,6 +182,12 @@ fn how_a_candidate_can_end() {
             job("", "0", None),
             vec![pod(0, 1, ended(137, "OOMKilled", ""))],
             (Failed, "OutOfMemory", "memory limit of 2Gi"),
+        ),
+        (
+            "killed, and not for its memory",
+            job("", "0", None),
+            vec![pod(0, 1, ended(137, "Error", ""))],
+            (Failed, "Internal", "exit code 137"),
         ),
         (
             "babbles",

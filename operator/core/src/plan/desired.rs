@@ -21,7 +21,19 @@ pub fn children(
         let existing = observed.jobs.iter().find(|j| j.metadata.name.as_ref() == Some(&name));
         all.push(Child::Job(Box::new(optimization_job::optimization_job(r, existing))));
     }
+    all.extend(serving(r, observed, at, tracks, revisions));
+    all
+}
 
+/// What serves, and the records of it.
+pub fn serving(
+    r: &Resolved,
+    observed: &Observed,
+    at: &RolloutStatus,
+    tracks: &Tracks<'_>,
+    revisions: &Revisions,
+) -> Vec<Child> {
+    let mut all = Vec::new();
     let live = live(at);
     // The record of a failed revision says later what it was.
     let failed = at.failed.as_ref().map(|f| f.revision.as_str());

@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use crate::hash::hash;
 use crate::labels::{self, APPLIED};
-use crate::{Child, ChildKind, ChildRef, Observed, Resolved, compare};
+use crate::{Child, ChildKind, ChildRef, Observed, Resolved, compare, names};
 
 /// What differs between what should be there and what is.
 pub struct Diff {
@@ -12,9 +12,9 @@ pub struct Diff {
     pub foreign: Vec<String>,
 }
 
-/// `live` are the names of revisions that have a part in the rollout: what belongs to them is never pruned, also where it could
+/// `live` are the revisions that have a part in the rollout: what belongs to them is never pruned, also where it could
 /// not be made again because its record cannot be read.
-pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>, live: &[String]) -> Diff {
+pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>, live: &[&str]) -> Diff {
     let existing = observed.children();
     let wanted: Vec<(ChildKind, String)> = desired.iter().map(|c| (c.kind(), c.name().to_owned())).collect();
     let mut diff = Diff { writes: Vec::new(), prune: Vec::new(), foreign: Vec::new() };
@@ -36,7 +36,7 @@ pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>, live: &[Stri
         .filter(|e| labels::is_controlled_by(e.metadata(), &r.owner.uid))
         .filter(|e| e.metadata().deletion_timestamp.is_none())
         .filter(|e| !wanted.iter().any(|(kind, name)| *kind == e.kind() && name == e.name()))
-        .filter(|e| !(is_serving(e.kind()) && live.iter().any(|name| name == e.name())))
+        .filter(|e| !(is_serving(e.kind()) && live.iter().any(|of| names::revision(&r.name, of) == e.name())))
         .map(|e| ChildRef {
             kind: e.kind(),
             name: e.name().to_owned(),

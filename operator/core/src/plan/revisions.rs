@@ -17,8 +17,18 @@ pub struct Revisions {
 }
 
 impl Revisions {
-    /// From the ControllerRevisions; where one is lost, from its Deployment; and the target from the spec.
+    /// Those that are recorded, and the target from the spec.
     pub fn gather(r: &Resolved, observed: &Observed, verdict: &Verdict, found: &OptimizationStatus) -> Self {
+        let Self { mut known, .. } = Self::recorded(r, observed);
+        let target = target(r, verdict, found, &known);
+        if let Some(template) = &target {
+            known.insert(template.revision(), template.clone());
+        }
+        Self { target: target.map(|t| t.status()), known }
+    }
+
+    /// From the ControllerRevisions; where one is lost, from its Deployment.
+    pub fn recorded(r: &Resolved, observed: &Observed) -> Self {
         let mut known = BTreeMap::new();
         let mut learn = |metadata: &ObjectMeta, template: Option<RevisionTemplate>| {
             if let (Some(revision), Some(template)) = (label(metadata, labels::REVISION), template)
@@ -34,11 +44,7 @@ impl Revisions {
         for c in &observed.revisions {
             learn(&c.metadata, RevisionTemplate::of_json(&c.data.0));
         }
-        let target = target(r, verdict, found, &known);
-        if let Some(template) = &target {
-            known.insert(template.revision(), template.clone());
-        }
-        Self { target: target.map(|t| t.status()), known }
+        Self { target: None, known }
     }
 
     pub fn template(&self, revision: &str) -> Option<&RevisionTemplate> {

@@ -51,6 +51,7 @@ impl<'a> Tracks<'a> {
             _ if stable.revision.is_none() => 0,
             Replicas::Fixed(n) => *n,
             Replicas::Automatic(a) => replicas(r, observed, &stable).unwrap_or(1).max(a.min_replicas),
+            Replicas::Unknown => replicas(r, observed, &stable).unwrap_or(1),
         };
         if canary.revision.is_some() {
             // Of what the stable revision should have, not of what it has ready this second: a canary does not shrink
@@ -114,6 +115,7 @@ impl<'a> Tracks<'a> {
             let wrong = match r.serving.replicas {
                 Replicas::Fixed(_) => has != track.desired,
                 Replicas::Automatic(_) => has == 0,
+                Replicas::Unknown => false,
             };
             if wrong {
                 scales.push(Scale { deployment: name, replicas: track.desired });
@@ -139,7 +141,7 @@ impl<'a> Tracks<'a> {
         &self,
         r: &Resolved,
         at: &RolloutStatus,
-        verdict: Verdict,
+        verdict: Option<Verdict>,
         target: Option<RevisionStatus>,
         foreign: Vec<String>,
         now: Timestamp,
@@ -147,7 +149,8 @@ impl<'a> Tracks<'a> {
         let deadline = SignedDuration::from_secs(r.rollout.progress_deadline_seconds.into());
         Outlook {
             suspended: r.suspend,
-            verdict: Some(verdict),
+            verdict,
+            again_at: None,
             target,
             stable: self.stable.status(),
             canary: self.canary.status(),

@@ -15,7 +15,7 @@ pub struct Columns {
 /// Of what is served; of what is on its way while nothing is.
 pub fn columns(before: Option<&ModelDeploymentStatus>, plan: &Plan) -> Columns {
     let rollout = &plan.memory.rollout;
-    let canary_weight = rollout.canary.as_ref().map(|_| format!("{}%", plan.outlook.weight)).unwrap_or_default();
+    let canary_weight = canary_weight(plan);
     let Some(shown) = rollout.stable.as_ref().or(plan.outlook.target.as_ref()) else {
         return Columns { canary_weight, ..Columns::default() };
     };
@@ -28,6 +28,10 @@ pub fn columns(before: Option<&ModelDeploymentStatus>, plan: &Plan) -> Columns {
     };
     columns.candidate.clone_from(&shown.candidate);
     Columns { canary_weight, ..columns }
+}
+
+pub fn canary_weight(plan: &Plan) -> String {
+    plan.memory.rollout.canary.as_ref().map(|_| format!("{}%", plan.outlook.weight)).unwrap_or_default()
 }
 
 fn numbers(c: &CandidateStatus) -> Columns {

@@ -66,7 +66,9 @@ fn optimized(plan: &Plan) -> Verdict {
             let message = if numbers.is_empty() { name.clone() } else { format!("{name}: {numbers}") };
             (true, Reason::CandidateSelected, message)
         }
-        Some(Selection::Nothing { reason, message }) => (false, *reason, message.clone()),
+        Some(Selection::Nothing { reason, message } | Selection::Again { reason, message }) => {
+            (false, *reason, message.clone())
+        }
         Some(Selection::Waiting) | None => {
             let done = candidates.iter().filter(|c| crate::optimization::is_final(c)).count();
             (false, Reason::Optimizing, format!("{done} of {} candidates measured", candidates.len()))
@@ -75,7 +77,7 @@ fn optimized(plan: &Plan) -> Verdict {
     Verdict::new(ConditionType::Optimized, status, reason, message)
 }
 
-fn available(plan: &Plan) -> Verdict {
+pub fn available(plan: &Plan) -> Verdict {
     let Some(stable) = &plan.outlook.stable else {
         return Verdict::new(ConditionType::Available, false, Reason::Deploying, "nothing is served yet".to_owned());
     };

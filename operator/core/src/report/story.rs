@@ -27,8 +27,9 @@ impl Story {
     pub fn tell(r: &Resolved, plan: &Plan, applied: &Applied) -> Self {
         let mut story = of_plan(r, plan);
         if !applied.failed.is_empty() {
-            let each: Vec<String> = applied.failed.iter().map(|(child, error)| format!("{child}: {error}")).collect();
-            story.blocked(Progress::Reconciling, each.join("; "));
+            let each: Vec<String> = applied.failed.iter().map(ToString::to_string).collect();
+            let is_terminal = applied.failed.iter().any(|f| f.is_terminal);
+            story.blocked(if is_terminal { Progress::Stalled } else { Progress::Reconciling }, each.join("; "));
         } else if !plan.outlook.foreign.is_empty() {
             story.blocked(Progress::Stalled, plan.outlook.foreign.join("; "));
         }
@@ -59,6 +60,7 @@ fn of_plan(r: &Resolved, plan: &Plan) -> Story {
     }
     match &outlook.verdict {
         Some(Verdict::Nothing { reason, message }) => return nothing_usable(plan, *reason, message),
+        Some(Verdict::Again { reason, message }) => return again(plan, *reason, message),
         Some(Verdict::Chosen(_)) => {}
         Some(Verdict::Waiting) | None => return optimizing(plan),
     }
@@ -93,6 +95,12 @@ fn suspended(plan: &Plan) -> Story {
 fn nothing_usable(plan: &Plan, reason: Reason, message: &str) -> Story {
     let kept = serves(plan).map(|what| format!("; {what}")).unwrap_or_default();
     Story::stalled(Phase::Failed, reason, format!("{message}{kept}"))
+}
+
+fn again(plan: &Plan, reason: Reason, message: &str) -> Story {
+    let when = plan.outlook.again_at.map_or("once the Job has ended".to_owned(), |at| format!("at {at:.0}"));
+    let kept = serves(plan).map(|what| format!("; {what}")).unwrap_or_default();
+    Story::reconciling(Phase::Optimizing, reason, format!("{message}; tried again {when}{kept}"))
 }
 
 fn optimizing(plan: &Plan) -> Story {
@@ -161,12 +169,19 @@ fn deploying(plan: &Plan) -> Story {
     };
     let pods = format!("revision {}: {} of {} pods ready", stable.revision, stable.ready_replicas, stable.replicas);
     let (reason, why) = match (&outlook.stable_crash, &outlook.stable_excuse) {
+        // One that is up is about to be served.
+        (_, excuse) if stable.ready_replicas > 0 => (Reason::Deploying, excuse.as_ref()),
         (Some(crash), _) => (Reason::CrashLoop, Some(crash)),
         (None, excuse) if outlook.is_late => (Reason::ProgressDeadlineExceeded, excuse.as_ref()),
         (None, excuse) => (Reason::Deploying, excuse.as_ref()),
     };
     let why = why.map(|w| format!("; {w}")).unwrap_or_default();
-    Story::reconciling(Phase::Deploying, reason, format!("{pods}{why}"))
+    let message = format!("{pods}{why}");
+    match reason {
+        Reason::Deploying => Story::reconciling(Phase::Deploying, reason, message),
+        // Its pods are watched on, and served once they are ready after all.
+        _ => Story::stalled(Phase::Deploying, reason, message),
+    }
 }
 
 fn serving(plan: &Plan) -> Story {

@@ -48,6 +48,7 @@ fn chosen(mut list: Vec<CandidateStatus>, rules: &SelectionRules) -> String {
         Verdict::Chosen(name) => name,
         Verdict::Waiting => "waiting".into(),
         Verdict::Nothing { reason, .. } => reason.to_string(),
+        Verdict::Again { reason, .. } => format!("{reason}, again"),
     }
 }
 

@@ -43,14 +43,20 @@ impl Cluster {
             for _ in count..want {
                 let serial = self.uid();
                 let template = &d.spec.template;
+                let mut labels = template.metadata.as_ref().unwrap().labels.clone().unwrap();
+                labels.insert("pod-template-hash".into(), "5c8d".into());
                 self.observed.pods.push(Pod {
                     metadata: ObjectMeta {
                         name: Some(format!("{}-{serial}", d.metadata.name.as_deref().unwrap())),
                         uid: Some(serial),
-                        labels: template.metadata.as_ref().unwrap().labels.clone(),
+                        labels: Some(labels),
                         annotations: template.metadata.as_ref().unwrap().annotations.clone(),
                         creation_timestamp: Some(Time(self.now)),
-                        owner_references: Some(vec![owner(&uid)]),
+                        owner_references: Some(vec![OwnerReference {
+                            kind: "ReplicaSet".into(),
+                            name: format!("{}-5c8d", d.metadata.name.as_deref().unwrap()),
+                            ..owner(&uid)
+                        }]),
                         ..ObjectMeta::default()
                     },
                     spec: template.spec.clone(),
@@ -162,9 +168,15 @@ impl Cluster {
                 None => (0, Some(report.to_termination_message()), "Completed"),
             },
         };
+        let uid = job.metadata.uid.clone().unwrap();
+        let is_earlier_try = |p: &&Pod| {
+            p.metadata.owner_references.iter().flatten().any(|o| o.uid == uid)
+                && p.metadata.labels.iter().flatten().any(|(k, v)| k == INDEX && *v == index.to_string())
+        };
+        let tries = i32::try_from(self.observed.pods.iter().filter(is_earlier_try).count()).unwrap();
         if exit_code == 0 {
             completed.push(index);
-        } else if [64, 65, 137].contains(&exit_code) {
+        } else if [64, 65, 137].contains(&exit_code) || tries >= spec.backoff_limit_per_index.unwrap() {
             failed.push(index);
         }
         let serial = self.uid();
@@ -172,8 +184,12 @@ impl Cluster {
         self.observed.pods.push(job_pod(job, index, serial, end, Time(self.now)));
         if completed.len() + failed.len() == total {
             let type_ = if failed.is_empty() { "Complete" } else { "Failed" };
-            status.conditions =
-                Some(vec![JobCondition { type_: type_.into(), status: "True".into(), ..JobCondition::default() }]);
+            status.conditions = Some(vec![JobCondition {
+                type_: type_.into(),
+                status: "True".into(),
+                last_transition_time: Some(Time(self.now)),
+                ..JobCondition::default()
+            }]);
         }
         let text = |mut list: Vec<usize>| {
             list.sort_unstable();
@@ -221,6 +237,7 @@ impl Cluster {
     }
 }
 
+/// A ReplicaSet has its Deployment's uid here.
 fn owner(uid: &str) -> OwnerReference {
     OwnerReference { uid: uid.into(), controller: Some(true), ..OwnerReference::default() }
 }

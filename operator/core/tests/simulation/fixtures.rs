@@ -16,7 +16,10 @@ pub fn pvc(path: &str) -> Source {
 }
 
 pub fn recipe(name: &str) -> Recipe {
-    Recipe { name: name.into(), techniques: vec![Technique { quantize: Some(Quantize::default()) }] }
+    Recipe {
+        name: name.into(),
+        techniques: vec![Technique { quantize: Some(Quantize::default()), ..Technique::default() }],
+    }
 }
 
 /// One recipe, two steps of ten seconds, one pod.
@@ -53,7 +56,13 @@ pub fn report(candidate: &str) -> CandidateReport {
         candidate: candidate.into(),
         package: Some(Digest::of(candidate.as_bytes())),
         measurements: Measurements {
-            accuracy: Some(AccuracyMeasurement { top1, original_top1: 91.8, agreement: 99.1, images: 1000 }),
+            accuracy: Some(AccuracyMeasurement {
+                top1,
+                original_top1: 91.8,
+                agreement: 99.1,
+                images: 1000,
+                ..AccuracyMeasurement::default()
+            }),
             latency: Some(LatencyMeasurement {
                 cpu,
                 original_cpu: 3.8,
@@ -62,9 +71,11 @@ pub fn report(candidate: &str) -> CandidateReport {
                 original_p50: 3.8,
                 original_p99: 4.5,
                 rounds: 50,
+                ..LatencyMeasurement::default()
             }),
             size: Some(SizeMeasurement { bytes: size, original_bytes: 4_000_000 }),
             memory: Some(MemoryMeasurement { peak_bytes: 60 * 1024 * 1024 }),
+            ..Measurements::default()
         },
         failure: None,
     }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use drydock_contract::CandidateReport;
 use drydock_crds::{ModelDeployment, ModelDeploymentStatus};
 use drydock_operator_core::{
-    Applied, ChildKind, ChildRef, Defaults, Memory, Observed, Plan, invalid_status, plan, resolve, status,
+    Applied, ChildKind, ChildRef, Defaults, Memory, Observed, Plan, guard, invalid_status, keep, plan, resolve, status,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -90,29 +90,30 @@ impl Cluster {
 
     /// What would be done now.
     pub fn plan(&self) -> Plan {
-        let resolved = resolve(&self.md, &self.defaults).unwrap();
-        plan(&resolved, &self.observed, &Memory::of(self.md.status.as_ref()), self.now)
+        let memory = Memory::of(self.md.status.as_ref());
+        let kept = || keep(&self.md.metadata, Some(&self.md.spec), &self.defaults);
+        resolve(&self.md, &self.defaults).map_or_else(
+            |_| guard(&kept(), &self.observed, &memory, self.now),
+            |resolved| plan(&resolved, &self.observed, &memory, self.now),
+        )
     }
 
     /// One reconcile. With a limit it dies after so many writes, and the status is not written.
-    pub fn reconcile(&mut self, limit: Option<usize>) -> Option<Plan> {
+    pub fn reconcile(&mut self, limit: Option<usize>) -> Plan {
         let generation = self.md.metadata.generation.unwrap_or(1);
         let before = self.md.status.clone();
-        let resolved = match resolve(&self.md, &self.defaults) {
-            Ok(resolved) => resolved,
-            Err(errors) => {
-                self.md.status = Some(invalid_status(before.as_ref(), generation, &errors, self.now));
-                return None;
-            }
-        };
         let plan = self.plan();
         let is_whole = self.apply(&plan, limit);
         if is_whole {
-            let next = status(before.as_ref(), generation, &resolved, &plan, &Applied::default(), self.now);
+            let (before, applied) = (before.as_ref(), Applied::default());
+            let next = match resolve(&self.md, &self.defaults) {
+                Ok(resolved) => status(before, generation, &resolved, &plan, &applied, self.now),
+                Err(errors) => invalid_status(before, generation, &errors, &plan, &applied, self.now),
+            };
             // Through JSON, as it would come back from the API server.
             self.md.status = Some(serde_json::from_value(serde_json::to_value(&next).unwrap()).unwrap());
         }
-        Some(plan)
+        plan
     }
 
     /// A second of the cluster's life.
@@ -128,7 +129,7 @@ impl Cluster {
             let before = self.status();
             let plan = self.reconcile(None);
             self.second();
-            let is_quiet = plan.is_none_or(|p| p.is_empty() && p.memory.rollout.canary.is_none());
+            let is_quiet = plan.is_empty() && plan.memory.rollout.canary.is_none();
             // The deadlines and delays of the fixtures are all shorter than this.
             quiet = if is_quiet && before == self.status() { quiet + 1 } else { 0 };
             if quiet > 25 {

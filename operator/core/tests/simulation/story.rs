@@ -28,7 +28,7 @@ impl Story {
     pub fn run(&mut self, seconds: usize) {
         for _ in 0..seconds {
             let plan = self.cluster.reconcile(None);
-            self.tell(plan.as_ref());
+            self.tell(&plan);
             self.cluster.second();
         }
     }
@@ -37,7 +37,7 @@ impl Story {
         self.cluster.now.as_second() - START
     }
 
-    fn tell(&mut self, plan: Option<&Plan>) {
+    fn tell(&mut self, plan: &Plan) {
         let t = self.time();
         let status = self.cluster.status();
         let rollout = status.rollout.clone().unwrap_or_default();
@@ -61,27 +61,25 @@ impl Story {
         let reason = status.conditions.iter().find(|c| c.type_ == "Ready").map_or("", |c| c.reason.as_str());
         write!(line, " {reason}: {}", status.message).unwrap();
         let mut told = String::new();
-        if let Some(plan) = plan {
-            for n in &plan.notices {
-                writeln!(told, "{t:>4}s  {} {}: {}", if n.warning { '!' } else { '.' }, n.reason, n.note).unwrap();
-            }
-            for child in &plan.writes {
-                let least = match child {
-                    Child::Autoscaler(hpa) => format!(", at least {}", hpa.spec.min_replicas.unwrap_or(1)),
-                    _ => String::new(),
-                };
-                writeln!(told, "{t:>4}s    write {child}{least}").unwrap();
-            }
-            for scale in &plan.scales {
-                writeln!(told, "{t:>4}s    scale {} to {}", scale.deployment, scale.replicas).unwrap();
-            }
-            for split in &plan.splits {
-                let weight = split.split.as_ref().map_or("nothing on".to_owned(), |s| format!("{} % on", s.weight));
-                writeln!(told, "{t:>4}s    pod {} sends {weight}", split.pod).unwrap();
-            }
-            for gone in &plan.prune {
-                writeln!(told, "{t:>4}s    prune {gone}").unwrap();
-            }
+        for n in &plan.notices {
+            writeln!(told, "{t:>4}s  {} {}: {}", if n.warning { '!' } else { '.' }, n.reason, n.note).unwrap();
+        }
+        for child in &plan.writes {
+            let least = match child {
+                Child::Autoscaler(hpa) => format!(", at least {}", hpa.spec.min_replicas.unwrap_or(1)),
+                _ => String::new(),
+            };
+            writeln!(told, "{t:>4}s    write {child}{least}").unwrap();
+        }
+        for scale in &plan.scales {
+            writeln!(told, "{t:>4}s    scale {} to {}", scale.deployment, scale.replicas).unwrap();
+        }
+        for split in &plan.splits {
+            let weight = split.split.as_ref().map_or("nothing on".to_owned(), |s| format!("{} % on", s.weight));
+            writeln!(told, "{t:>4}s    pod {} sends {weight}", split.pod).unwrap();
+        }
+        for gone in &plan.prune {
+            writeln!(told, "{t:>4}s    prune {gone}").unwrap();
         }
         let told = self.short(&told);
         let line = self.short(&line);

@@ -1,51 +1,63 @@
 use std::collections::{BTreeMap, HashMap};
 
-use drydock_contract::Quantize;
-
 use super::Affine;
-use super::select::{ChannelAxis, Role, Selection};
-use super::weights::{self, Layout};
-use crate::onnx::{Graph, Index, ModelError, attribute_int, float_tensor, floats, integer_attribute, new_node, tensor};
+use super::layer::{self, Layer};
+use super::select::{Role, Selection};
+use super::weights;
+use crate::onnx::{Graph, Index, ModelError, float_tensor, floats, integer_attribute, new_node, tensor};
 use crate::passes::names::Names;
 use crate::proto::tensor_proto::DataType;
 use crate::proto::{NodeProto, TensorProto};
 
-/// What calibration found.
+/// What data tells the rewrite.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Ranges {
+pub struct Tuning {
     /// The smallest and largest value to represent, by activation.
     pub ranges: BTreeMap<String, (f32, f32)>,
-    /// The mean of each channel, by activation; what bias correction reads.
-    pub means: BTreeMap<(String, ChannelAxis), Vec<f64>>,
+    /// Codes of weights that are not the nearest ones, by layer.
+    pub codes: BTreeMap<usize, Vec<i8>>,
+    /// Whether `Conv` and `Gemm` without a bias get one of zeros, for [`super::shift_bias`] to move.
+    pub biases: bool,
 }
 
 /// What [`quantize`] did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct QuantizeReport {
     /// Nodes by operator.
     pub quantized: BTreeMap<String, usize>,
     pub left_in_float: BTreeMap<String, usize>,
     /// `Relu` and `Clip` that are now part of the node before.
     pub absorbed: usize,
+    /// `Conv` and `Gemm` in the order of the graph, by their positions before.
+    pub layers: BTreeMap<usize, Written>,
 }
 
-/// Writes the selection into the graph. `selection` and `ranges` must be of this very graph.
+/// A layer as it was written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// Nodes up to and with the one that makes its result.
+    pub end: usize,
+    /// The initializer of the bias's codes, and their scales: one for each, or one.
+    pub bias: Option<(String, Vec<f32>)>,
+}
+
+/// Writes the selection into the graph. `selection` and `tuning` must be of this very graph.
 ///
 /// # Errors
 /// A range that is missing or not finite; a tensor whose data does not fit its shape.
 pub fn quantize(
     graph: Graph,
     selection: &Selection,
-    ranges: &Ranges,
-    options: &Quantize,
+    tuning: &Tuning,
+    per_channel: bool,
 ) -> Result<(Graph, QuantizeReport), ModelError> {
     let index = graph.index();
     let mut writer = Writer {
         graph: &graph,
         index: &index,
         selection,
-        ranges,
-        options,
+        tuning,
+        per_channel,
         names: Names::new(&index),
         nodes: Vec::with_capacity(graph.nodes().len() * 3),
         initializers: Vec::new(),
@@ -70,20 +82,23 @@ struct Parameters {
     zero_point: String,
 }
 
+/// A weight, its axis, the bits of its scales, and the layer that its codes were chosen for.
+type WeightKey = (String, usize, Vec<u32>, Option<usize>);
+
 struct Writer<'g> {
     graph: &'g Graph,
     index: &'g Index,
     selection: &'g Selection,
-    ranges: &'g Ranges,
-    options: &'g Quantize,
+    tuning: &'g Tuning,
+    per_channel: bool,
     names: Names<'g>,
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
     /// From an activation or constant to its dequantized form.
     dequantized: HashMap<String, String>,
     parameters: HashMap<String, Parameters>,
-    /// From a weight, its axis and the bits of its scales to its dequantized form: shared weights are stored once.
-    weights: HashMap<(String, usize, Vec<u32>), String>,
+    /// From a weight to its dequantized form: shared weights are stored once.
+    weights: HashMap<WeightKey, String>,
 }
 
 impl Writer<'_> {
@@ -97,7 +112,10 @@ impl Writer<'_> {
             if absorbed.contains(&i) {
                 report.absorbed += 1;
             } else if let Some(role) = self.selection.nodes.get(&i) {
-                self.write_quantized(i, node, role)?;
+                let bias = self.write_quantized(i, node, role)?;
+                if self.selection.is_weighted(i) {
+                    report.layers.insert(i, Written { end: self.nodes.len(), bias });
+                }
                 *report.quantized.entry(node.op_type.clone()).or_default() += 1;
             } else {
                 self.nodes.push(node.clone());
@@ -110,19 +128,26 @@ impl Writer<'_> {
         Ok(report)
     }
 
-    fn write_quantized(&mut self, i: usize, node: &NodeProto, role: &Role) -> Result<(), ModelError> {
+    /// Gives what [`Written`] keeps of the bias.
+    fn write_quantized(
+        &mut self,
+        i: usize,
+        node: &NodeProto,
+        role: &Role,
+    ) -> Result<Option<(String, Vec<f32>)>, ModelError> {
         let mut node = node.clone();
         let activations = if *role == Role::Follower { node.input.len() } else { 1 };
         for input in node.input.iter_mut().take(activations) {
             *input = self.dequantize(input)?;
         }
-        if let Role::Weighted { weight, axis, bias, channels } = role {
-            self.write_weight(i, &mut node, (weight, *axis, bias.as_deref(), *channels))?;
-        }
+        let bias = match Layer::read(self.graph, self.index, self.selection, self.tuning, self.per_channel, i)? {
+            Some(layer) => self.write_weight(i, &mut node, layer),
+            None => None,
+        };
         let result = self.selection.result(self.graph, i).to_owned();
         if self.selection.float_result.contains(&i) {
             self.nodes.push(node);
-            return Ok(());
+            return Ok(bias);
         }
         // The dequantized value takes the name, so that float readers, outputs and subgraphs need no change.
         let float = self.names.make(&result, ".float");
@@ -130,7 +155,7 @@ impl Writer<'_> {
         self.nodes.push(node);
         self.push_pair(&result, &float, result.clone())?;
         self.dequantized.insert(result.clone(), result);
-        Ok(())
+        Ok(bias)
     }
 
     /// Quantizes a value that a float node, or the caller, makes: float readers keep the exact one.
@@ -157,19 +182,18 @@ impl Writer<'_> {
     }
 
     fn parameters(&mut self, value: &str) -> Result<Parameters, ModelError> {
-        let root = self.selection.values.get(value).map_or(value, String::as_str);
+        let root = self.selection.root(value);
         if let Some(known) = self.parameters.get(root) {
             return Ok(known.clone());
         }
-        let (min, max) = match self.index.initializer(self.graph, root) {
-            Some(constant) => floats(constant)?.iter().fold((0.0_f32, 0.0_f32), |(l, h), v| (l.min(*v), h.max(*v))),
-            None => self.ranges.ranges.get(root).copied().unwrap_or((f32::NAN, f32::NAN)),
+        let affine = match self.index.initializer(self.graph, root) {
+            Some(constant) => {
+                let (min, max) = floats(constant)?.iter().fold((0.0_f32, 0.0_f32), |(l, h), v| (l.min(*v), h.max(*v)));
+                Affine::over(min, max)
+            }
+            None => layer::affine(self.selection, self.tuning, root)?,
         };
-        if !(min.is_finite() && max.is_finite()) {
-            let problem = format!("its range on the calibration data is {min} to {max}; expected finite values");
-            return Err(ModelError::Tensor { tensor: root.to_owned(), problem });
-        }
-        Ok(self.add_parameters(root, Affine::over(min, max)))
+        Ok(self.add_parameters(root, affine))
     }
 
     fn add_parameters(&mut self, root: &str, affine: Affine) -> Parameters {
@@ -206,66 +230,38 @@ impl Writer<'_> {
         Ok(result)
     }
 
-    fn write_weight(
-        &mut self,
-        i: usize,
-        node: &mut NodeProto,
-        (name, axis, bias, channels): (&str, usize, Option<&str>, ChannelAxis),
-    ) -> Result<(), ModelError> {
-        let broken = |problem: &str| ModelError::Tensor { tensor: name.to_owned(), problem: problem.into() };
-        let weight = self.index.initializer(self.graph, name).ok_or_else(|| broken("not an initializer"))?;
-        let values = floats(weight)?;
-        let layout = Layout::new(&weight.dims, axis).ok_or_else(|| broken("empty"))?;
-        let activation = self.graph.nodes()[i].input_at(0).unwrap_or_default();
-        let input_scale = self.parameters(activation)?.affine.scale;
-
-        let mut bias = match bias.and_then(|b| self.index.initializer(self.graph, b)) {
-            Some(bias) => {
-                let found = floats(bias)?;
-                Some(if found.len() == 1 { vec![found[0]; layout.channels] } else { found })
-            }
-            None => None,
-        };
-        let mut scales = weights::scales(&values, layout, self.options.per_channel);
-        weights::fit_bias(&mut scales, bias.as_deref().unwrap_or_default(), input_scale);
-        let quantized = weights::encode(&values, layout, scales);
-
-        if self.options.bias_correction && node.op_type != "MatMul" {
-            let means = self.ranges.means.get(&(activation.to_owned(), channels));
-            let source = input_channel(node, &weight.dims, axis, layout);
-            let mean = |position| means.and_then(|m| m.get(source(position))).copied().unwrap_or_default();
-            let errors = weights::mean_error(&values, &quantized, layout, mean);
-            let bias = bias.get_or_insert_with(|| vec![0.0; layout.channels]);
-            for (b, error) in bias.iter_mut().zip(errors) {
-                *b -= error as f32;
-            }
+    fn write_weight(&mut self, i: usize, node: &mut NodeProto, layer: Layer<'_>) -> Option<(String, Vec<f32>)> {
+        let Layer { name, axis, dims, layout, quantized, mut bias, input_scale, .. } = layer;
+        if self.tuning.biases && !node.is("MatMul") {
+            bias.get_or_insert_with(|| vec![0.0; layout.channels]);
         }
 
-        let key = (name.to_owned(), axis, quantized.scales.iter().map(|s| s.to_bits()).collect());
+        // Codes that were chosen for one layer are not another's, though the weight be the same.
+        let chosen_for = self.tuning.codes.contains_key(&i).then_some(i);
+        let key = (name.to_owned(), axis, quantized.scales.iter().map(|s| s.to_bits()).collect(), chosen_for);
         let known = self.weights.get(&key).cloned();
         let dequantized = known.unwrap_or_else(|| {
             let codes = quantized.codes.iter().map(|c| c.cast_unsigned()).collect();
-            let tensor = tensor("", DataType::Int8, &weight.dims, codes);
-            let made = self.push_constant(name, tensor, &quantized.scales, axis);
+            let tensor = tensor("", DataType::Int8, dims, codes);
+            let (_, made) = self.push_constant(name, tensor, &quantized.scales, axis);
             self.weights.insert(key, made.clone());
             made
         });
         node.input[1] = dequantized;
 
-        if let Some(bias) = bias {
-            let (codes, scales) = weights::encode_bias(&bias, input_scale, &quantized.scales);
-            let data = codes.iter().flat_map(|c| c.to_le_bytes()).collect();
-            let tensor = tensor("", DataType::Int32, &[bias.len() as i64], data);
-            let stem = format!("{}.bias", self.selection.result(self.graph, i));
-            let made = self.push_constant(&stem, tensor, &scales, 0);
-            node.input.truncate(2);
-            node.input.push(made);
-        }
-        Ok(())
+        let bias = bias?;
+        let (codes, scales) = weights::encode_bias(&bias, input_scale, &quantized.scales);
+        let data = codes.iter().flat_map(|c| c.to_le_bytes()).collect();
+        let tensor = tensor("", DataType::Int32, &[bias.len() as i64], data);
+        let stem = format!("{}.bias", self.selection.result(self.graph, i));
+        let (codes, made) = self.push_constant(&stem, tensor, &scales, 0);
+        node.input.truncate(2);
+        node.input.push(made);
+        Some((codes, scales))
     }
 
-    /// Adds quantized data without a zero point, and the node that dequantizes it.
-    fn push_constant(&mut self, stem: &str, mut data: TensorProto, scales: &[f32], axis: usize) -> String {
+    /// Adds quantized data without a zero point, and the node that dequantizes it: the names of both.
+    fn push_constant(&mut self, stem: &str, mut data: TensorProto, scales: &[f32], axis: usize) -> (String, String) {
         let per_channel = scales.len() > 1;
         let scale = self.names.make(stem, ".scale");
         let zero_point = self.names.make(stem, ".zero_point");
@@ -280,26 +276,9 @@ impl Writer<'_> {
         if per_channel {
             node.attribute.push(integer_attribute("axis", axis as i64));
         }
+        let codes = data.name.clone();
         self.initializers.push(data);
         self.nodes.push(node);
-        result
-    }
-}
-
-/// From an element of the weight to the input channel that it multiplies.
-fn input_channel(node: &NodeProto, dims: &[i64], axis: usize, layout: Layout) -> impl Fn(usize) -> usize + use<> {
-    let is_conv = node.is("Conv");
-    let group = usize::try_from(attribute_int(node, "group", 1)).unwrap_or(1).max(1);
-    let per_group = dims.get(1).map_or(1, |d| *d as usize).max(1);
-    let kernel = if is_conv { (layout.inner / per_group).max(1) } else { 1 };
-    move |position| {
-        if is_conv {
-            let in_group = layout.channel(position) / (layout.channels / group).max(1);
-            in_group * per_group + position / kernel % per_group
-        } else if axis == 0 {
-            position % layout.inner
-        } else {
-            position / layout.channels
-        }
+        (codes, result)
     }
 }

@@ -11,7 +11,7 @@ const FOLLOWERS: [&str; 7] = ["Add", "Mul", "AveragePool", "GlobalAveragePool", 
 /// Saturate to the range of the `Relu` or `Clip` after them, which is then not needed.
 const ABSORB: [&str; 5] = ["Conv", "Gemm", "MatMul", "Add", "Mul"];
 
-/// Which axis of an activation holds the channels that a weight multiplies.
+/// Which axis of a layer's result holds its channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChannelAxis {
     Second,
@@ -45,28 +45,42 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Activations whose ranges calibration must find.
+    /// Activations whose ranges calibration must find: all that may stand for a range once some layers stay in float.
     pub fn calibrated(&self) -> BTreeSet<&str> {
-        self.values.values().map(String::as_str).collect()
-    }
-
-    /// Activations that a weight multiplies.
-    pub fn multiplied<'g>(&self, graph: &'g Graph) -> BTreeSet<(&'g str, ChannelAxis)> {
-        let weighted = self.nodes.iter().filter_map(|(i, role)| match role {
-            Role::Weighted { channels, .. } => Some((graph.nodes().get(*i)?.input_at(0)?, *channels)),
-            _ => None,
-        });
-        weighted.collect()
+        self.values.keys().chain(self.values.values()).map(String::as_str).collect()
     }
 
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
+    /// Positions of `Conv`, `Gemm` and `MatMul`, whose constant weights are quantized.
+    pub fn weighted(&self) -> impl Iterator<Item = usize> {
+        self.nodes.iter().filter(|(_, role)| matches!(role, Role::Weighted { .. })).map(|(i, _)| *i)
+    }
+
+    pub fn is_weighted(&self, node: usize) -> bool {
+        matches!(self.nodes.get(&node), Some(Role::Weighted { .. }))
+    }
+
+    /// The activation whose range `value` takes: often itself.
+    pub fn root<'s>(&'s self, value: &'s str) -> &'s str {
+        self.values.get(value).map_or(value, String::as_str)
+    }
+
+    /// Whether the node's channels are the last dimension of its result, not the second.
+    pub fn channels_last(&self, node: usize) -> bool {
+        matches!(self.nodes.get(&node), Some(Role::Weighted { channels: ChannelAxis::Last, .. }))
+    }
+
+    /// The node that makes the result: what it absorbs, or itself.
+    pub fn last(&self, node: usize) -> usize {
+        self.absorbs.get(&node).copied().unwrap_or(node)
+    }
+
     /// The name that the node's result has once what it absorbs is gone.
-    pub(super) fn result<'g>(&self, graph: &'g Graph, node: usize) -> &'g str {
-        let last = self.absorbs.get(&node).copied().unwrap_or(node);
-        graph.nodes().get(last).and_then(|n| n.output.first()).map_or("", String::as_str)
+    pub fn result<'g>(&self, graph: &'g Graph, node: usize) -> &'g str {
+        graph.nodes().get(self.last(node)).and_then(|n| n.output.first()).map_or("", String::as_str)
     }
 }
 
@@ -76,12 +90,17 @@ impl Selection {
 /// inputs are quantized anyway and something quantized reads its result, so that no island of integers costs more in
 /// conversions than it saves.
 ///
+/// `in_float`: positions of nodes to leave alone.
+///
 /// # Errors
 /// A weight whose data does not fit its shape.
-pub fn select(graph: &Graph) -> Result<Selection, ModelError> {
+pub fn select(graph: &Graph, in_float: &BTreeSet<usize>) -> Result<Selection, ModelError> {
     let index = graph.index();
     let mut selection = Selection::default();
     for (i, node) in graph.nodes().iter().enumerate() {
+        if in_float.contains(&i) {
+            continue;
+        }
         if let Some(role) = weighted(graph, &index, node)? {
             selection.nodes.insert(i, role);
         }

@@ -63,18 +63,6 @@ pub(super) fn encode(values: &[f32], layout: Layout, scales: Vec<f32>) -> Codes 
     Codes { codes, scales }
 }
 
-/// For each output channel, by how much quantizing the weight raises its mean output, given the mean of each input
-/// channel. Zero padding is not accounted for: at the border the true error is smaller.
-pub(super) fn mean_error(values: &[f32], quantized: &Codes, layout: Layout, mean: impl Fn(usize) -> f64) -> Vec<f64> {
-    let mut errors = vec![0.0; layout.channels];
-    for (i, (value, code)) in values.iter().zip(&quantized.codes).enumerate() {
-        let channel = layout.channel(i);
-        let scale = quantized.scales[if quantized.scales.len() == 1 { 0 } else { channel }];
-        errors[channel] += (f64::from(*code) * f64::from(scale) - f64::from(*value)) * mean(i);
-    }
-    errors
-}
-
 /// S32 codes of a bias at scale `input_scale * scale`, and those scales.
 pub(super) fn encode_bias(bias: &[f32], input_scale: f32, scales: &[f32]) -> (Vec<i32>, Vec<f32>) {
     let bias_scales: Vec<f32> = scales.iter().map(|s| s * input_scale).collect();
@@ -120,12 +108,5 @@ mod tests {
         assert!(widened[0] > 9e-4 && (widened[1] - 1e-3).abs() < 1e-9, "{widened:?}");
         let (codes, _) = encode_bias(&[1000.0, 1.0], 1e-3, &widened);
         assert!((codes[0] - (1 << 30)).abs() < 128 && codes[1] == 1_000_000, "{codes:?}");
-    }
-
-    #[test]
-    fn the_mean_error_is_the_error_on_the_mean_input() {
-        let layout = Layout::new(&[1, 2], 0).unwrap();
-        let quantized = Codes { codes: vec![1, 2], scales: vec![1.0] };
-        assert_eq!(mean_error(&[0.5, 2.25], &quantized, layout, |i| [4.0, 8.0][i]), [0.5 * 4.0 - 0.25 * 8.0]);
     }
 }

@@ -1,0 +1,107 @@
+//! One budget of memory for all requests in progress.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::ServeError;
+
+/// One permit; small enough to be exact, and large enough for the semaphore to count terabytes.
+const UNIT: usize = 1 << 10;
+
+/// Bytes that the bodies of all requests in progress, and the tensors read from them, may hold together. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    free: Arc<Semaphore>,
+    total: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes: usize) -> Self {
+        let units = (bytes / UNIT).clamp(1, u32::MAX as usize).min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(units)), total: units * UNIT }
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// A share that holds nothing yet.
+    pub(crate) fn share(&self) -> Share {
+        Share { budget: self.clone(), permit: None, beside: 0 }
+    }
+}
+
+/// What one request holds of the budget, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    budget: Budget,
+    permit: Option<OwnedSemaphorePermit>,
+    /// Bytes that the same request holds in another share.
+    beside: usize,
+}
+
+impl Share {
+    /// Another share of the same request.
+    pub(crate) fn beside(&self) -> Self {
+        Self { beside: self.beside + self.held(), ..self.budget.share() }
+    }
+
+    fn held(&self) -> usize {
+        self.permit.as_ref().map_or(0, |p| p.num_permits() * UNIT)
+    }
+
+    /// Holds at least so many bytes from here on. It never waits: requests that hold a part each and wait for the rest
+    /// would wait for ever.
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), ServeError> {
+        let limit = self.budget.total;
+        let Some(more) = bytes.checked_sub(self.held()).filter(|more| *more > 0) else { return Ok(()) };
+        let needed = self.beside.saturating_add(bytes);
+        if needed > limit {
+            // No other time is better for this one.
+            return Err(ServeError::TooMuchMemory { needed, limit });
+        }
+        let spent = ServeError::OutOfMemory { limit };
+        let units = u32::try_from(more.div_ceil(UNIT)).map_err(|_| spent.clone())?;
+        let more = self.budget.free.clone().try_acquire_many_owned(units).map_err(|_| spent)?;
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            None => self.permit = Some(more),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_given_back() {
+        let budget = Budget::new(10 * UNIT);
+        let mut first = budget.share();
+        for (bytes, held) in [(1, 1), (UNIT, 1), (UNIT + 1, 2), (1, 2), (6 * UNIT, 6)] {
+            first.hold(bytes).unwrap();
+            assert_eq!(first.held(), held * UNIT, "{bytes}");
+        }
+        let mut second = budget.share();
+        assert_eq!(second.hold(5 * UNIT), Err(ServeError::OutOfMemory { limit: 10 * UNIT }));
+        second.hold(4 * UNIT).unwrap();
+        assert_eq!(first.hold(7 * UNIT), Err(ServeError::OutOfMemory { limit: 10 * UNIT }));
+        drop(first);
+        second.hold(10 * UNIT).unwrap();
+    }
+
+    #[test]
+    fn a_request_that_can_never_fit_is_not_told_to_come_again() {
+        let budget = Budget::new(10 * UNIT);
+        let needed = 10 * UNIT + 1;
+        assert_eq!(budget.share().hold(needed), Err(ServeError::TooMuchMemory { needed, limit: 10 * UNIT }));
+        assert!(budget.share().hold(usize::MAX).is_err());
+        let mut body = budget.share();
+        body.hold(4 * UNIT).unwrap();
+        let tensors = body.beside().hold(6 * UNIT + 1);
+        assert_eq!(tensors, Err(ServeError::TooMuchMemory { needed, limit: 10 * UNIT }));
+        body.beside().hold(6 * UNIT).unwrap();
+    }
+}

@@ -1,0 +1,115 @@
+//! Connections in memory, and time that moves when nothing else can.
+
+use axum::routing::get;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex, split};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::*;
+
+/// The client's end of a connection, and the task that serves it.
+fn connect(kind: Kind, lifecycle: &Lifecycle, router: Router) -> (DuplexStream, JoinHandle<()>) {
+    let (client, server) = duplex(1 << 16);
+    let (read, write) = split(server);
+    (client, tokio::spawn(connection(read, write, router, kind, lifecycle.clone())))
+}
+
+/// `/` answers, `/slow` answers when it is told to.
+fn router(go_on: &Arc<Notify>) -> Router {
+    let go_on = go_on.clone();
+    let slow = move || async move {
+        go_on.notified().await;
+        "slow"
+    };
+    Router::new().route("/", get(|| async { "ok" })).route("/slow", get(slow))
+}
+
+async fn read_to_end(mut client: DuplexStream) -> String {
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_let_go() {
+    for kind in [Kind::Http, Kind::Grpc] {
+        for words in [&b""[..], b"P", &PREFACE[..20]] {
+            let (mut client, server) = connect(kind, &Lifecycle::default(), router(&Arc::default()));
+            client.write_all(words).await.unwrap();
+            let start = Instant::now();
+            timeout(2 * HEADER_TIMEOUT, server).await.expect("it waits for ever").unwrap();
+            assert_eq!(start.elapsed().as_secs(), HEADER_TIMEOUT.as_secs(), "{kind:?} {words:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_http2_client_is_let_go() {
+    for kind in [Kind::Http, Kind::Grpc] {
+        let (mut client, server) = connect(kind, &Lifecycle::default(), router(&Arc::default()));
+        client.write_all(PREFACE).await.unwrap();
+        timeout(MAX_AGE, server).await.expect("it waits for ever").unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_on_its_way_at_the_end_is_answered() {
+    let lifecycle = Lifecycle::default();
+    lifecycle.advance(Phase::Stopping);
+    // All of it is here, it comes a little later, or it comes in two parts.
+    for (first, rest) in [(REQUEST, &b""[..]), (b"", REQUEST), (&REQUEST[..10], &REQUEST[10..])] {
+        let (mut client, server) = connect(Kind::Http, &lifecycle, router(&Arc::default()));
+        client.write_all(first).await.unwrap();
+        sleep(MIN_AGE / 2).await;
+        client.write_all(rest).await.unwrap();
+        let answer = timeout(HEADER_TIMEOUT, read_to_end(client)).await.expect("it is kept open");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer:?}");
+        server.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_with_nothing_to_ask_does_not_hold_up_the_end() {
+    let lifecycle = Lifecycle::default();
+    let (mut asked, _) = connect(Kind::Http, &lifecycle, router(&Arc::default()));
+    asked.write_all(REQUEST).await.unwrap();
+    // Its answer has come, and the connection is kept.
+    let mut answer = [0; 12];
+    asked.read_exact(&mut answer).await.unwrap();
+    let (silent, _) = connect(Kind::Http, &lifecycle, router(&Arc::default()));
+    lifecycle.advance(Phase::Stopping);
+    let start = Instant::now();
+    read_to_end(asked).await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    read_to_end(silent).await;
+    assert_eq!(start.elapsed().as_secs(), MIN_AGE.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn http2_clients_are_told_to_go_when_draining_begins() {
+    for kind in [Kind::Http, Kind::Grpc] {
+        let (lifecycle, go_on) = (Lifecycle::default(), Arc::new(Notify::new()));
+        let (client, server) = connect(kind, &lifecycle, router(&go_on));
+        let (mut sender, connection) =
+            http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(client)).await.unwrap();
+        let client = tokio::spawn(connection);
+        let request = |path: &str| Request::get(format!("http://x{path}")).body(Empty::new()).unwrap();
+        assert_eq!(sender.send_request(request("/")).await.unwrap().status(), 200);
+        let slow = sender.send_request(request("/slow"));
+        sleep(MIN_AGE).await;
+
+        lifecycle.advance(Phase::LameDuck);
+        // What was asked before is answered; then both sides let go, long before the end.
+        go_on.notify_one();
+        assert_eq!(timeout(MIN_AGE, slow).await.expect("no answer").unwrap().status(), 200);
+        timeout(MIN_AGE, server).await.expect("the connection is kept").unwrap();
+        client.await.unwrap().unwrap();
+        assert!(sender.send_request(request("/")).await.is_err(), "{kind:?}");
+    }
+}

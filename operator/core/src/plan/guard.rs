@@ -1,0 +1,41 @@
+use jiff::Timestamp;
+
+use super::revisions::Revisions;
+use super::tracks::Tracks;
+use super::{Plan, Wake, desired, diff};
+use crate::resolved::Replicas;
+use crate::{Memory, Observed, Resolved};
+
+/// One pass while the spec cannot be worked with: what is served is kept as it was made, the canary that nobody can judge
+/// gets no request, and nothing goes. The rollout goes on at the step where it was once the spec is valid again.
+///
+/// `kept` comes from [`crate::keep`].
+pub fn guard(kept: &Resolved, observed: &Observed, memory: &Memory, now: Timestamp) -> Plan {
+    let mut memory = memory.clone();
+    if memory.rollout.canary.is_some() {
+        // The clock stands still: a stage without requests says nothing of the canary, and begins again.
+        memory.rollout.since = None;
+        memory.rollout.step_since = None;
+    }
+    let at = &memory.rollout;
+    let mut kept = kept.clone();
+    if matches!(kept.serving.replicas, Replicas::Fixed(_)) && !observed.autoscalers.is_empty() {
+        // Those of the last valid spec are not pruned, and a number that is set beside one does not stay.
+        kept.serving.replicas = Replicas::Unknown;
+    }
+    let revisions = Revisions::recorded(&kept, observed);
+    let mut tracks = Tracks::see(&kept, observed, at, now);
+    tracks.weight = 0;
+    let desired = desired::serving(&kept, observed, at, &tracks, &revisions);
+    let diff = diff::diff(&kept, observed, desired, &desired::live(at));
+    Plan {
+        scales: tracks.scales(&kept, observed, &diff),
+        splits: tracks.splits(&kept, at),
+        outlook: tracks.outlook(&kept, at, None, None, diff.foreign, now),
+        writes: diff.writes,
+        prune: Vec::new(),
+        notices: Vec::new(),
+        wake: Wake::OnChange,
+        memory,
+    }
+}

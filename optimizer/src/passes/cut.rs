@@ -1,0 +1,35 @@
+use std::collections::HashSet;
+
+use crate::onnx::Graph;
+use crate::proto::tensor_proto::DataType;
+use crate::proto::{TypeProto, ValueInfoProto, type_proto};
+
+/// The part of the graph that makes these float32 values, which become its outputs. What subgraphs read is not looked for:
+/// a graph that has any keeps all its nodes.
+pub fn cut(graph: &Graph, values: &[&str]) -> Graph {
+    let mut part = graph.clone();
+    let nested = |n: &crate::proto::NodeProto| n.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty());
+    if !graph.nodes().iter().any(nested) {
+        let mut needed: HashSet<String> = values.iter().map(|v| (*v).to_owned()).collect();
+        let mut keep = vec![false; graph.nodes().len()];
+        for (i, node) in graph.nodes().iter().enumerate().rev() {
+            if node.output.iter().any(|o| needed.contains(o)) {
+                keep[i] = true;
+                needed.extend(node.input.iter().cloned());
+            }
+        }
+        let mut keep = keep.into_iter();
+        part.body.node.retain(|_| keep.next().unwrap_or(true));
+    }
+    let output = |value: &&str| {
+        let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: None };
+        ValueInfoProto {
+            name: (*value).to_owned(),
+            r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }),
+            ..ValueInfoProto::default()
+        }
+    };
+    part.body.output = values.iter().map(output).collect();
+    part.prune();
+    part
+}

@@ -1,0 +1,222 @@
+use faer::linalg::matmul::matmul;
+use faer::linalg::solvers::Solve as _;
+use faer::{Accum, Mat, MatRef, Par, Side};
+
+/// Added to the diagonal of the inputs' covariance, as a share of its mean: holds the weights to the prior where the
+/// samples say little.
+pub(super) const RIDGE: f64 = 1e-2;
+/// Rounds of fitting to what the activation function lets through.
+const ROUNDS: usize = 3;
+/// Samples that are widened to f64 at a time.
+const CHUNK: usize = 512;
+
+#[derive(Debug, thiserror::Error)]
+pub enum FitError {
+    #[error("the activations on calibration data are not finite; expected numbers")]
+    NotFinite,
+    #[error("the covariance cannot be decomposed; are the activations on calibration data of reasonable size?")]
+    Decomposition,
+}
+
+/// Find weights W and bias b such that `limit(W x + b + added)` is nearest to `limit(target)` in the mean square.
+#[derive(Clone, Copy, Debug)]
+pub struct Problem<'a> {
+    /// (samples, columns)
+    pub inputs: MatRef<'a, f32>,
+    /// (samples, rows)
+    pub targets: MatRef<'a, f32>,
+    /// What the result is added to before the limits.
+    pub added: Option<MatRef<'a, f32>>,
+    /// (rows, columns): where the weights are drawn to.
+    pub prior: MatRef<'a, f32>,
+    /// Of the activation function: 0 and infinity for `Relu`.
+    pub limits: (f32, f32),
+    /// None: no bound.
+    pub rank: Option<usize>,
+    pub bias: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Fit {
+    /// (rows, columns), or (rank, columns) where there is a rank.
+    pub first: Mat<f64>,
+    /// (rows, rank)
+    pub second: Option<Mat<f64>>,
+    pub bias: Vec<f64>,
+    /// Mean square of what is left, over the variance of the target, both after the limits.
+    pub error: f64,
+}
+
+impl Fit {
+    /// (rows, columns)
+    pub fn weights(&self) -> Mat<f64> {
+        self.second.as_ref().map_or_else(|| self.first.clone(), |second| second * &self.first)
+    }
+}
+
+/// Ridge regression towards the prior; of bounded rank by the principal components of the fitted outputs (reduced-rank
+/// regression: Izenman 1975). What the limits hide need not be met: targets beyond a limit are moved to the nearest value
+/// that gives the same result, and the regression is done again (as Zhang et al. 2015, "Accelerating very deep
+/// convolutional networks", do for `Relu`).
+pub fn fit(problem: &Problem<'_>) -> Result<Fit, FitError> {
+    let (samples, columns) = (problem.inputs.nrows(), problem.inputs.ncols());
+    let rows = problem.targets.ncols();
+    let n = samples.max(1) as f64;
+    let mean: Vec<f64> = if problem.bias { means(problem.inputs) } else { vec![0.0; columns] };
+    let mut covariance = product(problem.inputs, problem.inputs);
+    for j in 0..columns {
+        for i in 0..columns {
+            covariance[(i, j)] -= n * mean[i] * mean[j];
+        }
+    }
+    let trace: f64 = (0..columns).map(|i| covariance[(i, i)]).sum();
+    if !trace.is_finite() {
+        return Err(FitError::NotFinite);
+    }
+    // Constant inputs have no variance, and then the prior is the answer.
+    let ridge = (RIDGE * trace / columns.max(1) as f64).max(f64::from(f32::MIN_POSITIVE));
+    for i in 0..columns {
+        covariance[(i, i)] += ridge;
+    }
+    let factor = covariance.llt(Side::Lower).map_err(|_| FitError::Decomposition)?;
+    let prior = Mat::from_fn(rows, columns, |i, j| f64::from(problem.prior[(i, j)]));
+
+    let added = |i: usize, j: usize| problem.added.map_or(0.0, |a| a[(i, j)]);
+    let mut wanted = Mat::from_fn(samples, rows, |i, j| problem.targets[(i, j)] - added(i, j));
+    let (low, high) = problem.limits;
+    let rounds = if low.is_finite() || high.is_finite() { ROUNDS } else { 0 };
+    for round in 0.. {
+        let mean_wanted = if problem.bias { means(wanted.as_ref()) } else { vec![0.0; rows] };
+        if !mean_wanted.iter().all(|m| m.is_finite()) {
+            return Err(FitError::NotFinite);
+        }
+        let mut cross = product(wanted.as_ref(), problem.inputs);
+        for j in 0..columns {
+            for i in 0..rows {
+                cross[(i, j)] += ridge * prior[(i, j)] - n * mean_wanted[i] * mean[j];
+            }
+        }
+        let weights = factor.solve(cross.transpose()).transpose().to_owned();
+        let mut fit = match problem.rank.filter(|r| *r < rows.min(columns)) {
+            None => Fit { first: weights, second: None, bias: Vec::new(), error: 0.0 },
+            Some(rank) => {
+                // Covariance of the fitted outputs, because `cross` is weights times the covariance.
+                let outputs = &cross * weights.transpose();
+                let basis = principal(&outputs, rank)?;
+                Fit { first: basis.transpose() * &weights, second: Some(basis), bias: Vec::new(), error: 0.0 }
+            }
+        };
+        let whole = fit.weights();
+        fit.bias =
+            (0..rows).map(|i| mean_wanted[i] - (0..columns).map(|j| whole[(i, j)] * mean[j]).sum::<f64>()).collect();
+        let narrow = Mat::from_fn(rows, columns, |i, j| whole[(i, j)] as f32);
+        let mut found = problem.inputs * narrow.transpose();
+        let (mut left, mut square, mut sum) = (0.0_f64, 0.0_f64, vec![0.0_f64; rows]);
+        for j in 0..rows {
+            for i in 0..samples {
+                let value = found[(i, j)] + fit.bias[j] as f32 + added(i, j);
+                let target = problem.targets[(i, j)];
+                let shown = f64::from(target.clamp(low, high));
+                left += (f64::from(value.clamp(low, high)) - shown).powi(2);
+                square += shown * shown;
+                sum[j] += shown;
+                let moved = if target <= low {
+                    value.min(low)
+                } else if target >= high {
+                    value.max(high)
+                } else {
+                    target
+                };
+                found[(i, j)] = moved - added(i, j);
+            }
+        }
+        let variance = square - sum.iter().map(|s| s * s / n).sum::<f64>();
+        fit.error = if variance > 0.0 { left / variance } else { 0.0 };
+        if round == rounds {
+            return if fit.error.is_finite() { Ok(fit) } else { Err(FitError::NotFinite) };
+        }
+        wanted = found;
+    }
+    Err(FitError::Decomposition)
+}
+
+/// Mean and covariance of samples, as they come.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    count: usize,
+    sum: Vec<f64>,
+    products: Mat<f64>,
+}
+
+impl Moments {
+    pub fn new(width: usize) -> Self {
+        Self { count: 0, sum: vec![0.0; width], products: Mat::zeros(width, width) }
+    }
+
+    /// (samples, width)
+    pub fn add(&mut self, samples: MatRef<'_, f32>) {
+        self.count += samples.nrows();
+        for (j, sum) in self.sum.iter_mut().enumerate() {
+            *sum += (0..samples.nrows()).map(|i| f64::from(samples[(i, j)])).sum::<f64>();
+        }
+        add_product(&mut self.products, samples, samples);
+    }
+
+    pub fn mean(&self) -> Vec<f64> {
+        self.sum.iter().map(|s| s / self.count.max(1) as f64).collect()
+    }
+
+    /// Variance along the principal components, largest first.
+    pub fn spectrum(&self) -> Result<Vec<f64>, FitError> {
+        let values = self.covariance()?.self_adjoint_eigenvalues(Side::Lower).map_err(|_| FitError::Decomposition)?;
+        Ok(values.iter().rev().map(|v| v.max(0.0)).collect())
+    }
+
+    /// The first principal components, as columns.
+    pub fn principal(&self, count: usize) -> Result<Mat<f64>, FitError> {
+        principal(&self.covariance()?, count)
+    }
+
+    /// (width, width)
+    pub fn covariance(&self) -> Result<Mat<f64>, FitError> {
+        let (mean, n) = (self.mean(), self.count.max(1) as f64);
+        if !mean.iter().all(|m| m.is_finite()) {
+            return Err(FitError::NotFinite);
+        }
+        Ok(Mat::from_fn(mean.len(), mean.len(), |i, j| self.products[(i, j)] / n - mean[i] * mean[j]))
+    }
+}
+
+/// Eigenvectors of the largest eigenvalues, as columns.
+fn principal(symmetric: &Mat<f64>, count: usize) -> Result<Mat<f64>, FitError> {
+    let n = symmetric.nrows();
+    let eigen = symmetric.self_adjoint_eigen(Side::Lower).map_err(|_| FitError::Decomposition)?;
+    let vectors = eigen.U();
+    Ok(Mat::from_fn(n, count, |i, j| vectors[(i, n - 1 - j)]))
+}
+
+fn means(samples: MatRef<'_, f32>) -> Vec<f64> {
+    let n = samples.nrows().max(1) as f64;
+    (0..samples.ncols()).map(|j| (0..samples.nrows()).map(|i| f64::from(samples[(i, j)])).sum::<f64>() / n).collect()
+}
+
+/// aᵀ b, summed in f64.
+fn product(a: MatRef<'_, f32>, b: MatRef<'_, f32>) -> Mat<f64> {
+    let mut sum = Mat::zeros(a.ncols(), b.ncols());
+    add_product(&mut sum, a, b);
+    sum
+}
+
+fn add_product(sum: &mut Mat<f64>, a: MatRef<'_, f32>, b: MatRef<'_, f32>) {
+    let mut start = 0;
+    while start < a.nrows() {
+        let count = CHUNK.min(a.nrows() - start);
+        let wide = |m: MatRef<'_, f32>| Mat::from_fn(count, m.ncols(), |i, j| f64::from(m[(start + i, j)]));
+        let (a, b) = (wide(a), wide(b));
+        matmul(sum.as_mut(), Accum::Add, a.transpose(), b.as_ref(), 1.0, Par::Seq);
+        start += count;
+    }
+}
+
+#[cfg(test)]
+mod tests;
