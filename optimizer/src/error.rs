@@ -9,6 +9,7 @@ use crate::fetch::FetchError;
 use crate::interrupt::Interrupted;
 use crate::onnx::ModelError;
 use crate::store::StoreError;
+use crate::train::TrainError;
 
 /// Everything that ends a run, each with the reason that the operator is told.
 #[derive(Debug, thiserror::Error)]
@@ -79,5 +80,17 @@ impl Error {
 
     pub fn failure(&self) -> Failure {
         Failure { reason: self.reason(), message: self.to_string() }
+    }
+}
+
+impl From<TrainError> for Error {
+    fn from(e: TrainError) -> Self {
+        match e {
+            TrainError::Model(e) => Self::Model(e),
+            TrainError::Engine(e) => Self::Engine(e),
+            TrainError::Data(e) => Self::Dataset(e),
+            TrainError::Interrupted(e) => Self::Interrupted(e),
+            other => Self::Recipe(format!("distill: {other}")),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What a recipe is made of: each technique runs its passes and whatever they need to know from data.
 
+mod distill;
 mod factorize;
 mod prune;
 mod quantize;
@@ -31,6 +32,7 @@ pub fn apply(
     let cleaned;
     (graph, cleaned) = passes::clean(graph, engine)?;
     progress.note(&format!("clean: {cleaned}"));
+    let teacher = graph.clone();
     for technique in &recipe.techniques {
         interrupt::check()?;
         if let Some(options) = &technique.factorize {
@@ -38,6 +40,10 @@ pub fn apply(
         }
         if let Some(options) = &technique.prune {
             graph = prune::prune(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?.0;
+        }
+        if let Some(options) = &technique.distill {
+            let data = calibration.ok_or(Error::NoDataset)?;
+            graph = distill::distill(engine, graph, &teacher, options, data, progress)?;
         }
         if let Some(options) = &technique.quantize {
             graph = quantize::quantize(engine, graph, options, calibration, progress)?;
@@ -51,11 +57,12 @@ fn check(recipe: &Recipe) -> Result<(), Error> {
     if recipe.techniques.is_empty() {
         return fail("no techniques; expected at least one".into());
     }
-    for (i, Technique { factorize, prune, quantize }) in recipe.techniques.iter().enumerate() {
-        let named = [factorize.is_some(), prune.is_some(), quantize.is_some()].iter().filter(|set| **set).count();
+    for (i, Technique { factorize, prune, distill, quantize }) in recipe.techniques.iter().enumerate() {
+        let set = [factorize.is_some(), prune.is_some(), distill.is_some(), quantize.is_some()];
+        let named = set.iter().filter(|set| **set).count();
         if named != 1 {
             return fail(format!(
-                "technique {i} sets {named} fields that this version knows; expected one of `factorize`, `prune`, `quantize`"
+                "technique {i} sets {named} fields that this version knows; expected one of `factorize`, `prune`, `distill`, `quantize`"
             ));
         }
         if let Some(what) = quantize.as_ref().and_then(quantize::check) {

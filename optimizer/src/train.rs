@@ -9,6 +9,15 @@
 //! gradient is run by ONNX Runtime and stays. Weights go back under their names: nothing else in the file changes. One
 //! thread and one order of sums: equal inputs give an equal file on equal processors.
 
+#![allow(
+    clippy::many_single_char_names,
+    clippy::similar_names,
+    reason = "the letters of the formulas: (m, k)·(k, n); N, C, H, W"
+)]
+#![allow(clippy::inline_always, reason = "what is compiled for each instruction set must be inside the function that is")]
+#![allow(clippy::type_complexity, reason = "shape and values, slot and gradient: pairs that live for a line")]
+#![cfg_attr(test, allow(clippy::float_cmp, reason = "small whole numbers"))]
+
 mod build;
 mod data;
 mod error;

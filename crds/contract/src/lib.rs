@@ -25,7 +25,7 @@ pub use package::{
     MODEL_FILE, Machine, MemoryMeasurement, ModelFile, PackageContent, PackageManifest, PackageRecord, SCHEMA,
     SizeMeasurement,
 };
-pub use recipe::{Calibration, Factorize, Format, Importance, Prune, Quantize, Recipe, Rounding, Technique};
+pub use recipe::{Calibration, Distill, Factorize, Format, Importance, Prune, Quantize, Recipe, Rounding, Technique};
 pub use report::{CandidateReport, Failure, FailureReason, Measurements, TERMINATION_MESSAGE_LIMIT};
 pub use split::{SPLIT_ANNOTATION, Split, SplitWindow};
 pub use task::{Dataset, Input, Location, TASK_ENV, Task};

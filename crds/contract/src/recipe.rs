@@ -1,3 +1,4 @@
+mod distill;
 mod factorize;
 mod prune;
 mod quantize;
@@ -5,6 +6,7 @@ mod quantize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use distill::Distill;
 pub use factorize::Factorize;
 pub use prune::{Importance, Prune};
 pub use quantize::{Calibration, Format, Quantize, Rounding};
@@ -29,6 +31,8 @@ pub struct Technique {
     pub factorize: Option<Factorize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<Prune>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill: Option<Distill>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantize: Option<Quantize>,
 }

@@ -1,5 +1,6 @@
 use crate::dataset::DatasetError;
 use crate::engine::EngineError;
+use crate::interrupt::Interrupted;
 use crate::onnx::ModelError;
 
 /// Why a graph cannot be trained, or a training went wrong.
@@ -19,6 +20,8 @@ pub enum TrainError {
     Model(#[from] ModelError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     #[error(transparent)]
     Data(#[from] DatasetError),
 }

@@ -8,6 +8,7 @@ use super::tape::{Plan, Tape, TensorValue};
 use super::teacher::{Oracle, first_output};
 use super::tensor::{Buffers, Tensor, from_storage, to_storage};
 use crate::engine::Engine;
+use crate::interrupt;
 use crate::onnx::{Graph, float_tensor, tensor};
 use crate::passes::lift_constants;
 use crate::progress::Progress;
@@ -118,6 +119,7 @@ pub fn fit(
     let tenth = options.steps.div_ceil(10);
     let (mut first, mut last) = (0.0_f64, 0.0_f64);
     for step in 0..options.steps {
+        interrupt::check()?;
         sampler.fill(options.batch, &mut batch);
         let rate = scheduled(options.learning_rate, options.warm_up, step, options.steps);
         let (loss, grads) = learner.step(&batch, &BTreeSet::new())?;

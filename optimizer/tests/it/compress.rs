@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use drydock_contract::{Factorize, Importance, Prune, Quantize, Recipe, Technique};
+use drydock_contract::{Distill, Factorize, Importance, Prune, Quantize, Recipe, Technique};
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::onnx::{self, Graph, Shapes, tensor};
 use drydock_optimizer::passes::{self, Groups, Slice};
@@ -295,4 +295,20 @@ fn what_cannot_be_done_has_a_reason() {
     // The fewest channels that there can be are still more than a hundredth.
     let error = apply(graph("fashion-mobilenet.onnx"), &[few_prune(0.01)]).unwrap_err().to_string();
     assert!(error.contains("fewest channels"), "{error}");
+}
+
+/// What pruning lost is learned back from the original, without labels, and twice in the same way.
+#[test]
+fn distilled() {
+    let lossy = prune(Prune { macs_ratio: 0.7, images: FEW, reconstruct: false, ..Prune::default() });
+    let taught =
+        Technique { distill: Some(Distill { steps: 20, batch: 32, ..Distill::default() }), ..Technique::default() };
+    let original = graph("fashion-mobilenet.onnx");
+    let pruned = apply(original.clone(), std::slice::from_ref(&lossy)).unwrap();
+    let result = apply(original.clone(), &[lossy.clone(), taught.clone()]).unwrap();
+    let (before, after) = (agreement(&original.encode(), &pruned), agreement(&original.encode(), &result));
+    println!("agreement {before:.2} %, distilled {after:.2} %");
+    assert!(after > before + 1.0, "{before} became {after}");
+    assert_eq!(pruned.len(), result.len());
+    assert!(apply(original, &[lossy, taught]).unwrap() == result, "equal inputs, unequal bytes");
 }

@@ -67,9 +67,14 @@ impl Case {
     fn operator(&self, training: bool) -> Box<dyn Operator> {
         let names: Vec<String> = (0..self.shapes.len()).map(|i| format!("x{i}")).collect();
         let constants = self.constants.iter().map(|t| t.name.clone());
+        let mut attributes = self.attributes.clone();
+        // The weight is no constant here, from which it would be taken.
+        if let ("Conv", Some([_, _, h, w])) = (self.op, self.shapes.get(1).copied()) {
+            attributes.push(ints("kernel_shape", &[*h as i64, *w as i64]));
+        }
         let node = NodeProto {
             op_type: self.op.into(),
-            attribute: self.attributes.clone(),
+            attribute: attributes,
             input: names.iter().cloned().chain(constants).collect(),
             output: vec!["y".into()],
             ..NodeProto::default()
