@@ -14,7 +14,10 @@
     clippy::similar_names,
     reason = "the letters of the formulas: (m, k)·(k, n); N, C, H, W"
 )]
-#![allow(clippy::inline_always, reason = "what is compiled for each instruction set must be inside the function that is")]
+#![allow(
+    clippy::inline_always,
+    reason = "what is compiled for each instruction set must be inside the function that is"
+)]
 #![allow(clippy::type_complexity, reason = "shape and values, slot and gradient: pairs that live for a line")]
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "small whole numbers"))]
 

@@ -10,7 +10,7 @@ pub enum TrainError {
     NoGradient { node: String, problem: String },
     #[error("node {node}: {problem}")]
     Node { node: String, problem: String },
-    #[error("nothing to train: no float32 weight lies between the last node without a gradient and the output{}", last_frozen(.0))]
+    #[error("nothing to train: no float32 weight lies between the last node without a gradient and the output{}", last_frozen(.0.as_ref()))]
     NothingToTrain(Option<String>),
     #[error("the loss of step {step} is {loss}; expected a number: lower the learning rate (now {learning_rate})")]
     NotFinite { step: usize, loss: f32, learning_rate: f32 },
@@ -26,6 +26,6 @@ pub enum TrainError {
     Data(#[from] DatasetError),
 }
 
-fn last_frozen(node: &Option<String>) -> String {
-    node.as_ref().map_or_else(String::new, |n| format!(" (node {n})"))
+fn last_frozen(node: Option<&String>) -> String {
+    node.map_or_else(String::new, |n| format!(" (node {n})"))
 }

@@ -184,7 +184,8 @@ pub(super) fn check(options: &Options, teacher: Option<Teacher<'_>>, data: &Samp
         let (rate, temperature) = (options.learning_rate, options.temperature);
         return fail(format!("learning rate {rate}, temperature {temperature}; expected numbers above 0"));
     }
-    if !share(options.labels) || !share(options.warm_up) || !(options.features.is_finite() && options.features >= 0.0) {
+    let features = options.features.is_finite() && options.features >= 0.0;
+    if !(share(options.labels) && share(options.warm_up) && features) {
         return fail(format!("labels {}, warm-up {}; expected 0 to 1", options.labels, options.warm_up));
     }
     if options.labels > 0.0 && data.labels().is_none() {
@@ -256,12 +257,11 @@ impl<'a> Learner<'a> {
         batch: &Batch,
         keep: &BTreeSet<usize>,
     ) -> Result<(f32, Vec<Option<Vec<f32>>>), TrainError> {
-        let fed = match &mut self.before {
-            Some(before) => before.run(&batch.shape, &batch.x)?,
-            None => {
-                let shape: Vec<usize> = batch.shape.iter().map(|d| *d as usize).collect();
-                vec![(shape, batch.x.clone()); self.tape.feeds.len()]
-            }
+        let fed = if let Some(before) = &mut self.before {
+            before.run(&batch.shape, &batch.x)?
+        } else {
+            let shape: Vec<usize> = batch.shape.iter().map(|d| *d as usize).collect();
+            vec![(shape, batch.x.clone()); self.tape.feeds.len()]
         };
         let mut feeds = Vec::with_capacity(fed.len());
         for (shape, values) in fed {

@@ -213,18 +213,17 @@ impl Tape {
     }
 
     fn constant(&mut self, tensor: &TensorProto, trained: bool) -> Result<usize, String> {
-        let slot = match self.slots.get(&tensor.name) {
-            Some(slot) => *slot,
-            None => {
-                if !is_float(tensor) {
-                    return Err(format!("constant {:?} is no float32", tensor.name));
-                }
-                let values = floats(tensor).map_err(|e| e.to_string())?;
-                let shape: Vec<usize> = tensor.dims.iter().map(|d| *d as usize).collect();
-                let slot = self.add_slot(Tensor::from_row_major(&shape, &values), false);
-                self.slots.insert(tensor.name.clone(), slot);
-                slot
+        let slot = if let Some(slot) = self.slots.get(&tensor.name) {
+            *slot
+        } else {
+            if !is_float(tensor) {
+                return Err(format!("constant {:?} is no float32", tensor.name));
             }
+            let values = floats(tensor).map_err(|e| e.to_string())?;
+            let shape: Vec<usize> = tensor.dims.iter().map(|d| *d as usize).collect();
+            let slot = self.add_slot(Tensor::from_row_major(&shape, &values), false);
+            self.slots.insert(tensor.name.clone(), slot);
+            slot
         };
         if trained && !self.wanted[slot] {
             self.wanted[slot] = true;

@@ -269,7 +269,7 @@ fn what_depends_on_one_another() {
 }
 
 fn zero(weight: &TensorProto, unit: &[Slice]) -> TensorProto {
-    let Ok(mut values) = onnx::floats(weight).map(|v| v.to_vec()) else { return weight.clone() };
+    let Ok(mut values) = onnx::floats(weight) else { return weight.clone() };
     for slice in unit.iter().filter(|s| s.tensor == weight.name) {
         let inner: i64 = weight.dims[slice.axis + 1..].iter().product();
         let count = weight.dims[slice.axis];

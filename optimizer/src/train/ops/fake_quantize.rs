@@ -49,14 +49,18 @@ impl Rounding {
     /// The integers of stored values, as floats.
     pub(in super::super) fn round(&self, range: Range, tensor: &mut Tensor) {
         self.runs(&tensor.shape, &mut tensor.data, |run, scale, zero| {
-            run.iter_mut().for_each(|v| *v = ((*v / scale).round_ties_even() + zero).clamp(range.min, range.max));
+            for v in &mut *run {
+                *v = ((*v / scale).round_ties_even() + zero).clamp(range.min, range.max);
+            }
         });
     }
 
     /// Back from integers.
     pub(in super::super) fn restore(&self, tensor: &mut Tensor) {
         self.runs(&tensor.shape, &mut tensor.data, |run, scale, zero| {
-            run.iter_mut().for_each(|v| *v = (*v - zero) * scale);
+            for v in &mut *run {
+                *v = (*v - zero) * scale;
+            }
         });
     }
 }

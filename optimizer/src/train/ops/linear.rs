@@ -37,7 +37,9 @@ impl Operator for Gemm {
         let (ma, mb) = (if self.transposed[0] { ma.t() } else { ma }, if self.transposed[1] { mb.t() } else { mb });
         multiply(&mut y, n, ma, mb, false);
         if self.alpha.to_bits() != 1.0_f32.to_bits() {
-            y.iter_mut().for_each(|y| *y *= self.alpha);
+            for y in &mut y {
+                *y *= self.alpha;
+            }
         }
         if let Some(c) = inputs.get(2) {
             match c.data.len() {
@@ -69,11 +71,15 @@ impl Operator for Gemm {
             if inputs[2].data.len() == 1 {
                 sums = vec![sums.iter().sum()];
             }
-            sums.iter_mut().for_each(|s| *s *= self.beta);
+            for s in &mut sums {
+                *s *= self.beta;
+            }
             out[2] = Some(sums);
         }
         if self.alpha.to_bits() != 1.0_f32.to_bits() {
-            grad.iter_mut().for_each(|g| *g *= self.alpha);
+            for g in &mut *grad {
+                *g *= self.alpha;
+            }
         }
         let dy = Matrix::new(&grad, m, n);
         let (ma, mb) = (matrix(a), matrix(b));
@@ -83,18 +89,18 @@ impl Operator for Gemm {
             let mut da = buffers.take(m * k);
             // dA = dy·bᵀ, or its transpose.
             if self.transposed[0] {
-                multiply(&mut da, m, mb, dy.t(), false)
+                multiply(&mut da, m, mb, dy.t(), false);
             } else {
-                multiply(&mut da, k, dy, mb.t(), false)
+                multiply(&mut da, k, dy, mb.t(), false);
             }
             out[0] = Some(da);
         }
         if wanted[1] {
             let mut db = buffers.take(k * n);
             if self.transposed[1] {
-                multiply(&mut db, k, dy.t(), ma, false)
+                multiply(&mut db, k, dy.t(), ma, false);
             } else {
-                multiply(&mut db, n, ma.t(), dy, false)
+                multiply(&mut db, n, ma.t(), dy, false);
             }
             out[1] = Some(db);
         }

@@ -19,7 +19,9 @@ impl Operator for Mean {
                 for pixel in pixels.chunks(c) {
                     y.iter_mut().zip(pixel).for_each(|(y, x)| *y += x);
                 }
-                y.iter_mut().for_each(|y| *y *= share);
+                for y in &mut *y {
+                    *y *= share;
+                }
             }
         });
         Ok(if self.keep_dims { Tensor::new(&[n, c, 1, 1], y) } else { Tensor::new(&[n, c], y) })

@@ -46,5 +46,7 @@ pub(in super::super) fn softmax(x: &[f32], temperature: f32, y: &mut [f32]) {
         *y = ((x - max) / temperature).exp();
     }
     let sum: f32 = y.iter().sum();
-    y.iter_mut().for_each(|y| *y /= sum);
+    for y in &mut *y {
+        *y /= sum;
+    }
 }

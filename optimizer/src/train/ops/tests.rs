@@ -35,7 +35,7 @@ fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         r#type: AttributeType::String as i32,
-        s: value.as_bytes().to_vec().into(),
+        s: value.as_bytes().to_vec(),
         ..AttributeProto::default()
     }
 }
@@ -123,7 +123,7 @@ impl Case {
         for i in 0..inputs.len() {
             let grad = grads[i].as_ref().unwrap_or_else(|| panic!("{name}: no gradient of input {i}"));
             assert_eq!(grad.len(), inputs[i].data.len(), "{name}: input {i}");
-            for at in 0..grad.len() {
+            for (at, slope) in grad.iter().enumerate() {
                 let old = inputs[i].data[at];
                 let mut moved = |by: f32| {
                     inputs[i].data[at] = old + by;
@@ -132,8 +132,8 @@ impl Case {
                 let step = 5e-3;
                 let quotient = (moved(step) - moved(-step)) / f64::from(2.0 * step);
                 inputs[i].data[at] = old;
-                let close = (quotient - f64::from(grad[at])).abs() < 2e-2 * quotient.abs().max(1.0);
-                assert!(close, "{name}: input {i}, value {at}: {} and by differences {quotient}", grad[at]);
+                let close = (quotient - f64::from(*slope)).abs() < 2e-2 * quotient.abs().max(1.0);
+                assert!(close, "{name}: input {i}, value {at}: {slope} and by differences {quotient}");
             }
         }
     }
