@@ -73,6 +73,8 @@ pub enum Reason {
     Suspended,
     /// The API server refused a child; the message says which and why.
     ApplyFailed,
+    /// A child is being deleted, by somebody else, and is not gone yet.
+    Terminating,
 }
 
 impl ConditionType {

@@ -8,6 +8,7 @@ use drydock_contract::FailureReason;
 use drydock_crds::{Amount, Analysis, Autoscaling, CandidateFallback, Resources};
 use drydock_operator_core::{ChildKind, Memory, guard, keep, pods_to_ask};
 use k8s_openapi::api::batch::v1::JobSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use simulation::fixtures::{failure, fashion, recipe};
 use simulation::story::Story;
 use simulation::{Behaviour, Cluster, Outcome};
@@ -297,6 +298,24 @@ fn volume_deleted_by_hand() {
     story.act("somebody deletes the volume", |c| c.remove(&gone));
     story.run(20);
     story.check("volume_deleted_by_hand");
+}
+
+/// A volume that pods use stays until they end: what is served is served on, and the volume is not forgotten.
+#[test]
+fn volume_deleted_under_its_pods() {
+    let mut story = serving();
+    let gone = story.cluster.children().into_iter().find(|c| c.kind == ChildKind::Claim).unwrap();
+    story.act("somebody deletes the volume, which a pod holds", |c| {
+        c.observed.claims[0].metadata.deletion_timestamp = Some(Time(c.now));
+    });
+    story.run(5);
+    story.act("a quantity that is none", misspell);
+    story.run(5);
+    story.act("the quantity is taken out", |c| c.edit(|s| s.serving.resources = None));
+    story.run(5);
+    story.act("the volume is gone", |c| c.remove(&gone));
+    story.run(20);
+    story.check("volume_deleted_under_its_pods");
 }
 
 /// A Service of the name is there already, and not ours.

@@ -143,7 +143,6 @@ impl<'a> Tracks<'a> {
         at: &RolloutStatus,
         verdict: Option<Verdict>,
         target: Option<RevisionStatus>,
-        foreign: Vec<String>,
         now: Timestamp,
     ) -> Outlook {
         let deadline = SignedDuration::from_secs(r.rollout.progress_deadline_seconds.into());
@@ -160,7 +159,8 @@ impl<'a> Tracks<'a> {
             stable_excuse: excuse(&self.stable.pods),
             canary_excuse: excuse(&self.canary.pods),
             is_late: at.since.as_ref().is_some_and(|since| now.duration_since(since.0) > deadline),
-            foreign,
+            foreign: Vec::new(),
+            ending: Vec::new(),
         }
     }
 }

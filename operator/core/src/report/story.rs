@@ -32,6 +32,12 @@ impl Story {
             story.blocked(if is_terminal { Progress::Stalled } else { Progress::Reconciling }, each.join("; "));
         } else if !plan.outlook.foreign.is_empty() {
             story.blocked(Progress::Stalled, plan.outlook.foreign.join("; "));
+        } else if !plan.outlook.ending.is_empty() {
+            story.message = format!("{}; {}", story.message, plan.outlook.ending.join("; "));
+            if story.progress == Progress::Settled {
+                story.progress = Progress::Reconciling;
+                story.reason = Reason::Terminating;
+            }
         }
         story
     }
