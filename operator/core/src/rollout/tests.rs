@@ -61,7 +61,7 @@ fn transitions() {
     use RolloutStage::*;
     let quiet = |s: Signals| Signals { counts: SplitWindow { requests: 3, ..SplitWindow::default() }, ..s };
     let judged = |s: Signals| Signals { counts: SplitWindow { requests: 100, ..SplitWindow::default() }, ..s };
-    let cases = [
+    let cases = vec![
         Case {
             name: "a new target starts a canary",
             from: served(),
