@@ -515,8 +515,10 @@ fn a_canary_that_nobody_can_see_is_not_promoted() {
 #[test]
 fn a_pod_with_copied_labels_has_no_part_in_a_rollout() {
     let mut c = with(Behaviour::default()).cluster;
-    let mut foreign =
-        c.observed.pods.iter().find(|p| p.metadata.name.as_ref().unwrap().starts_with("fashion-")).unwrap().clone();
+    let serves = |p: &&k8s_openapi::api::core::v1::Pod| {
+        p.metadata.labels.iter().flatten().any(|(key, _)| key == "pod-template-hash")
+    };
+    let mut foreign = c.observed.pods.iter().find(serves).unwrap().clone();
     foreign.metadata.name = Some("foreign".into());
     foreign.metadata.owner_references = None;
     c.observed.pods.push(foreign);
