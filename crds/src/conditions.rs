@@ -1,4 +1,4 @@
-use strum::{Display, IntoStaticStr, VariantArray};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// Conditions of a ModelDeployment. `Ready`, `Reconciling` and `Stalled` are read by kstatus (Flux, `kubectl wait`, Argo CD).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray)]
@@ -18,7 +18,9 @@ pub enum ConditionType {
 }
 
 /// Reasons of conditions, candidates and events. Each has an entry in docs/runbook.md.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, IntoStaticStr, VariantArray)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, IntoStaticStr, VariantArray,
+)]
 pub enum Reason {
     /// The spec cannot be turned into children; the message names the fields.
     InvalidSpec,
@@ -71,6 +73,8 @@ pub enum Reason {
     Suspended,
     /// The API server refused a child; the message says which and why.
     ApplyFailed,
+    /// A child is being deleted, by somebody else, and is not gone yet.
+    Terminating,
 }
 
 impl ConditionType {

@@ -1,6 +1,5 @@
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::{AccuracyMeasurement, Digest, FidelityMeasurement, LatencyMeasurement, MemoryMeasurement, SizeMeasurement};
 
@@ -47,7 +46,9 @@ pub struct Failure {
 }
 
 /// Why a candidate has no package. The exit code tells the Job whether to try again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantArray,
+)]
 pub enum FailureReason {
     /// Not ONNX, truncated, over the parser's limits, or refused by ONNX Runtime.
     InvalidModel,
@@ -74,6 +75,9 @@ pub enum FailureReason {
     DeadlineExceeded,
 }
 
+/// sysexits(3).
+const EX_TEMPFAIL: u8 = 75;
+
 impl FailureReason {
     /// sysexits(3): 65 `EX_DATAERR` and 64 `EX_USAGE` are never retried, 75 `EX_TEMPFAIL` is.
     pub fn exit_code(self) -> u8 {
@@ -81,7 +85,7 @@ impl FailureReason {
             Self::InvalidTask => 64,
             Self::InvalidModel | Self::DigestMismatch | Self::InvalidDataset | Self::InvalidRecipe => 65,
             Self::SourceUnreachable | Self::StoreUnavailable | Self::DiskFull | Self::Interrupted | Self::Internal => {
-                75
+                EX_TEMPFAIL
             }
             Self::OutOfMemory => 137,
             Self::DeadlineExceeded => 143,
@@ -91,31 +95,13 @@ impl FailureReason {
     /// Exit codes that the Job's `podFailurePolicy` must not retry.
     pub const TERMINAL_EXIT_CODES: [i32; 3] = [64, 65, 137];
 
-    pub fn is_terminal(self) -> bool {
-        Self::TERMINAL_EXIT_CODES.contains(&i32::from(self.exit_code())) || self == Self::DeadlineExceeded
+    /// Whether the same work may succeed at another time.
+    pub fn may_pass(self) -> bool {
+        self.exit_code() == EX_TEMPFAIL
     }
 
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidModel => "InvalidModel",
-            Self::DigestMismatch => "DigestMismatch",
-            Self::InvalidDataset => "InvalidDataset",
-            Self::InvalidRecipe => "InvalidRecipe",
-            Self::InvalidTask => "InvalidTask",
-            Self::SourceUnreachable => "SourceUnreachable",
-            Self::StoreUnavailable => "StoreUnavailable",
-            Self::DiskFull => "DiskFull",
-            Self::Interrupted => "Interrupted",
-            Self::Internal => "Internal",
-            Self::OutOfMemory => "OutOfMemory",
-            Self::DeadlineExceeded => "DeadlineExceeded",
-        }
-    }
-}
-
-impl fmt::Display for FailureReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 
@@ -186,21 +172,15 @@ mod tests {
         assert_eq!(serde_json::from_str::<CandidateReport>(&message).unwrap(), report);
     }
 
+    /// What the Job gives up at the first try is what no other time helps against.
     #[test]
-    fn only_bad_inputs_are_terminal() {
-        for (reason, terminal) in [
-            (FailureReason::InvalidModel, true),
-            (FailureReason::DigestMismatch, true),
-            (FailureReason::InvalidDataset, true),
-            (FailureReason::InvalidTask, true),
-            (FailureReason::OutOfMemory, true),
-            (FailureReason::SourceUnreachable, false),
-            (FailureReason::StoreUnavailable, false),
-            (FailureReason::DiskFull, false),
-            (FailureReason::Interrupted, false),
-            (FailureReason::Internal, false),
-        ] {
-            assert_eq!(reason.is_terminal(), terminal, "{reason}");
+    fn what_may_pass_is_not_terminal() {
+        for reason in FailureReason::VARIANTS {
+            let is_terminal = FailureReason::TERMINAL_EXIT_CODES.contains(&i32::from(reason.exit_code()));
+            let is_ended = *reason == FailureReason::DeadlineExceeded;
+            assert_eq!(reason.may_pass(), !is_terminal && !is_ended, "{reason}");
+            assert_eq!(reason.as_str().parse(), Ok(*reason));
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
     }
 }

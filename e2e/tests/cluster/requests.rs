@@ -99,15 +99,15 @@ async fn both_protocols_answer_right_ones_and_refuse_wrong_ones() -> Result<()> 
     let other = client.clone().model_infer(grpc::request("other", &[])).await;
     assert_eq!(refused(other, "another model")?.code(), Code::NotFound);
 
-    // One byte over what a sidecar takes by default, and what gRPC calls that.
+    // One byte over what a sidecar takes by default.
     let limit = 16 << 20;
     let answer = http.post(&url).body(vec![b' '; limit + 1]).send().await?;
     let (status, text) = (answer.status(), answer.text().await?);
-    assert_eq!(status, 413, "{text}");
+    assert_eq!(status, 400, "{text}");
     assert!(text.contains(&limit.to_string()), "{text}");
     let status = client.clone().model_infer(grpc::request("model", &vec![0; limit])).await;
     let status = refused(status, "a message over the limit")?;
-    assert_eq!(status.code(), Code::OutOfRange, "{status}");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     assert!(status.message().contains(&limit.to_string()), "{status}");
 
     // And the server lives on.

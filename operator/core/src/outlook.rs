@@ -25,4 +25,6 @@ pub struct Outlook {
     pub(crate) is_late: bool,
     /// Names of children that something else has taken.
     pub(crate) foreign: Vec<String>,
+    /// Children that are being deleted.
+    pub(crate) ending: Vec<String>,
 }

@@ -117,7 +117,9 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
         splits: tracks.splits(resolved, &at),
         outlook: Outlook {
             again_at,
-            ..tracks.outlook(resolved, &at, Some(verdict), revisions.target, diff.foreign, now)
+            foreign: diff.foreign,
+            ending: diff.ending,
+            ..tracks.outlook(resolved, &at, Some(verdict), revisions.target, now)
         },
         wake: wake(resolved, &at, &tracks, [stuck_at, again_at].into_iter().flatten().filter(|_| !is_stale), now),
         writes: diff.writes,

@@ -62,7 +62,12 @@ pub fn invalid_status(
 ) -> ModelDeploymentStatus {
     let mut next = before.cloned().unwrap_or_default();
     let failed = applied.failed.iter().map(ToString::to_string);
-    let message: Vec<_> = [errors.to_string()].into_iter().chain(failed).chain(plan.outlook.foreign.clone()).collect();
+    let message: Vec<_> = [errors.to_string()]
+        .into_iter()
+        .chain(failed)
+        .chain(plan.outlook.foreign.clone())
+        .chain(plan.outlook.ending.clone())
+        .collect();
     let message = message.join("; ");
     next.stable.clone_from(&plan.outlook.stable);
     next.canary.clone_from(&plan.outlook.canary);

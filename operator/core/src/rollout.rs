@@ -9,14 +9,16 @@
 
 mod analysis;
 mod capacity;
+mod share;
 
-use drydock_contract::Split;
+use drydock_contract::SplitWindow;
 use drydock_crds::{FailedRevision, Reason, RevisionStatus, Rollout, RolloutStage, RolloutStatus};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-pub use analysis::Counts;
+pub use analysis::sum;
 pub use capacity::{cap, needed};
+pub use share::{split, wanted_size, wanted_weight, window};
 
 use crate::plan::Notice;
 
@@ -42,7 +44,7 @@ pub struct Signals {
     /// What the canary's pods say of themselves.
     pub canary_excuse: Option<String>,
     /// Seen by the stable pods in the window of [`window`].
-    pub counts: Counts,
+    pub counts: SplitWindow,
     /// Stable pods that send requests to the canary and do not say what became of them.
     pub silent: i32,
 }
@@ -284,49 +286,6 @@ fn roll_back(mut next: RolloutStatus, reason: Reason, message: String, now: Time
 fn whole_seconds(now: Timestamp) -> Time {
     let up = i64::from(now.subsec_nanosecond() > 0);
     Time(Timestamp::from_second(now.as_second().saturating_add(up)).unwrap_or(now))
-}
-
-/// The weight that the stage asks for, before [`cap`]: while the next step is scaled for, that of the one before it.
-pub fn wanted_weight(at: &RolloutStatus, policy: &Rollout) -> i32 {
-    let step = usize::try_from(at.step).unwrap_or(0);
-    let in_force = match at.stage {
-        _ if at.canary.is_none() => None,
-        RolloutStage::Idle => None,
-        RolloutStage::Holding => policy.steps.get(step).or(policy.steps.last()),
-        RolloutStage::Scaling | RolloutStage::Promoting => {
-            step.min(policy.steps.len()).checked_sub(1).and_then(|before| policy.steps.get(before))
-        }
-    };
-    in_force.map_or(0, |s| s.weight)
-}
-
-/// The share of the stable revision's size that the stage needs the canary to have, in percent.
-pub fn wanted_size(at: &RolloutStatus, policy: &Rollout) -> i32 {
-    match (at.stage, usize::try_from(at.step).ok().and_then(|step| policy.steps.get(step))) {
-        (RolloutStage::Scaling | RolloutStage::Holding, Some(step)) => step.weight,
-        _ => 100,
-    }
-}
-
-/// Names the span of time that counts are taken over: each stage's own.
-pub fn window(at: &RolloutStatus) -> String {
-    let revision = at.canary.as_ref().map_or("", |c| c.revision.as_str());
-    let since = at.since.as_ref().map_or(0, |t| t.0.as_second());
-    format!("{revision}-{}-{since}", at.step)
-}
-
-/// What the stable pods are told.
-pub fn split(at: &RolloutStatus, policy: &Rollout, weight: i32) -> Option<Split> {
-    let canary = at.canary.as_ref()?;
-    let weight = u8::try_from(weight.clamp(0, 100)).ok().filter(|w| *w > 0)?;
-    let compare = if policy.analysis.min_agreement.is_some() { policy.analysis.compare_percentage } else { 0 };
-    Some(Split {
-        weight,
-        revision: canary.revision.clone(),
-        window: window(at),
-        compare: u8::try_from(compare.clamp(0, 100)).unwrap_or(0),
-        timeout_milliseconds: u32::try_from(policy.analysis.timeout_milliseconds).unwrap_or(1),
-    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use drydock_contract::FailureReason;
 use drydock_crds::{CandidateFallback, CandidateState, CandidateStatus, Objective, Reason};
 
 use crate::optimization::{is_final, mebibytes};
@@ -77,24 +78,9 @@ fn choose(c: &mut CandidateStatus) -> Verdict {
     Verdict::Chosen(c.name.clone())
 }
 
-fn reason_of(c: &CandidateStatus) -> Reason {
-    let name = c.reason.as_deref().unwrap_or_default();
-    // The optimizer's reasons are a part of ours.
-    [
-        Reason::InvalidModel,
-        Reason::DigestMismatch,
-        Reason::InvalidDataset,
-        Reason::InvalidRecipe,
-        Reason::InvalidTask,
-        Reason::SourceUnreachable,
-        Reason::StoreUnavailable,
-        Reason::OutOfMemory,
-        Reason::DeadlineExceeded,
-        Reason::GateBroken,
-    ]
-    .into_iter()
-    .find(|r| r.as_str() == name)
-    .unwrap_or(Reason::Internal)
+/// The optimizer's reasons are a part of ours; one of another version is unknown.
+pub fn reason_of(c: &CandidateStatus) -> Reason {
+    c.reason.as_deref().and_then(|name| name.parse().ok()).unwrap_or(Reason::Internal)
 }
 
 fn nothing_passes(others: &[CandidateStatus]) -> Verdict {
@@ -115,9 +101,8 @@ fn said(c: &CandidateStatus) -> &str {
 
 /// Failed for a reason that no other spec helps against, and that may be gone at the next try.
 pub fn may_pass(c: &CandidateStatus) -> bool {
-    use Reason::{DiskFull, Internal, Interrupted, SourceUnreachable, StoreUnavailable};
-    c.state == CandidateState::Failed
-        && matches!(reason_of(c), SourceUnreachable | StoreUnavailable | DiskFull | Interrupted | Internal)
+    let failure = reason_of(c).as_str().parse::<FailureReason>();
+    c.state == CandidateState::Failed && failure.is_ok_and(FailureReason::may_pass)
 }
 
 /// Each limit that is broken, beside what was measured.

@@ -8,6 +8,7 @@ use drydock_contract::FailureReason;
 use drydock_crds::{Amount, Analysis, Autoscaling, CandidateFallback, Resources};
 use drydock_operator_core::{ChildKind, Memory, guard, keep, pods_to_ask};
 use k8s_openapi::api::batch::v1::JobSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use simulation::fixtures::{failure, fashion, recipe};
 use simulation::story::Story;
 use simulation::{Behaviour, Cluster, Outcome};
@@ -299,6 +300,24 @@ fn volume_deleted_by_hand() {
     story.check("volume_deleted_by_hand");
 }
 
+/// A volume that pods use stays until they end: what is served is served on, and the volume is not forgotten.
+#[test]
+fn volume_deleted_under_its_pods() {
+    let mut story = serving();
+    let gone = story.cluster.children().into_iter().find(|c| c.kind == ChildKind::Claim).unwrap();
+    story.act("somebody deletes the volume, which a pod holds", |c| {
+        c.observed.claims[0].metadata.deletion_timestamp = Some(Time(c.now));
+    });
+    story.run(5);
+    story.act("a quantity that is none", misspell);
+    story.run(5);
+    story.act("the quantity is taken out", |c| c.edit(|s| s.serving.resources = None));
+    story.run(5);
+    story.act("the volume is gone", |c| c.remove(&gone));
+    story.run(20);
+    story.check("volume_deleted_under_its_pods");
+}
+
 /// A Service of the name is there already, and not ours.
 #[test]
 fn name_is_taken() {
@@ -496,8 +515,10 @@ fn a_canary_that_nobody_can_see_is_not_promoted() {
 #[test]
 fn a_pod_with_copied_labels_has_no_part_in_a_rollout() {
     let mut c = with(Behaviour::default()).cluster;
-    let mut foreign =
-        c.observed.pods.iter().find(|p| p.metadata.name.as_ref().unwrap().starts_with("fashion-")).unwrap().clone();
+    let serves = |p: &&k8s_openapi::api::core::v1::Pod| {
+        p.metadata.labels.iter().flatten().any(|(key, _)| key == "pod-template-hash")
+    };
+    let mut foreign = c.observed.pods.iter().find(serves).unwrap().clone();
     foreign.metadata.name = Some("foreign".into());
     foreign.metadata.owner_references = None;
     c.observed.pods.push(foreign);

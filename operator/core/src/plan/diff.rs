@@ -10,6 +10,8 @@ pub struct Diff {
     pub prune: Vec<ChildRef>,
     /// In the way: a child's name, taken by something that is not ours.
     pub foreign: Vec<String>,
+    /// Wanted, and being deleted.
+    pub ending: Vec<String>,
 }
 
 /// `live` are the revisions that have a part in the rollout: what belongs to them is never pruned, also where it could
@@ -17,7 +19,7 @@ pub struct Diff {
 pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>, live: &[&str]) -> Diff {
     let existing = observed.children();
     let wanted: Vec<(ChildKind, String)> = desired.iter().map(|c| (c.kind(), c.name().to_owned())).collect();
-    let mut diff = Diff { writes: Vec::new(), prune: Vec::new(), foreign: Vec::new() };
+    let mut diff = Diff { writes: Vec::new(), prune: Vec::new(), foreign: Vec::new(), ending: Vec::new() };
     for child in desired {
         let child = marked(child);
         let there = existing.iter().find(|e| e.kind() == child.kind() && e.name() == child.name());
@@ -25,8 +27,8 @@ pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>, live: &[&str
             Some(there) if !labels::is_controlled_by(there.metadata(), &r.owner.uid) => {
                 diff.foreign.push(format!("{child} exists and belongs to something else"));
             }
-            // On its way out: its end wakes us, and it comes back.
-            Some(there) if there.metadata().deletion_timestamp.is_some() => {}
+            // Its end wakes us, and it comes back.
+            Some(there) if there.metadata().deletion_timestamp.is_some() => diff.ending.push(ending(&child)),
             Some(there) if is_as_desired(&child, there) => {}
             None | Some(_) => diff.writes.push(child),
         }
@@ -44,6 +46,15 @@ pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>, live: &[&str
         })
         .collect();
     diff
+}
+
+fn ending(child: &Child) -> String {
+    let once = match child.kind() {
+        // Held by a finalizer for as long as a pod uses it.
+        ChildKind::Claim => "no new pod can use it, and it is made again once the pods that use it are gone",
+        _ => "it is made again once it is gone",
+    };
+    format!("{child} is being deleted: {once}")
 }
 
 fn is_serving(kind: ChildKind) -> bool {

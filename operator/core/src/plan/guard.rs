@@ -4,7 +4,7 @@ use super::revisions::Revisions;
 use super::tracks::Tracks;
 use super::{Plan, Wake, desired, diff};
 use crate::resolved::Replicas;
-use crate::{Memory, Observed, Resolved};
+use crate::{Memory, Observed, Outlook, Resolved};
 
 /// One pass while the spec cannot be worked with: what is served is kept as it was made, the canary that nobody can judge
 /// gets no request, and nothing goes. The rollout goes on at the step where it was once the spec is valid again.
@@ -31,7 +31,7 @@ pub fn guard(kept: &Resolved, observed: &Observed, memory: &Memory, now: Timesta
     Plan {
         scales: tracks.scales(&kept, observed, &diff),
         splits: tracks.splits(&kept, at),
-        outlook: tracks.outlook(&kept, at, None, None, diff.foreign, now),
+        outlook: Outlook { foreign: diff.foreign, ending: diff.ending, ..tracks.outlook(&kept, at, None, None, now) },
         writes: diff.writes,
         prune: Vec::new(),
         notices: Vec::new(),

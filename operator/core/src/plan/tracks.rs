@@ -11,7 +11,7 @@ use crate::labels::{self, annotation};
 use crate::outlook::Outlook;
 use crate::pod_state::{crash_loop, excuse, is_reachable, is_ready, of_revision};
 use crate::resolved::Replicas;
-use crate::rollout::{Counts, Signals, cap, needed, split, wanted_size, wanted_weight, window};
+use crate::rollout::{Signals, cap, needed, split, sum, wanted_size, wanted_weight, window};
 use crate::selection::Verdict;
 use crate::{ChildKind, Observed, Resolved, names};
 
@@ -32,7 +32,7 @@ pub struct Tracks<'a> {
     pub previous: Track<'a>,
     /// The percentage that the canary gets, and can take.
     pub weight: i32,
-    counts: Counts,
+    counts: SplitWindow,
     silent: i32,
     stable_is_reachable: bool,
     flipped: bool,
@@ -60,7 +60,7 @@ impl<'a> Tracks<'a> {
         }
         previous.desired = replicas(r, observed, &previous).unwrap_or(0);
         let weight = cap(wanted_weight(at, &r.rollout), canary.ready, stable.ready);
-        let counts = Counts::sum(windows(observed, at, &stable));
+        let counts = sum(windows(observed, at, &stable));
         let told = |p: &Pod| is_ready(p) && is_told(p, &window(at));
         let silent = count(&stable.pods, told) - i32::try_from(windows(observed, at, &stable).count()).unwrap_or(0);
         let stable_is_reachable = stable.pods.iter().any(|p| is_reachable(p, now));
@@ -143,7 +143,6 @@ impl<'a> Tracks<'a> {
         at: &RolloutStatus,
         verdict: Option<Verdict>,
         target: Option<RevisionStatus>,
-        foreign: Vec<String>,
         now: Timestamp,
     ) -> Outlook {
         let deadline = SignedDuration::from_secs(r.rollout.progress_deadline_seconds.into());
@@ -160,7 +159,8 @@ impl<'a> Tracks<'a> {
             stable_excuse: excuse(&self.stable.pods),
             canary_excuse: excuse(&self.canary.pods),
             is_late: at.since.as_ref().is_some_and(|since| now.duration_since(since.0) > deadline),
-            foreign,
+            foreign: Vec::new(),
+            ending: Vec::new(),
         }
     }
 }

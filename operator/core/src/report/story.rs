@@ -1,6 +1,6 @@
 use drydock_crds::{CandidateState, CandidateStatus, FailedRevision, Phase, Reason, RolloutStage};
 
-use crate::selection::Verdict;
+use crate::selection::{Verdict, reason_of};
 use crate::{Applied, Plan, Resolved};
 
 /// One pass in a word, a reason and a sentence; all conditions are told from it.
@@ -32,6 +32,12 @@ impl Story {
             story.blocked(if is_terminal { Progress::Stalled } else { Progress::Reconciling }, each.join("; "));
         } else if !plan.outlook.foreign.is_empty() {
             story.blocked(Progress::Stalled, plan.outlook.foreign.join("; "));
+        } else if !plan.outlook.ending.is_empty() {
+            story.message = format!("{}; {}", story.message, plan.outlook.ending.join("; "));
+            if story.progress == Progress::Settled {
+                story.progress = Progress::Reconciling;
+                story.reason = Reason::Terminating;
+            }
         }
         story
     }
@@ -109,7 +115,7 @@ fn optimizing(plan: &Plan) -> Story {
     let mut message = format!("{done} of {} candidates measured", candidates.len());
     let mut reason = Reason::Optimizing;
     if let Some(retrying) = candidates.iter().find(|c| c.state == CandidateState::Retrying) {
-        reason = candidate_reason(retrying);
+        reason = reason_of(retrying);
         message = format!("{message}; trying {} again: {}", retrying.name, said(retrying));
     } else if let Some(waiting) = candidates.iter().find(|c| !crate::optimization::is_final(c) && c.message.is_some()) {
         message = format!("{message}; {}: {}", waiting.name, said(waiting));
@@ -122,13 +128,6 @@ fn optimizing(plan: &Plan) -> Story {
 
 fn said(c: &CandidateStatus) -> &str {
     c.message.as_deref().unwrap_or("it has not said why")
-}
-
-fn candidate_reason(c: &CandidateStatus) -> Reason {
-    [Reason::SourceUnreachable, Reason::StoreUnavailable]
-        .into_iter()
-        .find(|r| Some(r.as_str()) == c.reason.as_deref())
-        .unwrap_or(Reason::Internal)
 }
 
 fn rolled_back(plan: &Plan, failed: &FailedRevision) -> Story {

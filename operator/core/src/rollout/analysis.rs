@@ -5,31 +5,16 @@ use super::Signals;
 use crate::plan::Notice;
 
 /// What the stable pods have seen of the canary, together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub requests: u64,
-    pub unreachable: u64,
-    pub errors: u64,
-    pub timeouts: u64,
-    pub compared: u64,
-    pub agreed: u64,
-}
-
-impl Counts {
-    pub fn sum<'a>(windows: impl Iterator<Item = &'a SplitWindow>) -> Self {
-        windows.fold(Self::default(), |sum, w| Self {
-            requests: sum.requests.saturating_add(w.requests),
-            unreachable: sum.unreachable.saturating_add(w.unreachable),
-            errors: sum.errors.saturating_add(w.errors),
-            timeouts: sum.timeouts.saturating_add(w.timeouts),
-            compared: sum.compared.saturating_add(w.compared),
-            agreed: sum.agreed.saturating_add(w.agreed),
-        })
-    }
-
-    fn failures(&self) -> u64 {
-        self.unreachable.saturating_add(self.errors).saturating_add(self.timeouts)
-    }
+pub fn sum<'a>(windows: impl Iterator<Item = &'a SplitWindow>) -> SplitWindow {
+    windows.fold(SplitWindow::default(), |sum, w| SplitWindow {
+        requests: sum.requests.saturating_add(w.requests),
+        unreachable: sum.unreachable.saturating_add(w.unreachable),
+        errors: sum.errors.saturating_add(w.errors),
+        timeouts: sum.timeouts.saturating_add(w.timeouts),
+        compared: sum.compared.saturating_add(w.compared),
+        agreed: sum.agreed.saturating_add(w.agreed),
+        ..sum
+    })
 }
 
 /// Why the canary is worse than what it would replace.
@@ -63,7 +48,7 @@ pub fn failure(s: &Signals, rules: &Analysis) -> Option<(Reason, String)> {
 }
 
 /// A step that was too quiet for a verdict is passed, and never silently.
-pub fn unjudged(c: &Counts, rules: &Analysis) -> Vec<Notice> {
+pub fn unjudged(c: &SplitWindow, rules: &Analysis) -> Vec<Notice> {
     let needed = enough(rules);
     let mut notices = Vec::new();
     if c.requests < needed {

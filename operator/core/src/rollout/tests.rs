@@ -44,7 +44,7 @@ fn signals(canary_ready: i32) -> Signals {
 }
 
 fn failing(requests: u64, errors: u64) -> Signals {
-    Signals { counts: Counts { requests, errors, ..Counts::default() }, ..signals(2) }
+    Signals { counts: SplitWindow { requests, errors, ..SplitWindow::default() }, ..signals(2) }
 }
 
 struct Case {
@@ -59,9 +59,9 @@ struct Case {
 #[test]
 fn transitions() {
     use RolloutStage::*;
-    let quiet = |s: Signals| Signals { counts: Counts { requests: 3, ..Counts::default() }, ..s };
-    let judged = |s: Signals| Signals { counts: Counts { requests: 100, ..Counts::default() }, ..s };
-    let cases = [
+    let quiet = |s: Signals| Signals { counts: SplitWindow { requests: 3, ..SplitWindow::default() }, ..s };
+    let judged = |s: Signals| Signals { counts: SplitWindow { requests: 100, ..SplitWindow::default() }, ..s };
+    let cases = vec![
         Case {
             name: "a new target starts a canary",
             from: served(),
@@ -303,7 +303,7 @@ fn agreement() {
     let mut policy = policy();
     policy.analysis.min_agreement = Some(95.0);
     let with = |compared, agreed| Signals {
-        counts: Counts { requests: 100, compared, agreed, ..Counts::default() },
+        counts: SplitWindow { requests: 100, compared, agreed, ..SplitWindow::default() },
         ..signals(2)
     };
     for (compared, agreed, fails) in [(100, 94, true), (100, 95, false), (19, 0, false), (0, 0, false)] {

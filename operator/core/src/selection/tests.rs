@@ -1,3 +1,5 @@
+use strum::VariantArray as _;
+
 use super::*;
 use drydock_crds::Gates;
 
@@ -132,6 +134,13 @@ fn when_none_passes() {
     let serve = rules(|r| r.fallback = CandidateFallback::ServeOriginal);
     assert_eq!(chosen(vec![original(), bad()], &rules(|_| {})), "NoCandidatePasses");
     assert_eq!(chosen(vec![original(), bad()], &serve), "original");
+    for reason in drydock_contract::FailureReason::VARIANTS {
+        let again = if reason.may_pass() { ", again" } else { "" };
+        let broken = failed("original", reason.as_str());
+        assert_eq!(chosen(vec![broken.clone(), bad()], &rules(|_| {})), format!("{reason}{again}"));
+        assert_eq!(chosen(vec![original(), broken], &rules(|_| {})), format!("{reason}{again}"));
+    }
+    assert_eq!(chosen(vec![failed("original", "Unheard"), bad()], &rules(|_| {})), "Internal, again");
     assert_eq!(chosen(vec![original(), failed("x", "InvalidRecipe")], &rules(|_| {})), "InvalidRecipe");
     assert_eq!(
         chosen(vec![original(), failed("x", "InvalidRecipe"), failed("y", "OutOfMemory")], &rules(|_| {})),
