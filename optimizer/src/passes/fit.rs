@@ -5,6 +5,8 @@ use faer::{Accum, Mat, MatRef, Par, Side};
 /// Added to the diagonal of the inputs' covariance, as a share of its mean: holds the weights to the prior where the
 /// samples say little.
 pub(super) const RIDGE: f64 = 1e-2;
+/// The same of the inputs' squares: far above what float64 loses when means are taken off.
+const ROUNDING: f64 = 1e-8;
 /// Rounds of fitting to what the activation function lets through.
 const ROUNDS: usize = 3;
 /// Samples that are widened to f64 at a time.
@@ -64,6 +66,7 @@ pub fn fit(problem: &Problem<'_>) -> Result<Fit, FitError> {
     let n = samples.max(1) as f64;
     let mean: Vec<f64> = if problem.bias { means(problem.inputs) } else { vec![0.0; columns] };
     let mut covariance = product(problem.inputs, problem.inputs);
+    let square: f64 = (0..columns).map(|i| covariance[(i, i)]).sum();
     for j in 0..columns {
         for i in 0..columns {
             covariance[(i, j)] -= n * mean[i] * mean[j];
@@ -73,8 +76,9 @@ pub fn fit(problem: &Problem<'_>) -> Result<Fit, FitError> {
     if !trace.is_finite() {
         return Err(FitError::NotFinite);
     }
-    // Constant inputs have no variance, and then the prior is the answer.
-    let ridge = (RIDGE * trace / columns.max(1) as f64).max(f64::from(f32::MIN_POSITIVE));
+    // Constant inputs have no variance but what rounding left of their squares, and then the prior is the answer.
+    let ridge = (RIDGE * trace).max(ROUNDING * square) / columns.max(1) as f64;
+    let ridge = ridge.max(f64::from(f32::MIN_POSITIVE));
     for i in 0..columns {
         covariance[(i, i)] += ridge;
     }
