@@ -7,6 +7,8 @@ use faer::{Accum, Mat, MatRef, Par, Side};
 pub(super) const RIDGE: f64 = 1e-2;
 /// The same of the inputs' squares: far above what float64 loses when means are taken off.
 const ROUNDING: f64 = 1e-8;
+/// Of the root mean squares: a covariance below is what sums of tens of thousands lose to float64.
+const NOISE: f64 = 1e-10;
 /// Rounds of fitting to what the activation function lets through.
 const ROUNDS: usize = 3;
 /// Samples that are widened to f64 at a time.
@@ -187,7 +189,12 @@ impl Moments {
         if !mean.iter().all(|m| m.is_finite()) {
             return Err(FitError::NotFinite);
         }
-        Ok(Mat::from_fn(mean.len(), mean.len(), |i, j| self.products[(i, j)] / n - mean[i] * mean[j]))
+        // What rounding leaves of a constant is no variance, and may be negative.
+        let noise = |i: usize, j: usize| NOISE * (self.products[(i, i)] * self.products[(j, j)]).sqrt() / n;
+        Ok(Mat::from_fn(mean.len(), mean.len(), |i, j| {
+            let value = self.products[(i, j)] / n - mean[i] * mean[j];
+            if value.abs() <= noise(i, j) { 0.0 } else { value }
+        }))
     }
 }
 

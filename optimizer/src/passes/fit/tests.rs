@@ -112,4 +112,9 @@ fn moments() {
     let spectrum = moments.spectrum().unwrap();
     assert!(spectrum[0] >= spectrum[2] && (spectrum.iter().sum::<f64>() - 3.0 / 12.0).abs() < 0.03, "{spectrum:?}");
     assert_eq!(Moments::new(2).spectrum().unwrap(), [0.0, 0.0]);
+
+    // Neither number is one that float64 has, so its variance is not zero by itself.
+    let mut constant = Moments::new(2);
+    constant.add(Mat::from_fn(1001, 2, |_, j| 0.1 + j as f32 / 3.0).as_ref());
+    assert_eq!(constant.covariance().unwrap(), Mat::<f64>::zeros(2, 2));
 }

@@ -180,3 +180,52 @@ impl State {
         -(1.0 - self.lost).clamp(1e-9, 1.0).ln()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn consumer(rows: &[&[f64]], covariance: &[&[f64]]) -> Consumer {
+        let matrix = |m: &[&[f64]]| Mat::from_fn(m.len(), m[0].len(), |i, j| m[i][j]);
+        let columns = (0..covariance.len()).map(|j| vec![j]).collect();
+        Consumer { weights: matrix(rows), covariance: matrix(covariance), columns }
+    }
+
+    #[test]
+    fn what_costs_least_goes_first() {
+        // Three channels. The second and the third carry the same signal.
+        let twins: &[&[f64]] = &[&[1.0, 0.0, 0.0], &[0.0, 1.0, 0.999], &[0.0, 0.999, 1.0]];
+        // The first is loud, and read with small weights.
+        let loud: &[&[f64]] = &[&[100.0, 0.0, 0.0], &[0.0, 1.0, 0.0], &[0.0, 0.0, 1.0]];
+        for (name, rows, covariance, score, first) in [
+            ("what a twin stands for", [0.9, 1.0, 1.1], twins, Score::Reconstruction, 1),
+            ("magnitude sees no twins", [0.9, 1.0, 1.1], twins, Score::Magnitude, 0),
+            ("magnitude sees no loudness", [0.2, 1.0, 1.1], loud, Score::Magnitude, 0),
+            ("activation does", [0.2, 1.0, 1.1], loud, Score::Activation, 1),
+            ("nobody reads it", [1.0, 1.0, 0.0], loud, Score::Reconstruction, 2),
+        ] {
+            let found = eliminate(3, vec![consumer(&[&rows], covariance)], score).unwrap();
+            assert_eq!(found.order[0], first, "{name}: {found:?}");
+            assert!(found.loss(1) <= found.loss(2) && found.loss(2) <= found.loss(3), "{name}: {found:?}");
+            assert_eq!(found.loss(0).to_bits(), 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn hostile_covariances() {
+        for (name, covariance) in [
+            ("constant inputs", [[0.0, 0.0], [0.0, 0.0]]),
+            ("a channel that is always zero", [[0.0, 0.0], [0.0, 1.0]]),
+            ("singular", [[1.0, 1.0], [1.0, 1.0]]),
+        ] {
+            for rows in [[1.0, 2.0], [0.0, 0.0]] {
+                let consumer = consumer(&[&rows], &[&covariance[0], &covariance[1]]);
+                let found = eliminate(2, vec![consumer], Score::Reconstruction).unwrap();
+                assert!(found.order.len() == 2 && found.loss(2).is_finite(), "{name}: {found:?}");
+            }
+        }
+        let nan = consumer(&[&[1.0, 1.0]], &[&[f64::NAN, 0.0], &[0.0, 1.0]]);
+        assert!(matches!(eliminate(2, vec![nan], Score::Reconstruction), Err(FitError::NotFinite)));
+        assert_eq!(eliminate(0, Vec::new(), Score::Magnitude).unwrap().units(), 0);
+    }
+}
