@@ -1,11 +1,21 @@
 //! What one request, and all of them together, may take.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use inference_sidecar::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
 use inference_sidecar::proto::model_infer_request::InferInputTensor;
 use inference_sidecar::proto::{InferTensorContents, ModelInferRequest, ServerLiveRequest};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
@@ -112,13 +122,16 @@ async fn bodies_in_flight_have_one_budget() {
     // Two bodies that are announced, and of which nothing comes: one on each port.
     let mut slow = TcpStream::connect(running.server.http).await.unwrap();
     slow.write_all(&head(&running, &format!("content-length: {}", 40 * KIB))).await.unwrap();
-    let refused = loop {
-        let response = running.client.post(running.infer_url()).body(vec![b' '; 30 * KIB]).send().await.unwrap();
-        // Until the server has read the head of the slow one, this one is only bad.
-        if response.status() != 400 {
-            break response;
+    let refused = async {
+        loop {
+            let response = running.client.post(running.infer_url()).body(vec![b' '; 30 * KIB]).send().await.unwrap();
+            // Until the server has read the head of the slow one, this one is only bad.
+            if response.status() != 400 {
+                break response;
+            }
         }
     };
+    let refused = timeout(Duration::from_secs(20), refused).await.expect("the slow body takes nothing");
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"1".parse().unwrap()));
     let refused: Value = refused.json().await.unwrap();
     assert!(refused["error"].as_str().unwrap().contains("65536 bytes of memory; try again later"), "{refused}");
@@ -135,6 +148,54 @@ async fn bodies_in_flight_have_one_budget() {
     slow.write_all(rest.as_bytes()).await.unwrap();
     assert_eq!(response(&mut slow).await.0, 200);
     client.model_infer(message(9)).await.unwrap();
+}
+
+/// The body of a call that never comes.
+struct Silent;
+
+impl Body for Silent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+/// What is admitted only when its body is here has its memory already.
+#[tokio::test]
+async fn a_grpc_call_takes_its_place_before_its_body_comes() {
+    // Room for two: one that runs and one that waits.
+    let running = Running::start(&["--queue-size", "1"]).await;
+    let mut client = grpc_client(&running).await;
+    client.model_infer(message(1)).await.unwrap();
+
+    let stream = TokioIo::new(TcpStream::connect(running.server.grpc).await.unwrap());
+    let (mut silent, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let calls: Vec<_> = std::iter::repeat_with(|| {
+        let path = format!("http://{}/inference.GRPCInferenceService/ModelInfer", running.server.grpc);
+        silent.send_request(http::Request::post(path).body(Silent).unwrap())
+    })
+    .take(2)
+    .collect();
+    // Until the server has read the heads of both, there is room.
+    let refused = async {
+        loop {
+            if let Err(status) = client.model_infer(message(1)).await {
+                break status;
+            }
+        }
+    };
+    let status = timeout(Duration::from_secs(20), refused).await.expect("two silent calls take no place");
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    assert!(status.message().contains("2 requests are in progress"), "{status}");
+
+    // They go away, and their places are free.
+    drop(calls);
+    connection.abort();
+    let answered = async { while client.model_infer(message(1)).await.is_err() {} };
+    timeout(Duration::from_secs(20), answered).await.expect("the places are kept");
 }
 
 /// More than there ever is: "later" would be a lie.
