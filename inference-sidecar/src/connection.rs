@@ -2,17 +2,14 @@
 
 use std::io::{self, Cursor};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
@@ -100,19 +97,13 @@ where
         Version::Http1 => builder.http1_only(),
         Version::Http2 => builder.http2_only(),
     };
-    let asked = Arc::new(Notify::new());
-    let (asking, router) = (asked.clone(), TowerToHyperService::new(router));
-    let service = service_fn(move |request| {
-        asking.notify_one();
-        router.call(request)
-    });
     let stream = TokioIo::new(join(Cursor::new(words).chain(read), write));
-    let mut connection = pin!(builder.serve_connection(stream, service));
+    let mut connection = pin!(builder.serve_connection(stream, TowerToHyperService::new(router)));
     tokio::select! {
         biased;
         // First, so that a request which is here already is read before the connection is told to end.
         result = connection.as_mut() => return log(result),
-        () = must_leave(version, &lifecycle, &asked) => {}
+        () = must_leave(version, &lifecycle) => {}
     }
     connection.as_mut().graceful_shutdown();
     log(connection.await);
@@ -135,15 +126,10 @@ async fn young_at_the_end(lifecycle: &Lifecycle) {
     sleep(MIN_AGE).await;
 }
 
-/// Returns when the connection must be told to end. `asked`: whether a request has been read from it.
-async fn must_leave(version: Version, lifecycle: &Lifecycle, asked: &Notify) {
+/// Returns when the connection must be told to end.
+async fn must_leave(version: Version, lifecycle: &Lifecycle) {
     if version == Version::Http1 {
-        lifecycle.reached(Phase::Stopping).await;
-        tokio::select! {
-            () = asked.notified() => {}
-            () = sleep(MIN_AGE) => {}
-        }
-        return;
+        return lifecycle.reached(Phase::Stopping).await;
     }
     let lame_duck = async {
         sleep(MIN_AGE).await;

@@ -1,11 +1,14 @@
 //! Connections in memory, and time that moves when nothing else can.
 
+use std::sync::Arc;
+
 use axum::routing::get;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
 use hyper::client::conn::http2;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex, split};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 

@@ -13,7 +13,8 @@ use inference_sidecar::proto::ModelInferRequest;
 use inference_sidecar::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
 use inference_sidecar::proto::model_infer_request::InferInputTensor;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{MODEL, REVISION, Running, bytes, image, json_body, largest};
 
@@ -344,6 +345,51 @@ async fn a_grpc_canary_that_hangs_or_fails_costs_no_request() {
         let failures = if canary == Canary::Hangs { window.timeouts } else { window.unreachable };
         assert_eq!((window.requests, failures), (5, 5), "{canary:?}: {window:?}");
     }
+}
+
+/// Answers the first request with a GOAWAY that says it was not looked at, as a pod that drains may.
+async fn go_away(mut stream: TcpStream) {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // The last stream is 0, and the error is none.
+    const GO_AWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    stream.write_all(&SETTINGS).await.unwrap();
+    stream.read_exact(&mut [0; 24]).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
+        if head[3] == HEADERS {
+            break;
+        }
+    }
+    stream.write_all(&GO_AWAY).await.unwrap();
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+}
+
+#[tokio::test]
+async fn a_canary_pod_that_drains_is_no_failure() {
+    let canary = Running::start(&["--revision", "r2"]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, behind) = (listener.local_addr().unwrap(), canary.server.grpc);
+    tokio::spawn(async move {
+        go_away(listener.accept().await.unwrap().0).await;
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut pod = TcpStream::connect(behind).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut pod).await;
+            });
+        }
+    });
+    let stable = Stable::start(address).await;
+    stable.split(100, "1", 60_000).await;
+    let url = format!("http://{}", stable.running.server.grpc);
+    let response = GrpcInferenceServiceClient::connect(url).await.unwrap().model_infer(message()).await.unwrap();
+    assert_eq!(response.metadata().get("drydock-revision").unwrap(), "r2");
+    let window = stable.window().await;
+    assert_eq!((window.requests, window.failures()), (1, 0), "{window:?}");
 }
 
 /// A client with less patience than the split must not hide a canary that hangs: its failure is counted all the same.
