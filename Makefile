@@ -31,7 +31,7 @@ unit: ## Tests that need no cluster
 	cargo test --locked -p drydock-e2e --lib --bins
 
 .PHONY: deny
-deny: ## What may be in the tree: licences, bans, sources, advisories (from github.com). Builds cargo-deny the first time
+deny: ## What may be in the tree: licences, bans, sources, advisories (from outside the registries). Builds cargo-deny the first time
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.20.2
 	cargo deny --locked check
 

@@ -48,30 +48,24 @@ impl Framing {
 }
 
 /// The whole body, for which `share` holds as much. `limit`: bytes of the message in it.
-pub(crate) async fn read<B>(
-    body: &mut B,
+pub(crate) async fn read(
+    body: &mut (impl Body<Data = Bytes, Error: Display> + Unpin),
     headers: &HeaderMap,
     framing: Framing,
     limit: usize,
     share: &mut Share,
-) -> Result<Bytes, ServeError>
-where
-    B: Body<Data = Bytes, Error: Display> + Unpin,
-{
+) -> Result<Bytes, ServeError> {
     let read = timeout(TIMEOUT, collect(body, headers, framing, limit, share)).await;
     read.unwrap_or(Err(ServeError::SlowBody { seconds: TIMEOUT.as_secs() }))
 }
 
-async fn collect<B>(
-    body: &mut B,
+async fn collect(
+    body: &mut (impl Body<Data = Bytes, Error: Display> + Unpin),
     headers: &HeaderMap,
     framing: Framing,
     limit: usize,
     share: &mut Share,
-) -> Result<Bytes, ServeError>
-where
-    B: Body<Data = Bytes, Error: Display> + Unpin,
-{
+) -> Result<Bytes, ServeError> {
     let (mut data, mut announced) = (BytesMut::new(), None);
     let most = limit.saturating_add(framing.prefix());
     loop {

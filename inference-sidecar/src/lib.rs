@@ -37,3 +37,4 @@ pub use grpc::proto;
 pub use lifecycle::{Lifecycle, Phase};
 pub use package::PackageError;
 pub use run::{Server, run};
+pub use split::was_never_sent;

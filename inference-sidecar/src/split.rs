@@ -21,6 +21,7 @@ use std::time::Duration;
 
 pub(crate) use exchange::{Exchange, answer};
 pub(crate) use grpc::GrpcCanary;
+pub use grpc::was_never_sent;
 pub(crate) use http::HttpCanary;
 pub(crate) use watch::watch;
 pub(crate) use window::Splitter;

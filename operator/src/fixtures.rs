@@ -132,22 +132,8 @@ impl Objects {
             );
         }
         let object = self.0.entry(path.to_owned()).or_insert_with(|| json!({ "metadata": { "uid": uid } }));
-        merge(object, body);
+        json_patch::merge(object, body);
         (200, object.clone())
-    }
-}
-
-fn merge(into: &mut Value, from: &Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (key, value) in from {
-                match value {
-                    Value::Null => drop(into.remove(key)),
-                    value => merge(into.entry(key.clone()).or_insert(Value::Null), value),
-                }
-            }
-        }
-        (into, from) => *into = from.clone(),
     }
 }
 

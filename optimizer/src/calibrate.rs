@@ -18,11 +18,9 @@ use drydock_contract::{Calibration, Quantize};
 use crate::dataset::Dataset;
 use crate::engine::{Engine, Session};
 use crate::error::Error;
-use crate::onnx::Graph;
+use crate::onnx::{Graph, float_value};
 use crate::passes::{Extents, Gram, Mean, Selection};
 use crate::progress::Progress;
-use crate::proto::tensor_proto::DataType;
-use crate::proto::{TypeProto, ValueInfoProto, type_proto};
 use extent::ExtentCollector;
 use gram::{GramCollector, Multiply};
 pub use histogram::Histogram;
@@ -47,7 +45,7 @@ pub struct Source<'a> {
 
 impl Source<'_> {
     fn images(&self) -> usize {
-        if self.images == 0 { self.data.len() } else { self.data.len().min(self.images as usize) }
+        self.data.at_most(self.images)
     }
 
     /// By way of a file: the engine reads one without a second copy of it in memory.
@@ -211,12 +209,7 @@ fn with_outputs(graph: &Graph, values: &[&str]) -> Graph {
     let mut graph = graph.clone();
     let known: BTreeSet<String> = graph.body.output.iter().map(|o| o.name.clone()).collect();
     for value in values.iter().filter(|v| !known.contains(**v)) {
-        let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: None };
-        graph.body.output.push(ValueInfoProto {
-            name: (*value).to_owned(),
-            r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }),
-            ..ValueInfoProto::default()
-        });
+        graph.body.output.push(float_value(value));
     }
     graph
 }

@@ -106,6 +106,11 @@ impl Dataset {
         self.len
     }
 
+    /// How many inputs to read where so many are asked for; 0: all.
+    pub fn at_most(&self, images: u32) -> usize {
+        if images == 0 { self.len } else { self.len.min(images as usize) }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -23,5 +23,6 @@ pub use read::{LoadedFile, MAX_MODEL_BYTES, ModelFile, external_files, load, par
 pub use shapes::{Dim, Shapes, ValueType};
 pub use signature::signature;
 pub use tensor::{
-    element_count, float_tensor, floats, integer_tensor, integers, is_float, raw_bytes, tensor, tensor_type,
+    element_count, float_tensor, float_value, floats, integer_tensor, integers, is_float, raw_bytes, tensor,
+    tensor_type,
 };

@@ -16,9 +16,6 @@ use crate::interrupt;
 use crate::onnx::Graph;
 use crate::passes;
 use crate::progress::Progress;
-pub use factorize::FactorizeReport;
-pub use prune::PruneReport;
-pub use reconstruct::LayerReport;
 
 /// The recipe's techniques, one after another; the result as a file.
 pub fn apply(
@@ -32,18 +29,19 @@ pub fn apply(
     let cleaned;
     (graph, cleaned) = passes::clean(graph, engine)?;
     progress.note(&format!("clean: {cleaned}"));
-    let teacher = graph.clone();
+    // What `distill` learns from: the model as it came.
+    let teacher = recipe.techniques.iter().any(|t| t.distill.is_some()).then(|| graph.clone());
     for technique in &recipe.techniques {
         interrupt::check()?;
         if let Some(options) = &technique.factorize {
-            graph = factorize::factorize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?.0;
+            graph = factorize::factorize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
         }
         if let Some(options) = &technique.prune {
-            graph = prune::prune(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?.0;
+            graph = prune::prune(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
         }
-        if let Some(options) = &technique.distill {
+        if let (Some(options), Some(teacher)) = (&technique.distill, &teacher) {
             let data = calibration.ok_or(Error::NoDataset)?;
-            graph = distill::distill(engine, graph, &teacher, options, data, progress)?;
+            graph = distill::distill(engine, graph, teacher, options, data, progress)?;
         }
         if let Some(options) = &technique.quantize {
             graph = quantize::quantize(engine, graph, options, calibration, progress)?;

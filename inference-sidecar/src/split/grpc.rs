@@ -71,7 +71,7 @@ impl GrpcCanary {
 
 /// The connection was told to go before the request was on it, or the server says that it has not looked at the request
 /// (RFC 9113, section 6.8). gRPC wants such a request sent again; tonic leaves that to us.
-fn was_never_sent(status: &Status) -> bool {
+pub fn was_never_sent(status: &Status) -> bool {
     let told_to_go = |e: &h2::Error| e.is_go_away() && e.is_remote() && e.reason() == Some(h2::Reason::NO_ERROR);
     let mut causes = std::iter::successors(status.source(), |&e| e.source());
     status.code() == Code::Cancelled && status.source().is_some()

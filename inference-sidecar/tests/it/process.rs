@@ -1,6 +1,5 @@
 //! The binary itself: how it refuses to start, and how it ends.
 
-use std::error::Error as _;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -9,11 +8,12 @@ use drydock_contract::{Digest, MODEL_FILE};
 use inference_sidecar::proto::ModelInferRequest;
 use inference_sidecar::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
 use inference_sidecar::proto::model_infer_request::InferInputTensor;
+use inference_sidecar::was_never_sent;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::support::{MODEL, Package, Running, bytes, image, json_body};
 
@@ -93,14 +93,6 @@ async fn start(package: &Package, more: &[&str]) -> (Child, SocketAddr, SocketAd
             return (child, address("http"), address("grpc"));
         }
     }
-}
-
-/// HTTP/2 says it by a GOAWAY that the request came too late for, hyper by a cancellation.
-fn was_never_sent(status: &Status) -> bool {
-    let told_to_go = |e: &h2::Error| e.is_go_away() && e.is_remote() && e.reason() == Some(h2::Reason::NO_ERROR);
-    let mut causes = std::iter::successors(status.source(), |&e| e.source());
-    status.code() == Code::Cancelled && status.source().is_some()
-        || causes.any(|e| e.downcast_ref().is_some_and(told_to_go))
 }
 
 fn terminate(child: &Child) {

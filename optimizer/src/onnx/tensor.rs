@@ -1,8 +1,8 @@
 use bytes::Bytes;
 
 use super::ModelError;
-use crate::proto::TensorProto;
 use crate::proto::tensor_proto::DataType;
+use crate::proto::{TensorProto, TypeProto, ValueInfoProto, type_proto};
 
 fn problem(tensor: &TensorProto, problem: String) -> ModelError {
     ModelError::Tensor { tensor: tensor.name.clone(), problem }
@@ -122,6 +122,16 @@ pub fn tensor(name: &str, data_type: DataType, dims: &[i64], raw_data: Vec<u8>) 
         dims: dims.to_vec(),
         raw_data: raw_data.into(),
         ..TensorProto::default()
+    }
+}
+
+/// Declares a float32 value whose shape is found by whoever runs the graph.
+pub fn float_value(name: &str) -> ValueInfoProto {
+    let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: None };
+    ValueInfoProto {
+        name: name.to_owned(),
+        r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }),
+        ..ValueInfoProto::default()
     }
 }
 

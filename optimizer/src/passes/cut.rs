@@ -1,8 +1,6 @@
 use std::collections::HashSet;
 
-use crate::onnx::Graph;
-use crate::proto::tensor_proto::DataType;
-use crate::proto::{TypeProto, ValueInfoProto, type_proto};
+use crate::onnx::{Graph, float_value};
 
 /// The part of the graph that makes these float32 values, which become its outputs. What subgraphs read is not looked for:
 /// a graph that has any keeps all its nodes.
@@ -21,15 +19,7 @@ pub fn cut(graph: &Graph, values: &[&str]) -> Graph {
         let mut keep = keep.into_iter();
         part.body.node.retain(|_| keep.next().unwrap_or(true));
     }
-    let output = |value: &&str| {
-        let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: None };
-        ValueInfoProto {
-            name: (*value).to_owned(),
-            r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }),
-            ..ValueInfoProto::default()
-        }
-    };
-    part.body.output = values.iter().map(output).collect();
+    part.body.output = values.iter().map(|value| float_value(value)).collect();
     part.prune();
     part
 }

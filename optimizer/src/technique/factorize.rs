@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use drydock_contract::Factorize;
 use faer::{Mat, MatRef};
 
-use super::reconstruct::{LayerReport, Plan, reconstruct};
+use super::reconstruct::{Plan, reconstruct};
 use super::sample::open;
 use crate::Error;
 use crate::dataset::Dataset;
@@ -15,16 +15,6 @@ use crate::progress::Progress;
 /// All activations of a batch are in memory at once.
 const BATCH: usize = 8;
 
-/// What [`factorize`] did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FactorizeReport {
-    pub macs_before: u64,
-    pub macs: u64,
-    /// Rank by the name of the layer's output.
-    pub ranks: BTreeMap<String, usize>,
-    pub layers: Vec<LayerReport>,
-}
-
 /// Low rank, by the outputs' covariance on calibration data: see [`passes::choose`] and [`passes::fit`].
 pub(super) fn factorize(
     engine: &Engine,
@@ -32,8 +22,8 @@ pub(super) fn factorize(
     options: &Factorize,
     calibration: &Dataset,
     progress: &mut Progress,
-) -> Result<(Graph, FactorizeReport), Error> {
-    let images = if options.images == 0 { calibration.len() } else { calibration.len().min(options.images as usize) };
+) -> Result<Graph, Error> {
+    let images = calibration.at_most(options.images);
     let shapes = Shapes::infer_batch(&graph, 1)?;
     let before = macs(&graph, &shapes)?.total;
     let layers: Vec<Layer> =
@@ -58,27 +48,22 @@ pub(super) fn factorize(
             options.macs_ratio
         )));
     }
-    let original = graph.clone();
-    let (graph, fitted) = if options.reconstruct {
-        let plan = Plan { ranks: ranks.clone(), ..Plan::default() };
-        reconstruct(engine, &original, graph, &plan, calibration, images, progress)?
-    } else {
-        (project(graph, &layers, &moments, &ranks)?, Vec::new())
-    };
-    let report = FactorizeReport { macs_before: before, macs: after, ranks, layers: fitted };
-    progress.note(&summary(&report, layers.len()));
-    Ok((graph, report))
-}
-
-fn summary(report: &FactorizeReport, layers: usize) -> String {
-    let each: Vec<String> = report.ranks.iter().map(|(output, rank)| format!("{output} {rank}")).collect();
-    format!(
-        "factorize: {:.2} of {:.2} million multiply-accumulates, {} of {layers} layers split; ranks: {}",
-        report.macs as f64 / 1e6,
-        report.macs_before as f64 / 1e6,
-        report.ranks.len(),
+    let each: Vec<String> = ranks.iter().map(|(output, rank)| format!("{output} {rank}")).collect();
+    progress.note(&format!(
+        "factorize: {:.2} of {:.2} million multiply-accumulates, {} of {} layers split; ranks: {}",
+        after as f64 / 1e6,
+        before as f64 / 1e6,
+        ranks.len(),
+        layers.len(),
         each.join(", ")
-    )
+    ));
+    if options.reconstruct {
+        let original = graph.clone();
+        let plan = Plan { ranks, ..Plan::default() };
+        reconstruct(engine, &original, graph, &plan, calibration, images, progress)
+    } else {
+        project(graph, &layers, &moments, &ranks)
+    }
 }
 
 /// Mean and covariance of each layer's output channels.

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use drydock_contract::{Importance, Prune};
 use faer::Mat;
 
-use super::reconstruct::{LayerReport, MAX_COLUMNS, Plan, reconstruct};
+use super::reconstruct::{MAX_COLUMNS, Plan, reconstruct};
 use super::sample::inputs;
 use crate::Error;
 use crate::dataset::Dataset;
@@ -12,16 +12,6 @@ use crate::onnx::{Graph, Shapes, macs};
 use crate::passes::{self, Consumer, Elimination, Family, Form, Groups, Layer, Score};
 use crate::progress::Progress;
 
-/// What [`prune`] did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PruneReport {
-    pub macs_before: u64,
-    pub macs: u64,
-    /// Channels left, and of how many, by the name of the layer's output.
-    pub channels: BTreeMap<String, (usize, usize)>,
-    pub layers: Vec<LayerReport>,
-}
-
 /// Takes whole channels out: see [`passes::Groups`], [`passes::eliminate`] and [`passes::share`].
 pub(super) fn prune(
     engine: &Engine,
@@ -29,8 +19,8 @@ pub(super) fn prune(
     options: &Prune,
     calibration: &Dataset,
     progress: &mut Progress,
-) -> Result<(Graph, PruneReport), Error> {
-    let images = if options.images == 0 { calibration.len() } else { calibration.len().min(options.images as usize) };
+) -> Result<Graph, Error> {
+    let images = calibration.at_most(options.images);
     let shapes = Shapes::infer_batch(&graph, 1)?;
     let before = macs(&graph, &shapes)?.total;
     let layers = Layer::all(&graph)?;
@@ -78,7 +68,7 @@ pub(super) fn prune(
         eliminations.iter().zip(&removed).map(|(e, n)| e.order.iter().take(*n).copied().collect()).collect();
     let kept = passes::kept(&groups, &gone);
     let original = graph.clone();
-    let mut graph = passes::remove(graph, &groups, &kept)?;
+    let graph = passes::remove(graph, &groups, &kept)?;
     let after = macs(&graph, &Shapes::infer_batch(&graph, 1)?)?.total;
     if after > budget {
         return Err(Error::Recipe(format!(
@@ -93,26 +83,19 @@ pub(super) fn prune(
         .filter(|((tensor, _), _)| outputs.contains(tensor.as_str()))
         .map(|((tensor, _), channels)| (tensor, channels))
         .collect();
-    let channels =
-        layers.iter().filter_map(|l| Some((l.output.clone(), (left.get(&l.output)?.len(), l.rows)))).collect();
-    let mut report = PruneReport { macs_before: before, macs: after, channels, layers: Vec::new() };
-    progress.note(&summary(&report));
-    if options.reconstruct {
-        let plan = Plan { kept: left, ..Plan::default() };
-        (graph, report.layers) = reconstruct(engine, &original, graph, &plan, calibration, images, progress)?;
-    }
-    Ok((graph, report))
-}
-
-fn summary(report: &PruneReport) -> String {
     let each: Vec<String> =
-        report.channels.iter().map(|(output, (left, all))| format!("{output} {left}/{all}")).collect();
-    format!(
+        layers.iter().filter_map(|l| Some(format!("{} {}/{}", l.output, left.get(&l.output)?.len(), l.rows))).collect();
+    progress.note(&format!(
         "prune: {:.2} of {:.2} million multiply-accumulates; channels: {}",
-        report.macs as f64 / 1e6,
-        report.macs_before as f64 / 1e6,
+        after as f64 / 1e6,
+        before as f64 / 1e6,
         if each.is_empty() { "all".to_owned() } else { each.join(", ") }
-    )
+    ));
+    if !options.reconstruct {
+        return Ok(graph);
+    }
+    let plan = Plan { kept: left, ..Plan::default() };
+    reconstruct(engine, &original, graph, &plan, calibration, images, progress)
 }
 
 struct Reader<'l> {

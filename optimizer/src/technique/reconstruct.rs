@@ -21,15 +21,6 @@ pub(super) struct Plan {
     pub kept: BTreeMap<String, Vec<usize>>,
 }
 
-/// What one layer's fit left.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LayerReport {
-    pub output: String,
-    pub rank: Option<usize>,
-    /// Of what the next node reads, as a share of its variance, on calibration data.
-    pub error: f64,
-}
-
 /// Fits the layers of `graph` one after another, each to what it gave in `original`, from the inputs that it gets now:
 /// what the layers before it did wrong is made up for where it can be. Where a layer's result is added to another branch,
 /// the sum is what is fitted.
@@ -41,9 +32,9 @@ pub(super) fn reconstruct(
     data: &Dataset,
     images: usize,
     progress: &mut Progress,
-) -> Result<(Graph, Vec<LayerReport>), Error> {
+) -> Result<Graph, Error> {
     let layers = Layer::all(&graph)?;
-    let mut reports = Vec::new();
+    let mut fitted: Vec<(String, f64)> = Vec::new();
     let mut changed = false;
     for (done, output) in layers.iter().map(|l| l.output.clone()).enumerate() {
         progress.step("reconstruct", done + 1, layers.len(), "layers");
@@ -62,11 +53,18 @@ pub(super) fn reconstruct(
             kept: plan.kept.get(&output).map(Vec::as_slice),
         };
         let samples = sample(engine, original, &graph, places, data, images)?;
-        let (fitted, error) = solve(graph, &layer, &samples, target.limits, rank)?;
-        graph = fitted;
-        reports.push(LayerReport { output, rank, error });
+        let (solved, error) = solve(graph, &layer, &samples, target.limits, rank)?;
+        graph = solved;
+        fitted.push((output, error));
     }
-    Ok((graph, reports))
+    if let Some((output, error)) = fitted.iter().max_by(|a, b| a.1.total_cmp(&b.1)) {
+        let (layers, percent) = (fitted.len(), 100.0 * error);
+        // Of what the next node reads, as a share of its variance, on calibration data.
+        progress.note(&format!(
+            "reconstruct: {layers} layers fitted; the furthest off is {output}, by {percent:.2} % of its variance"
+        ));
+    }
+    Ok(graph)
 }
 
 /// Where to measure what a layer does.

@@ -1,8 +1,7 @@
 use super::error::TrainError;
 use crate::engine::{Engine, Session};
 use crate::onnx::{Graph, signature};
-use crate::proto::tensor_proto::DataType;
-use crate::proto::{TypeProto, ValueInfoProto, type_proto};
+use crate::passes::cut;
 
 /// A model that ONNX Runtime runs on the batches of a training: the teacher, or the part of the student before its tape.
 #[derive(Debug)]
@@ -14,7 +13,8 @@ pub(super) struct Oracle {
 impl Oracle {
     /// One thread: how a sum is split over threads changes its last bits.
     pub(super) fn new(engine: &Engine, graph: &Graph, values: Vec<String>) -> Result<Self, TrainError> {
-        let session = engine.open(&ending_in(graph, &values).encode(), 1)?;
+        let names: Vec<&str> = values.iter().map(String::as_str).collect();
+        let session = engine.open(&cut(graph, &names).encode(), 1)?;
         Ok(Self { session, values })
     }
 
@@ -26,24 +26,6 @@ impl Oracle {
         })?;
         Ok(out)
     }
-}
-
-/// The graph with these values as its only outputs.
-fn ending_in(graph: &Graph, values: &[String]) -> Graph {
-    let mut graph = graph.clone();
-    let known = std::mem::take(&mut graph.body.output);
-    graph.body.output = values
-        .iter()
-        .map(|value| {
-            let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: None };
-            known.iter().find(|o| o.name == *value).cloned().unwrap_or_else(|| ValueInfoProto {
-                name: value.clone(),
-                r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }),
-                ..ValueInfoProto::default()
-            })
-        })
-        .collect();
-    graph
 }
 
 /// The first output of a model.
