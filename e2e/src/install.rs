@@ -18,6 +18,9 @@ pub fn root() -> PathBuf {
 pub async fn operator() -> Result<()> {
     let chart = root().join("charts/drydock");
     let values = root().join("e2e/values.yaml");
+    // Helm installs a CRD once and never again: an upgrade is by hand, as the README says.
+    let crds = chart.join("crds");
+    kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &crds.to_string_lossy()]).await?;
     let chart = chart.to_string_lossy();
     let values = values.to_string_lossy();
     // Pods of an earlier build are replaced: the tag stays the same, and so would they.

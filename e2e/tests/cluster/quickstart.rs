@@ -17,7 +17,7 @@ async fn optimized_served_promoted_and_rolled_back() -> Result<()> {
     let space = space("quickstart").await?;
     space.apply_example("quickstart.yaml").await?;
     let v1 = space.until("fashion", OPTIMIZED, "version 1 to be served", is_ready).await?;
-    the_measured_numbers_are_in_status(&v1)?;
+    the_measured_numbers_are_in_status(&v1, "int8")?;
 
     let traffic = load(&space, "fashion").await?;
     let first = stable_revision(&v1);
@@ -39,7 +39,7 @@ async fn optimized_served_promoted_and_rolled_back() -> Result<()> {
     assert_ne!(stable_revision(&v2), first);
     let after = pods_of(&space, &second).await?;
     assert!(after.is_superset(&before), "promotion replaced pods: before {before:?}, after {after:?}");
-    assert_eq!(v2.status.as_ref().context("status")?.candidate, "int8-rounded");
+    the_measured_numbers_are_in_status(&v2, "pruned-int8")?;
 
     // Version 3 answers wrong, with the right shapes.
     space.apply_example("quickstart-v3-bad.yaml").await?;
@@ -68,20 +68,20 @@ async fn pods_of(space: &drydock_e2e::kubernetes::Space, revision: &str) -> Resu
     Ok(pods.iter().filter(of).map(uid_of).collect())
 }
 
-fn the_measured_numbers_are_in_status(object: &ModelDeployment) -> Result<()> {
+fn the_measured_numbers_are_in_status(object: &ModelDeployment, name: &str) -> Result<()> {
     let status = object.status.as_ref().context("status")?;
     let candidates = &status.optimization.as_ref().context("optimization")?.candidates;
-    let int8 = candidates.iter().find(|c| c.name == "int8").context("candidate int8")?;
+    let int8 = candidates.iter().find(|c| c.name == name).with_context(|| format!("candidate {name}"))?;
     let original = candidates.iter().find(|c| c.name == "original").context("candidate original")?;
     let (accuracy, original) = (int8.accuracy.context("accuracy")?, original.accuracy.context("accuracy")?);
     let (size, speedup) = (int8.size_ratio.context("size")?, int8.speedup.context("speed-up")?);
-    println!("fashion-resnet: {original:.2} % -> {accuracy:.2} %, {:.1} % of the size, {speedup:.2}x", size * 100.0);
-    assert_eq!(int8.state, CandidateState::Selected);
+    println!("fashion-resnet {name}: {original:.2} % -> {accuracy:.2} %, {:.1} % of the size, {speedup:.2}x", size * 100.0);
+    assert_eq!((int8.state, status.candidate.as_str()), (CandidateState::Selected, name));
     assert!((original - ORIGINAL).abs() < 0.05, "the original has {original} %");
-    assert!(ORIGINAL - accuracy <= 0.3, "int8 has {accuracy} %, the original {original} %");
-    assert!(size <= 0.27, "int8 has {size} of the original's size");
+    assert!(ORIGINAL - accuracy <= 0.3, "{name} has {accuracy} %, the original {original} %");
+    assert!(size <= 0.27, "{name} has {size} of the original's size");
     // As fast as the machine lets it be: how fast is for `make bench-optimizer` to say, and the gate wants more than 1.
-    assert!(speedup > 1.0, "int8 is {speedup} times as fast");
+    assert!(speedup > 1.0, "{name} is {speedup} times as fast");
     for (column, value) in
         [("accuracy", &status.accuracy_change), ("speedup", &status.speedup), ("size", &status.size_ratio)]
     {
