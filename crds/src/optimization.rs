@@ -1,4 +1,4 @@
-use drydock_contract::Recipe;
+use drydock_contract::{Recipe, Target};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,10 @@ pub struct Optimization {
     #[x_kube(validation = Rule::new("self.all(r, r.techniques.all(t, [has(t.factorize), has(t.prune), has(t.distill), has(t.quantize)].filter(x, x).size() == 1))")
         .message("each entry of techniques names one technique: write factorize: {}, prune: {}, distill: {} or quantize: {}"))]
     pub recipes: Vec<Recipe>,
+    /// The hardware that the packages are made for: sets the form of int8, and which formats are taken (docs/targets.md).
+    /// Default: as for cpu-vnni.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     #[serde(default)]
     pub gates: Gates,
     #[serde(default)]
@@ -48,6 +52,7 @@ impl Default for Optimization {
         Self {
             dataset: None,
             recipes: Vec::new(),
+            target: None,
             gates: Gates::default(),
             objective: Objective::default(),
             when_no_candidate_passes: CandidateFallback::default(),

@@ -16,6 +16,7 @@ pub(crate) fn metrics() -> Arc<Metrics> {
         outputs: vec![],
         preprocessing: Preprocessing::default(),
         labels: vec![],
+        target: None,
     };
     let record = PackageRecord {
         candidate: "original".into(),

@@ -61,6 +61,7 @@ pub fn benchmark(
     let original = original.summary();
     let own = candidate.map_or(original, Subject::summary);
     Ok(LatencyMeasurement {
+        on_target: None,
         cpu: own.cpu,
         original_cpu: original.cpu,
         p50: own.p50,

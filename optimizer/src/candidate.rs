@@ -4,7 +4,7 @@ use std::path::Path;
 
 use drydock_contract::{
     AccuracyMeasurement, CONFUSION_FILE, CandidateReport, Datatype, Measurements, PackageContent, PackageManifest,
-    PackageRecord, Preprocessing, Recipe, SCHEMA, SizeMeasurement, TensorSignature,
+    PackageRecord, Preprocessing, Recipe, SCHEMA, SizeMeasurement, Target, TensorSignature,
 };
 
 use crate::Error;
@@ -30,6 +30,8 @@ pub struct Request<'a> {
     pub name: &'a str,
     /// None: the model as it came.
     pub recipe: Option<&'a Recipe>,
+    /// What the package is for.
+    pub target: Option<Target>,
     pub model: &'a Fetched,
     pub calibration: Option<&'a Fetched>,
     pub evaluation: Option<&'a Fetched>,
@@ -74,7 +76,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
             if let (Some(calibration), Some(evaluation), false) = (&calibration, &evaluation, same_data) {
                 disjoint(calibration, evaluation)?;
             }
-            Some(technique::apply(engine, graph, recipe, calibration.as_ref(), progress)?)
+            Some(technique::apply(engine, graph, recipe, request.target, calibration.as_ref(), progress)?)
         }
         None => None,
     };
@@ -94,7 +96,14 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     progress.stage(80.0, 95.0);
     let shape = run_shape(&inputs, evaluation.as_ref());
     match &shape {
-        Some(shape) => measured.latency = Some(benchmark(engine, &original, candidate.as_deref(), shape, progress)?),
+        Some(shape) => {
+            let mut latency = benchmark(engine, &original, candidate.as_deref(), shape, progress)?;
+            latency.on_target = request.target.zip(latency.machine.as_ref()).map(|(t, m)| t.rules().is(m));
+            if latency.on_target == Some(false) {
+                progress.note("this machine is not the target: the times are this machine's");
+            }
+            measured.latency = Some(latency);
+        }
         None => progress.note("latency and memory are not measured: they need one FP32 input of known shape"),
     }
     let result = candidate.as_deref().unwrap_or(&original);
@@ -114,6 +123,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         outputs,
         preprocessing: request.preprocessing.clone(),
         labels: request.labels.to_vec(),
+        target: request.target,
     };
     let digest = content.digest();
     let record = PackageRecord {

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use drydock_contract::{CandidateReport, Input, Location, Preprocessing, Recipe, TASK_ENV};
+use drydock_contract::{CandidateReport, Input, Location, Preprocessing, Recipe, TASK_ENV, Target};
 use drydock_optimizer::Error;
 use drydock_optimizer::candidate::{self, Request};
 use drydock_optimizer::dataset::Dataset;
@@ -70,6 +70,9 @@ struct RecipeArgs {
     /// YAML of one recipe, as in a ModelDeployment
     #[arg(long)]
     recipe: PathBuf,
+    /// The hardware that the result is for: cpu-vnni, cpu-avx2, arm64, intel, nvidia
+    #[arg(long)]
+    target: Option<Target>,
     /// Multiplies each raw value before the mean is taken off
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
@@ -131,6 +134,7 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
     let request = Request {
         name: &recipe.name,
         recipe: Some(&recipe),
+        target: args.recipe.target,
         model: &model,
         calibration: Some(&calibration),
         evaluation: evaluation.as_ref(),
@@ -150,7 +154,14 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Error> {
     let graph = onnx::read(&args.recipe.model)?.graph;
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&args.recipe.calibration, &inputs, &args.recipe.preprocessing())?;
-    let result = technique::apply(&Engine::load()?, graph, &recipe, Some(&data), &mut Progress::default())?;
+    let result = technique::apply(
+        &Engine::load()?,
+        graph,
+        &recipe,
+        args.recipe.target,
+        Some(&data),
+        &mut Progress::default(),
+    )?;
     write(&args.output, &result).map_err(|source| Error::Write { what: args.output.display().to_string(), source })
 }
 

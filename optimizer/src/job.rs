@@ -155,6 +155,7 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
     let request = Request {
         name,
         recipe,
+        target: task.target,
         model: &model,
         calibration: calibration.as_ref(),
         evaluation: evaluation.as_ref(),

@@ -39,7 +39,7 @@ pub use prune::{
     Consumer, Elimination, Family, Groups, Kept, Product, Score, Slice, eliminate, kept, products, remove, share,
 };
 pub use quantize::{
-    Affine, ChannelAxis, Gram, Mean, QuantizeReport, Selection, Tuning, Written, bias_shift, quantize, round_layer,
+    Affine, ChannelAxis, Gram, Mean, QuantizeReport, Scheme, Selection, Tuning, Written, bias_shift, quantize, round_layer,
     select, shift_bias,
 };
 use remove_dead::drop_dead;

@@ -7,7 +7,7 @@ mod quantize;
 mod reconstruct;
 mod sample;
 
-use drydock_contract::{Recipe, Technique};
+use drydock_contract::{Recipe, Target, Technique};
 
 use crate::Error;
 use crate::dataset::Dataset;
@@ -22,10 +22,11 @@ pub fn apply(
     engine: &Engine,
     mut graph: Graph,
     recipe: &Recipe,
+    target: Option<Target>,
     calibration: Option<&Dataset>,
     progress: &mut Progress,
 ) -> Result<Vec<u8>, Error> {
-    check(recipe)?;
+    check(recipe, target)?;
     let cleaned;
     (graph, cleaned) = passes::clean(graph, engine)?;
     progress.note(&format!("clean: {cleaned}"));
@@ -44,13 +45,13 @@ pub fn apply(
             graph = distill::distill(engine, graph, teacher, options, data, progress)?;
         }
         if let Some(options) = &technique.quantize {
-            graph = quantize::quantize(engine, graph, options, calibration, progress)?;
+            graph = quantize::quantize(engine, graph, (options, target), calibration, progress)?;
         }
     }
     Ok(graph.encode())
 }
 
-fn check(recipe: &Recipe) -> Result<(), Error> {
+fn check(recipe: &Recipe, target: Option<Target>) -> Result<(), Error> {
     let fail = |what: String| Err(Error::Recipe(format!("recipe {:?}: {what}", recipe.name)));
     if recipe.techniques.is_empty() {
         return fail("no techniques; expected at least one".into());
@@ -63,7 +64,7 @@ fn check(recipe: &Recipe) -> Result<(), Error> {
                 "technique {i} sets {named} fields that this version knows; expected one of `factorize`, `prune`, `distill`, `quantize`"
             ));
         }
-        if let Some(what) = quantize.as_ref().and_then(quantize::check) {
+        if let Some(what) = quantize.as_ref().and_then(|q| quantize::check(q, target)) {
             return fail(format!("technique {i} has {what}"));
         }
         for (field, value) in [

@@ -16,6 +16,7 @@ mod package;
 mod recipe;
 mod report;
 mod split;
+mod target;
 mod task;
 
 pub use digest::{Digest, DigestError};
@@ -28,4 +29,5 @@ pub use package::{
 pub use recipe::{Calibration, Distill, Factorize, Format, Importance, Prune, Quantize, Recipe, Rounding, Technique};
 pub use report::{CandidateReport, Failure, FailureReason, Measurements, TERMINATION_MESSAGE_LIMIT};
 pub use split::{SPLIT_ANNOTATION, Split, SplitWindow};
+pub use target::{Activations, Bias, Int8Rules, TARGETS, Target, TargetRules};
 pub use task::{Dataset, Input, Location, TASK_ENV, Task};

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Measurements, Preprocessing, Recipe, TensorSignature};
+use crate::{Digest, Measurements, Preprocessing, Recipe, Target, TensorSignature};
 
 /// File name of the manifest in a package directory.
 pub const MANIFEST_FILE: &str = "package.json";
@@ -34,6 +34,9 @@ pub struct PackageContent {
     pub preprocessing: Preprocessing,
     /// Class names by index of the first output; empty if the model is not a classifier or none were given.
     pub labels: Vec<String>,
+    /// What it was made for, where the spec names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
 }
 
 /// The model file of a package.
@@ -140,6 +143,9 @@ pub struct LatencyMeasurement {
     pub energy_millijoules: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_energy_millijoules: Option<f64>,
+    /// Whether that was the target of the package; absent where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_target: Option<bool>,
     /// Where it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
@@ -204,6 +210,7 @@ mod tests {
                 outputs: Vec::new(),
                 preprocessing: Preprocessing { scale: x, mean: vec![x / 3.0], std: vec![x / 7.0] },
                 labels: Vec::new(),
+                target: None,
             };
             let back: PackageContent = serde_json::from_str(&serde_json::to_string(&content).unwrap()).unwrap();
             assert_eq!(back.digest(), content.digest(), "{x}");

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Preprocessing, Recipe};
+use crate::{Digest, Preprocessing, Recipe, Target};
 
 /// The environment variable of the optimization Job that holds the [`Task`] as JSON.
 pub const TASK_ENV: &str = "DRYDOCK_TASK";
@@ -20,6 +20,9 @@ pub struct Task {
     pub dataset: Option<Dataset>,
     #[serde(default)]
     pub recipes: Vec<Recipe>,
+    /// What the packages are for; `None`: as [`Target::CpuVnni`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// Root of the artifact store: a directory that outlives the Job.
     pub store: String,
 }

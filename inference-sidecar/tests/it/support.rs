@@ -46,6 +46,7 @@ impl Package {
             outputs: vec![tensor("logits", &[-1, 10])],
             preprocessing: Preprocessing::default(),
             labels: vec![],
+            target: None,
         };
         let record = PackageRecord {
             candidate: "original".into(),

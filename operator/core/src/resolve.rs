@@ -163,6 +163,7 @@ fn work(errors: &mut SpecErrors, model: &Model, o: &Optimization, defaults: &Def
         labels: model.labels.clone(),
         dataset,
         recipes: o.recipes.clone(),
+        target: o.target,
         store: STORE.to_owned(),
     };
     let json = serde_json::to_value(&task).unwrap_or_default();

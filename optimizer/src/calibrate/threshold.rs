@@ -1,6 +1,8 @@
 //! Ranges that cut off rare large values where that serves the others.
 
 use super::Histogram;
+use drydock_contract::Activations;
+
 use crate::passes::Affine;
 
 /// Ranges that are tried for the least error, from a hundredth of what was seen to all of it.
@@ -32,7 +34,8 @@ pub fn least_error(histogram: &Histogram) -> Option<(f32, f32)> {
 
 /// The sum of squared errors of the bins' values when they are quantized over the range.
 fn error(bins: &[(f64, f64)], (min, max): (f32, f32)) -> f64 {
-    let affine = Affine::over(min, max);
+    // Of the one form for all targets: where the range ends matters more than how many codes lie in it.
+    let affine = Affine::over(min, max, Activations::Unsigned);
     let (low, high) = affine.reach();
     let (low, high, scale) = (f64::from(low), f64::from(high), f64::from(affine.scale));
     let squared = |(value, count): &(f64, f64)| {

@@ -10,6 +10,7 @@ fn manifest(model: &ModelFile) -> PackageManifest {
         outputs: Vec::new(),
         preprocessing: Preprocessing::default(),
         labels: Vec::new(),
+        target: None,
     };
     PackageManifest {
         digest: content.digest(),

@@ -1,24 +1,27 @@
 mod int8;
 
-use drydock_contract::{Format, Quantize};
+use drydock_contract::{Format, Quantize, Target};
 
 use crate::Error;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::onnx::Graph;
-use crate::passes::{self, Half, HalfReport};
+use crate::passes::{self, Half, HalfReport, Scheme};
 use crate::progress::Progress;
 
 /// Fewer bits for weights and activations, in the format that the options name.
 pub fn quantize(
     engine: &Engine,
     graph: Graph,
-    options: &Quantize,
+    (options, target): (&Quantize, Option<Target>),
     calibration: Option<&Dataset>,
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
+    let scheme = Scheme::new(options.per_channel, target);
     match options.format {
-        Format::Int8 => int8::quantize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress),
+        Format::Int8 => {
+            int8::quantize(engine, graph, (options, scheme), calibration.ok_or(Error::NoDataset)?, progress)
+        },
         Format::DynamicInt8 => {
             let (graph, report) = passes::dynamic(graph, options.per_channel)?;
             products(report.quantized, progress)?;
@@ -49,10 +52,16 @@ fn products(quantized: usize, progress: &mut Progress) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is wrong with the options, if anything.
-pub fn check(options: &Quantize) -> Option<String> {
-    let Quantize { percentile, min_sqnr, block_size, .. } = options;
-    if !(50.0..=100.0).contains(percentile) {
+/// What is wrong with the options on this target, if anything.
+pub fn check(options: &Quantize, target: Option<Target>) -> Option<String> {
+    let Quantize { format, percentile, min_sqnr, block_size, .. } = options;
+    let formats = target.map(|t| t.rules().formats);
+    if let (Some(target), Some(formats)) = (target, formats)
+        && !formats.contains(format)
+    {
+        let known: Vec<String> = formats.iter().map(|f| format!("{f:?}")).collect();
+        Some(format!("format {format:?}, which the target {target} does not run; expected one of {}", known.join(", ")))
+    } else if !(50.0..=100.0).contains(percentile) {
         Some(format!("percentile {percentile}; expected 50 to 100"))
     } else if !(0.0..=120.0).contains(min_sqnr) {
         Some(format!("minSqnr {min_sqnr}; expected 0 to 120 dB"))

@@ -44,7 +44,7 @@ fn graph(model: &str) -> Graph {
 fn apply(graph: Graph, techniques: &[Technique]) -> Result<Vec<u8>, Error> {
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing())?;
-    technique::apply(&engine(), graph, &recipe(techniques), Some(&data), &mut Progress::silent())
+    technique::apply(&engine(), graph, &recipe(techniques), None, Some(&data), &mut Progress::silent())
 }
 
 fn macs(graph: &Graph) -> u64 {

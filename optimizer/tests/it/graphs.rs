@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use drydock_contract::{Calibration, Format, Preprocessing, Quantize, Rounding};
+use drydock_contract::{Calibration, Format, Preprocessing, Quantize, Rounding, Target};
 use drydock_optimizer::calibrate::Source;
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::onnx::{self, Graph, float_tensor, integer_attribute, new_node};
@@ -96,12 +96,16 @@ pub fn data() -> (tempfile::NamedTempFile, Vec<f32>) {
 
 /// Largest error of any output, as a share of the largest float value, and the int8 graph.
 fn error(graph: &Graph, options: Quantize) -> (f32, Graph) {
+    error_on(None, graph, options)
+}
+
+fn error_on(target: Option<Target>, graph: &Graph, options: Quantize) -> (f32, Graph) {
     let (file, values) = data();
     let (inputs, outputs) = onnx::signature(graph).unwrap();
     let one = Preprocessing { scale: 1.0, ..Preprocessing::default() };
     let dataset = Dataset::open(file.path(), &inputs, &one).unwrap();
     let recipe = int8(options);
-    let result = technique::apply(&engine(), graph.clone(), &recipe, Some(&dataset), &mut Progress::silent()).unwrap();
+    let result = technique::apply(&engine(), graph.clone(), &recipe, target, Some(&dataset), &mut Progress::silent()).unwrap();
     let run = |model: &[u8]| {
         let mut found: Vec<Vec<f32>> = Vec::new();
         let names = outputs.iter().map(|o| o.name.as_str());
@@ -198,6 +202,36 @@ fn every_format_and_option_on_every_operator() {
         let (error, graph) = error(&everything(17), options.clone());
         assert!(error <= most, "{options:?}: {error}");
         assert!(operators(&graph, op) > 0, "{options:?}: no {op}");
+    }
+}
+
+#[test]
+fn each_target_gets_its_form() {
+    let count = |graph: &Graph, op: &str| graph.nodes().iter().filter(|n| n.op_type == op).count();
+    let of = |graph: &Graph, kind: DataType| -> Vec<u8> {
+        let found = graph.initializers().iter().filter(|t| t.data_type == kind as i32);
+        found.flat_map(|t| t.raw_data.to_vec()).collect()
+    };
+    let widest = |graph: &Graph| of(graph, DataType::Int8).iter().map(|c| c.cast_signed().unsigned_abs()).max();
+    for rounding in [Rounding::Nearest, Rounding::Adaptive] {
+        let options = || Quantize { rounding, ..Quantize::default() };
+        let plain = error(&everything(17), options()).1;
+        for target in [Target::CpuVnni, Target::Arm64, Target::Intel] {
+            let same = error_on(Some(target), &everything(17), options()).1;
+            assert!(same.encode() == plain.encode(), "{target}");
+        }
+        assert_eq!(widest(&plain), Some(127));
+
+        let (error, narrow) = error_on(Some(Target::CpuAvx2), &everything(17), options());
+        assert!(error < 0.08, "{error}");
+        assert_eq!(widest(&narrow), Some(63));
+
+        let (error, symmetric) = error_on(Some(Target::Nvidia), &everything(17), options());
+        assert!(error < 0.15, "{error}");
+        assert!(of(&symmetric, DataType::Uint8).is_empty() && of(&symmetric, DataType::Int32).is_empty());
+        let zero_points = symmetric.initializers().iter().filter(|t| t.name.contains(".zero_point"));
+        assert!(zero_points.flat_map(|t| t.raw_data.to_vec()).all(|b| b == 0));
+        assert_eq!((count(&symmetric, "Relu"), count(&symmetric, "Clip")), (2, 1), "a signed range does not cut at 0");
     }
 }
 
@@ -330,14 +364,18 @@ fn dead_channels_and_constant_activations() {
 #[test]
 fn what_cannot_be_quantized_says_why() {
     let (file, _) = data();
-    let refused = |graph: Graph, options: Quantize| {
+    let refused_on = |target: Option<Target>, graph: Graph, options: Quantize| {
         let (inputs, _) = onnx::signature(&graph).unwrap();
         let one = Preprocessing { scale: 1.0, ..Preprocessing::default() };
         let dataset = Dataset::open(file.path(), &inputs, &one).unwrap();
-        technique::apply(&engine(), graph, &int8(options), Some(&dataset), &mut Progress::silent())
+        technique::apply(&engine(), graph, &int8(options), target, Some(&dataset), &mut Progress::silent())
             .unwrap_err()
             .to_string()
     };
+    let refused = |graph, options| refused_on(None, graph, options);
+    let options = Quantize { format: Format::WeightInt4, ..Quantize::default() };
+    let message = refused_on(Some(Target::Nvidia), between("Relu", 0), options);
+    assert!(message.contains("the target nvidia does not run; expected one of Int8, Float16, BFloat16"), "{message}");
     // The root of a negative value is NaN.
     for options in every_way() {
         let message = refused(between("Sqrt", 0), options);

@@ -28,6 +28,7 @@ fn task(store: &Path) -> Task {
             evaluation: input(&example("fashion-calibration.npz")),
         }),
         recipes: vec![int8(Quantize { images: 32, ..Quantize::default() })],
+        target: None,
         store: store.display().to_string(),
     }
 }

@@ -14,6 +14,7 @@ fn make(model: &str, evaluation: &str, recipe: &Recipe) -> (CandidateReport, Tem
     let request = Request {
         name: &recipe.name,
         recipe: Some(recipe),
+        target: None,
         model: &fetched(&example(model)),
         calibration: Some(&fetched(&example("fashion-calibration.npz"))),
         evaluation: Some(&fetched(&example(evaluation))),
@@ -31,7 +32,7 @@ fn apply(model: &str, recipe: &Recipe) -> Result<Vec<u8>, Error> {
     let graph = onnx::read(&example(model))?.graph;
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing())?;
-    technique::apply(&engine(), graph, recipe, Some(&data), &mut Progress::silent())
+    technique::apply(&engine(), graph, recipe, None, Some(&data), &mut Progress::silent())
 }
 
 struct Case {
@@ -136,7 +137,7 @@ fn a_quantized_model_has_nothing_to_quantize() {
     let (inputs, _) = onnx::signature(&graph).unwrap();
     let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing()).unwrap();
     let recipe = int8(Quantize::default());
-    let error = technique::apply(&engine(), graph, &recipe, Some(&data), &mut Progress::silent()).unwrap_err();
+    let error = technique::apply(&engine(), graph, &recipe, None, Some(&data), &mut Progress::silent()).unwrap_err();
     assert!(error.to_string().contains("nothing to quantize"), "{error}");
 }
 
@@ -153,6 +154,7 @@ fn without_labels_outputs_are_compared_all_the_same() {
     let request = Request {
         name: &recipe.name,
         recipe: Some(&recipe),
+        target: None,
         model: &fetched(&example("fashion-mobilenet.onnx")),
         calibration: Some(&fetched(&example("fashion-evaluation.npz"))),
         evaluation: Some(&fetched(&unlabelled)),

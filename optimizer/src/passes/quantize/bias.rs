@@ -1,4 +1,4 @@
-use super::Written;
+use super::rewrite::{Written, WrittenBias};
 use crate::onnx::Graph;
 
 /// Of one output channel of a layer.
@@ -23,10 +23,16 @@ pub fn bias_shift(float: &[Mean], quantized: &[Mean]) -> Vec<f64> {
     float.iter().zip(quantized).map(shift).collect()
 }
 
-/// Raises the bias of a layer that [`super::quantize`] wrote, by its codes.
+/// Raises the bias of a layer that [`super::quantize`] wrote, by its codes or its values.
 pub fn shift_bias(graph: &mut Graph, layer: &Written, shifts: &[f64]) {
-    let Some((name, scales)) = &layer.bias else { return };
+    let Some(WrittenBias { name, scales }) = &layer.bias else { return };
     let Some(tensor) = graph.body.initializer.iter_mut().find(|t| t.name == *name) else { return };
+    let Some(scales) = scales else {
+        let values = tensor.raw_data.as_chunks::<4>().0.iter().zip(shifts);
+        let shifted = values.map(|(value, shift)| (f64::from(f32::from_le_bytes(*value)) + shift) as f32);
+        tensor.raw_data = shifted.flat_map(f32::to_le_bytes).collect::<Vec<u8>>().into();
+        return;
+    };
     let codes = tensor.raw_data.as_chunks::<4>().0.iter().zip(shifts).enumerate();
     let shifted = codes.map(|(i, (code, shift))| {
         let scale = f64::from(scales[if scales.len() == 1 { 0 } else { i }]);

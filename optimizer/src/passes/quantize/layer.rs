@@ -1,6 +1,6 @@
 use super::select::{Role, Selection};
 use super::weights::{self, Codes, Layout};
-use super::{Affine, Tuning};
+use super::{Affine, Scheme, Tuning};
 use crate::onnx::{Graph, Index, ModelError, floats};
 use crate::proto::NodeProto;
 
@@ -27,7 +27,7 @@ impl<'g> Layer<'g> {
         index: &Index,
         selection: &'g Selection,
         tuning: &Tuning,
-        per_channel: bool,
+        scheme: Scheme,
         position: usize,
     ) -> Result<Option<Self>, ModelError> {
         let Some(Role::Weighted { weight: name, axis, bias, .. }) = selection.nodes.get(&position) else {
@@ -45,12 +45,14 @@ impl<'g> Layer<'g> {
             }
             None => None,
         };
-        let input_scale = affine(selection, tuning, node.input_at(0).unwrap_or_default())?.scale;
-        let mut scales = weights::scales(&values, layout, per_channel);
-        weights::fit_bias(&mut scales, bias.as_deref().unwrap_or_default(), input_scale);
+        let input_scale = affine(selection, tuning, scheme, node.input_at(0).unwrap_or_default())?.scale;
+        let mut scales = weights::scales(&values, layout, scheme);
+        if !scheme.float_bias() {
+            weights::fit_bias(&mut scales, bias.as_deref().unwrap_or_default(), input_scale);
+        }
         let quantized = match tuning.codes.get(&position) {
             Some(codes) => Codes { codes: codes.clone(), scales },
-            None => weights::encode(&values, layout, scales),
+            None => weights::encode(&values, layout, scales, scheme.rules.weight_limit),
         };
         let dims = &weight.dims;
         Ok(Some(Self { node, name, axis: *axis, dims, values, layout, quantized, bias, input_scale }))
@@ -58,12 +60,17 @@ impl<'g> Layer<'g> {
 }
 
 /// How an activation is quantized.
-pub(super) fn affine(selection: &Selection, tuning: &Tuning, value: &str) -> Result<Affine, ModelError> {
+pub(super) fn affine(
+    selection: &Selection,
+    tuning: &Tuning,
+    scheme: Scheme,
+    value: &str,
+) -> Result<Affine, ModelError> {
     let root = selection.root(value);
     let (min, max) = tuning.ranges.get(root).copied().unwrap_or((f32::NAN, f32::NAN));
     if !(min.is_finite() && max.is_finite()) {
         let problem = format!("its range on the calibration data is {min} to {max}; expected finite values");
         return Err(ModelError::Tensor { tensor: root.to_owned(), problem });
     }
-    Ok(Affine::over(min, max))
+    Ok(Affine::over(min, max, scheme.rules.activations))
 }

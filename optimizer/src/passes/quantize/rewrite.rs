@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, HashMap};
 
-use super::Affine;
+use drydock_contract::Activations;
+
+use super::{Affine, Scheme};
 use super::layer::{self, Layer};
 use super::select::{Role, Selection};
 use super::weights;
@@ -37,8 +39,15 @@ pub struct QuantizeReport {
 pub struct Written {
     /// Nodes up to and with the one that makes its result.
     pub end: usize,
-    /// The initializer of the bias's codes, and their scales: one for each, or one.
-    pub bias: Option<(String, Vec<f32>)>,
+    pub bias: Option<WrittenBias>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct WrittenBias {
+    /// The initializer of its codes, or of its values.
+    pub name: String,
+    /// Of the codes: one for each, or one; `None`: float.
+    pub scales: Option<Vec<f32>>,
 }
 
 /// Writes the selection into the graph. `selection` and `tuning` must be of this very graph.
@@ -49,7 +58,7 @@ pub fn quantize(
     graph: Graph,
     selection: &Selection,
     tuning: &Tuning,
-    per_channel: bool,
+    scheme: Scheme,
 ) -> Result<(Graph, QuantizeReport), ModelError> {
     let index = graph.index();
     let mut writer = Writer {
@@ -57,7 +66,7 @@ pub fn quantize(
         index: &index,
         selection,
         tuning,
-        per_channel,
+        scheme,
         names: Names::new(&index),
         nodes: Vec::with_capacity(graph.nodes().len() * 3),
         initializers: Vec::new(),
@@ -90,7 +99,7 @@ struct Writer<'g> {
     index: &'g Index,
     selection: &'g Selection,
     tuning: &'g Tuning,
-    per_channel: bool,
+    scheme: Scheme,
     names: Names<'g>,
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
@@ -110,7 +119,7 @@ impl Writer<'_> {
         }
         for (i, node) in self.graph.nodes().iter().enumerate() {
             if absorbed.contains(&i) {
-                report.absorbed += 1;
+                report.absorbed += usize::from(self.scheme.absorbs());
             } else if let Some(role) = self.selection.nodes.get(&i) {
                 let bias = self.write_quantized(i, node, role)?;
                 if self.selection.is_weighted(i) {
@@ -134,13 +143,13 @@ impl Writer<'_> {
         i: usize,
         node: &NodeProto,
         role: &Role,
-    ) -> Result<Option<(String, Vec<f32>)>, ModelError> {
+    ) -> Result<Option<WrittenBias>, ModelError> {
         let mut node = node.clone();
         let activations = if *role == Role::Follower { node.input.len() } else { 1 };
         for input in node.input.iter_mut().take(activations) {
             *input = self.dequantize(input)?;
         }
-        let bias = match Layer::read(self.graph, self.index, self.selection, self.tuning, self.per_channel, i)? {
+        let bias = match Layer::read(self.graph, self.index, self.selection, self.tuning, self.scheme, i)? {
             Some(layer) => self.write_weight(i, &mut node, layer),
             None => None,
         };
@@ -151,8 +160,20 @@ impl Writer<'_> {
         }
         // The dequantized value takes the name, so that float readers, outputs and subgraphs need no change.
         let float = self.names.make(&result, ".float");
-        node.output[0].clone_from(&float);
-        self.nodes.push(node);
+        match self.selection.absorbs.get(&i).filter(|_| !self.scheme.absorbs()) {
+            Some(activation) => {
+                let before = self.names.make(&result, ".before");
+                let mut activation = self.graph.nodes()[*activation].clone();
+                activation.input[0].clone_from(&before);
+                activation.output[0].clone_from(&float);
+                node.output[0] = before;
+                self.nodes.extend([node, activation]);
+            }
+            None => {
+                node.output[0].clone_from(&float);
+                self.nodes.push(node);
+            }
+        }
         self.push_pair(&result, &float, result.clone())?;
         self.dequantized.insert(result.clone(), result);
         Ok(bias)
@@ -189,9 +210,9 @@ impl Writer<'_> {
         let affine = match self.index.initializer(self.graph, root) {
             Some(constant) => {
                 let (min, max) = floats(constant)?.iter().fold((0.0_f32, 0.0_f32), |(l, h), v| (l.min(*v), h.max(*v)));
-                Affine::over(min, max)
+                Affine::over(min, max, self.scheme.rules.activations)
             }
-            None => layer::affine(self.selection, self.tuning, root)?,
+            None => layer::affine(self.selection, self.tuning, self.scheme, root)?,
         };
         Ok(self.add_parameters(root, affine))
     }
@@ -203,9 +224,16 @@ impl Writer<'_> {
             zero_point: self.names.make(root, ".zero_point"),
         };
         self.initializers.push(float_tensor(&made.scale, &[], &[affine.scale]));
-        self.initializers.push(tensor(&made.zero_point, DataType::Uint8, &[], vec![affine.zero_point]));
+        self.initializers.push(tensor(&made.zero_point, self.code_type(), &[], vec![affine.zero_point as u8]));
         self.parameters.insert(root.to_owned(), made.clone());
         made
+    }
+
+    fn code_type(&self) -> DataType {
+        match self.scheme.rules.activations {
+            Activations::Unsigned => DataType::Uint8,
+            Activations::Symmetric => DataType::Int8,
+        }
     }
 
     /// The dequantized form of an activation, or of a constant that stands where activations do.
@@ -220,7 +248,7 @@ impl Writer<'_> {
         let codes = floats(constant)?.iter().map(|v| parameters.affine.quantize(*v)).collect();
         let quantized = self.names.make(value, ".quantized");
         let result = self.names.make(value, ".dequantized");
-        self.initializers.push(tensor(&quantized, DataType::Uint8, &constant.dims, codes));
+        self.initializers.push(tensor(&quantized, self.code_type(), &constant.dims, codes));
         self.nodes.push(new_node(
             "DequantizeLinear",
             vec![quantized, parameters.scale, parameters.zero_point],
@@ -230,7 +258,7 @@ impl Writer<'_> {
         Ok(result)
     }
 
-    fn write_weight(&mut self, i: usize, node: &mut NodeProto, layer: Layer<'_>) -> Option<(String, Vec<f32>)> {
+    fn write_weight(&mut self, i: usize, node: &mut NodeProto, layer: Layer<'_>) -> Option<WrittenBias> {
         let Layer { name, axis, dims, layout, quantized, mut bias, input_scale, .. } = layer;
         if self.tuning.biases && !node.is("MatMul") {
             bias.get_or_insert_with(|| vec![0.0; layout.channels]);
@@ -250,14 +278,20 @@ impl Writer<'_> {
         node.input[1] = dequantized;
 
         let bias = bias?;
+        let stem = format!("{}.bias", self.selection.result(self.graph, i));
+        node.input.truncate(2);
+        if self.scheme.float_bias() {
+            let name = self.names.make(&stem, ".float");
+            self.initializers.push(float_tensor(&name, &[bias.len() as i64], &bias));
+            node.input.push(name.clone());
+            return Some(WrittenBias { name, scales: None });
+        }
         let (codes, scales) = weights::encode_bias(&bias, input_scale, &quantized.scales);
         let data = codes.iter().flat_map(|c| c.to_le_bytes()).collect();
         let tensor = tensor("", DataType::Int32, &[bias.len() as i64], data);
-        let stem = format!("{}.bias", self.selection.result(self.graph, i));
-        let (codes, made) = self.push_constant(&stem, tensor, &scales, 0);
-        node.input.truncate(2);
+        let (name, made) = self.push_constant(&stem, tensor, &scales, 0);
         node.input.push(made);
-        Some((codes, scales))
+        Some(WrittenBias { name, scales: Some(scales) })
     }
 
     /// Adds quantized data without a zero point, and the node that dequantizes it: the names of both.

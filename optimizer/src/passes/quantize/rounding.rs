@@ -1,5 +1,5 @@
 use super::layer::Layer;
-use super::{Selection, Tuning};
+use super::{Scheme, Selection, Tuning};
 use crate::onnx::{Graph, ModelError};
 
 /// Passes over all weights of a channel; the last ones find little.
@@ -48,12 +48,12 @@ pub fn round_layer(
     graph: &Graph,
     selection: &Selection,
     tuning: &Tuning,
-    per_channel: bool,
+    scheme: Scheme,
     position: usize,
     (grams, centred): (&[Gram], bool),
 ) -> Result<Option<Vec<i8>>, ModelError> {
     let index = graph.index();
-    let Some(layer) = Layer::read(graph, &index, selection, tuning, per_channel, position)? else { return Ok(None) };
+    let Some(layer) = Layer::read(graph, &index, selection, tuning, scheme, position)? else { return Ok(None) };
     let channels = layer.layout.channels;
     let inputs = layer.values.len() / channels;
     let per_gram = channels / grams.len().max(1);
@@ -70,7 +70,7 @@ pub fn round_layer(
             let scale = layer.quantized.scales[if one { 0 } else { channel }];
             let weights: Vec<f32> = (0..inputs).map(|i| layer.values[at(i)]).collect();
             let mut row: Vec<i8> = (0..inputs).map(|i| codes[at(i)]).collect();
-            descend(&weights, scale, &cost, &mut row);
+            descend(&weights, (scale, scheme.rules.weight_limit), &cost, &mut row);
             for (i, code) in row.into_iter().enumerate() {
                 codes[at(i)] = code;
             }
@@ -80,7 +80,7 @@ pub fn round_layer(
 }
 
 /// Moves each code to the weight's other side where that lowers the cost, until none does.
-fn descend(weights: &[f32], scale: f32, cost: &[f32], codes: &mut [i8]) {
+fn descend(weights: &[f32], (scale, limit): (f32, i8), cost: &[f32], codes: &mut [i8]) {
     let n = weights.len();
     let mut errors: Vec<f32> = weights.iter().zip(codes.iter()).map(|(w, c)| f32::from(*c) * scale - w).collect();
     let mut slope = vec![0.0_f32; n];
@@ -95,7 +95,7 @@ fn descend(weights: &[f32], scale: f32, cost: &[f32], codes: &mut [i8]) {
             let row = &cost[i * n..(i + 1) * n];
             // NaN compares false: nothing moves on it.
             let gains = 2.0 * change * slope[i] + change * change * row[i] < 0.0;
-            if gains && (-127..=127).contains(&next) {
+            if gains && (-limit..=limit).contains(&next) {
                 codes[i] = next;
                 errors[i] += change;
                 add(&mut slope, change, row);
@@ -129,13 +129,13 @@ mod tests {
         // All inputs equal: the sum of the errors is what counts, and 1.6 is nearest to 2, not to 0 or 4.
         let (weights, together) = ([0.4; 4], vec![1.0; 16]);
         let mut codes = [0; 4];
-        descend(&weights, 1.0, &together, &mut codes);
+        descend(&weights, (1.0, 127), &together, &mut codes);
         assert_eq!(codes.iter().map(|c| i32::from(*c)).sum::<i32>(), 2, "{codes:?}");
 
         let mut apart = vec![0.0; 16];
         (0..4).for_each(|i| apart[i * 5] = 1.0);
         let mut codes = [0; 4];
-        descend(&weights, 1.0, &apart, &mut codes);
+        descend(&weights, (1.0, 127), &apart, &mut codes);
         assert_eq!(codes, [0; 4]);
     }
 
@@ -146,13 +146,13 @@ mod tests {
         (0..4).for_each(|i| cost[i * 5] = 1.0);
         let nearest = [127, -127, 0, 3];
         let mut codes = nearest;
-        descend(&weights, 1.0, &cost, &mut codes);
+        descend(&weights, (1.0, 127), &cost, &mut codes);
         assert!(total(&weights, &codes, &cost) <= total(&weights, &nearest, &cost));
         assert!(codes.iter().zip(weights).all(|(c, w)| (f32::from(*c) - w).abs() < 1.0), "{codes:?}");
 
         for bad in [f32::NAN, 0.0] {
             let mut codes = nearest;
-            descend(&weights, 1.0, &[bad; 16], &mut codes);
+            descend(&weights, (1.0, 127), &[bad; 16], &mut codes);
             assert_eq!(codes, nearest, "cost {bad}");
         }
     }

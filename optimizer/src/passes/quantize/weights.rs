@@ -1,4 +1,6 @@
-/// A weight as S8 codes, symmetric in -127 to 127: `value = code * scale`.
+use super::Scheme;
+
+/// A weight as S8 codes, symmetric: `value = code * scale`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Codes {
     pub codes: Vec<i8>,
@@ -28,13 +30,15 @@ impl Layout {
 }
 
 /// The smallest scales that hold every value of a channel, or of the tensor.
-pub(super) fn scales(values: &[f32], layout: Layout, per_channel: bool) -> Vec<f32> {
+pub(super) fn scales(values: &[f32], layout: Layout, scheme: Scheme) -> Vec<f32> {
+    let Scheme { per_channel, rules } = scheme;
+    let limit = f32::from(rules.weight_limit);
     let mut largest = vec![0.0_f32; if per_channel { layout.channels } else { 1 }];
     for (i, value) in values.iter().enumerate() {
         let slot = &mut largest[if per_channel { layout.channel(i) } else { 0 }];
         *slot = slot.max(value.abs());
     }
-    largest.iter().map(|m| if *m / 127.0 < f32::MIN_POSITIVE { 1.0 } else { *m / 127.0 }).collect()
+    largest.iter().map(|m| if *m / limit < f32::MIN_POSITIVE { 1.0 } else { *m / limit }).collect()
 }
 
 /// Widens the scales where a bias would not fit S32 at scale `input_scale * scale`.
@@ -50,14 +54,14 @@ pub(super) fn fit_bias(scales: &mut [f32], bias: &[f32], input_scale: f32) {
     }
 }
 
-pub(super) fn encode(values: &[f32], layout: Layout, scales: Vec<f32>) -> Codes {
+pub(super) fn encode(values: &[f32], layout: Layout, scales: Vec<f32>, limit: i8) -> Codes {
     let one = scales.len() == 1;
     let codes = values
         .iter()
         .enumerate()
         .map(|(i, v)| {
             let scale = scales[if one { 0 } else { layout.channel(i) }];
-            (v / scale).round_ties_even().clamp(-127.0, 127.0) as i8
+            (v / scale).round_ties_even().clamp(-f32::from(limit), f32::from(limit)) as i8
         })
         .collect();
     Codes { codes, scales }
@@ -77,7 +81,11 @@ pub(super) fn encode_bias(bias: &[f32], input_scale: f32, scales: &[f32]) -> (Ve
 
 #[cfg(test)]
 mod tests {
+    use drydock_contract::Target;
+
     use super::*;
+
+    const CHANNELS: Scheme = Scheme { per_channel: true, rules: Target::CpuVnni.rules().int8 };
 
     #[test]
     fn channels_along_any_axis() {
@@ -86,10 +94,10 @@ mod tests {
         let rows = Layout::new(&[3, 2], 0).unwrap();
         let columns = Layout::new(&[3, 2], 1).unwrap();
         let largest = |s: Vec<f32>| s.iter().map(|s| (s * 127.0 * 100.0).round() / 100.0).collect::<Vec<_>>();
-        assert_eq!(largest(scales(&values, rows, true)), [10.0, 5.0, 20.0]);
-        assert_eq!(largest(scales(&values, columns, true)), [1.0, 20.0]);
-        assert_eq!(largest(scales(&values, columns, false)), [20.0]);
-        assert_eq!(encode(&values, rows, scales(&values, rows, true)).codes, [13, -127, 13, 127, 2, 127]);
+        assert_eq!(largest(scales(&values, rows, CHANNELS)), [10.0, 5.0, 20.0]);
+        assert_eq!(largest(scales(&values, columns, CHANNELS)), [1.0, 20.0]);
+        assert_eq!(largest(scales(&values, columns, Scheme { per_channel: false, ..CHANNELS })), [20.0]);
+        assert_eq!(encode(&values, rows, scales(&values, rows, CHANNELS), 127).codes, [13, -127, 13, 127, 2, 127]);
         for dims in [&[][..], &[0, 2], &[-1, 2], &[2, 0]] {
             assert_eq!(Layout::new(dims, 0), None, "{dims:?}");
         }
@@ -98,7 +106,7 @@ mod tests {
     #[test]
     fn a_channel_of_zeros_has_a_scale() {
         let layout = Layout::new(&[2, 1], 0).unwrap();
-        assert_eq!(scales(&[0.0, 1e-44], layout, true), [1.0, 1.0]);
+        assert_eq!(scales(&[0.0, 1e-44], layout, CHANNELS), [1.0, 1.0]);
     }
 
     #[test]

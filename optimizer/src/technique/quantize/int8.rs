@@ -7,7 +7,7 @@ use crate::calibrate::{Noise, Source};
 use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::onnx::Graph;
-use crate::passes::{self, QuantizeReport, Selection, Tuning};
+use crate::passes::{self, QuantizeReport, Scheme, Selection, Tuning};
 use crate::progress::Progress;
 
 /// Images that biases are corrected on: means need few, and each layer runs all layers before it.
@@ -18,7 +18,7 @@ const CORRECTION_IMAGES: u32 = 64;
 pub fn quantize(
     engine: &Engine,
     graph: Graph,
-    options: &Quantize,
+    (options, scheme): (&Quantize, Scheme),
     calibration: &Dataset,
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
@@ -39,12 +39,12 @@ pub fn quantize(
     // The weights have new names.
     let selection = passes::select(&graph, &BTreeSet::new())?;
     let mut tuning = Tuning { ranges: source.ranges(&graph, &extents, options, progress)?, ..Tuning::default() };
-    let selection = mix(&source, &graph, selection, &tuning, options, progress)?;
+    let selection = mix(&source, &graph, selection, &tuning, (options, scheme), progress)?;
     if options.rounding == Rounding::Adaptive {
-        round(&source, &graph, &selection, &mut tuning, options, progress)?;
+        round(&source, &graph, &selection, &mut tuning, (options, scheme), progress)?;
     }
     tuning.biases = options.bias_correction;
-    let (mut quantized, report) = passes::quantize(graph.clone(), &selection, &tuning, options.per_channel)?;
+    let (mut quantized, report) = passes::quantize(graph.clone(), &selection, &tuning, scheme)?;
     if options.bias_correction {
         correct(&source, &graph, &selection, &tuning, (&mut quantized, &report), progress)?;
     }
@@ -65,7 +65,7 @@ fn mix(
     graph: &Graph,
     selection: Selection,
     tuning: &Tuning,
-    options: &Quantize,
+    (options, scheme): (&Quantize, Scheme),
     progress: &mut Progress,
 ) -> Result<Selection, Error> {
     let target = options.min_sqnr;
@@ -75,7 +75,7 @@ fn mix(
     let noise = Noise::new(source, graph)?;
     let measure = |in_float: &BTreeSet<usize>| -> Result<(Selection, f64), Error> {
         let selection = passes::select(graph, in_float)?;
-        let (quantized, _) = passes::quantize(graph.clone(), &selection, tuning, options.per_channel)?;
+        let (quantized, _) = passes::quantize(graph.clone(), &selection, tuning, scheme)?;
         Ok((selection, noise.sqnr(&quantized)?))
     };
     let (all, whole) = measure(&BTreeSet::new())?;
@@ -115,13 +115,13 @@ fn round(
     graph: &Graph,
     selection: &Selection,
     tuning: &mut Tuning,
-    options: &Quantize,
+    (options, scheme): (&Quantize, Scheme),
     progress: &mut Progress,
 ) -> Result<(), Error> {
     let mut codes = BTreeMap::new();
     source.grams(graph, selection, progress, |layer, grams| {
         let grams = (grams.as_slice(), options.bias_correction);
-        if let Some(found) = passes::round_layer(graph, selection, tuning, options.per_channel, layer, grams)? {
+        if let Some(found) = passes::round_layer(graph, selection, tuning, scheme, layer, grams)? {
             codes.insert(layer, found);
         }
         Ok(())

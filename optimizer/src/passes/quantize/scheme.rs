@@ -1,0 +1,24 @@
+use drydock_contract::{Activations, Bias, Int8Rules, Target};
+
+/// The form of int8: what the recipe asks for on what the target takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scheme {
+    /// One scale for each output channel of a weight, or one.
+    pub per_channel: bool,
+    pub rules: Int8Rules,
+}
+
+impl Scheme {
+    pub fn new(per_channel: bool, target: Option<Target>) -> Self {
+        Self { per_channel, rules: target.unwrap_or(Target::CpuVnni).rules().int8 }
+    }
+
+    /// Whether saturation of the codes can stand for a `Relu` or `Clip`.
+    pub(super) fn absorbs(self) -> bool {
+        self.rules.activations == Activations::Unsigned
+    }
+
+    pub(super) fn float_bias(self) -> bool {
+        self.rules.bias == Bias::Float32
+    }
+}
