@@ -20,8 +20,8 @@ pub struct Optimization {
         .message("each recipe needs a name of its own"))]
     #[x_kube(validation = Rule::new("self.all(r, r.name != 'original')")
         .message("'original' names the model as it came: give the recipe another name"))]
-    #[x_kube(validation = Rule::new("self.all(r, r.techniques.all(t, [has(t.factorize), has(t.prune), has(t.distill), has(t.quantize)].filter(x, x).size() == 1))")
-        .message("each entry of techniques names one technique: write factorize: {}, prune: {}, distill: {} or quantize: {}"))]
+    #[x_kube(validation = Rule::new("self.all(r, r.techniques.all(t, [has(t.factorize), has(t.prune), has(t.sparsify), has(t.distill), has(t.quantize)].filter(x, x).size() == 1))")
+        .message("each entry of techniques names one technique: write factorize: {}, prune: {}, sparsify: {}, distill: {} or quantize: {}"))]
     pub recipes: Vec<Recipe>,
     /// The hardware that the packages are made for: sets the form of int8, and which formats are taken (docs/targets.md).
     /// Default: as for cpu-vnni.

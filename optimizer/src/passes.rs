@@ -19,6 +19,7 @@ mod prune;
 mod quantize;
 mod remove_dead;
 mod remove_noops;
+mod sparsify;
 mod upgrade;
 mod weight_only;
 
@@ -45,5 +46,6 @@ pub use quantize::{
 use remove_dead::drop_dead;
 pub use remove_dead::{DeadReport, remove_dead};
 pub use remove_noops::{NoopReport, remove_noops};
+pub use sparsify::{Zeros, sparsify};
 pub use upgrade::{UpgradeReport, upgrade};
 pub use weight_only::{WeightOnlyReport, weight_only};

@@ -6,6 +6,8 @@ mod prune;
 mod quantize;
 mod reconstruct;
 mod sample;
+mod sparsify;
+mod taylor;
 
 use drydock_contract::{Recipe, Target, Technique};
 
@@ -32,6 +34,7 @@ pub fn apply(
     progress.note(&format!("clean: {cleaned}"));
     // What `distill` learns from: the model as it came.
     let teacher = recipe.techniques.iter().any(|t| t.distill.is_some()).then(|| graph.clone());
+    let mut sparse = false;
     for technique in &recipe.techniques {
         interrupt::check()?;
         if let Some(options) = &technique.factorize {
@@ -40,9 +43,13 @@ pub fn apply(
         if let Some(options) = &technique.prune {
             graph = prune::prune(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
         }
+        if let Some(options) = &technique.sparsify {
+            graph = sparsify::sparsify(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
+            sparse = true;
+        }
         if let (Some(options), Some(teacher)) = (&technique.distill, &teacher) {
             let data = calibration.ok_or(Error::NoDataset)?;
-            graph = distill::distill(engine, graph, teacher, options, data, progress)?;
+            graph = distill::distill(engine, graph, teacher, (options, sparse), data, progress)?;
         }
         if let Some(options) = &technique.quantize {
             graph = quantize::quantize(engine, graph, (options, target), calibration, progress)?;
@@ -56,16 +63,19 @@ fn check(recipe: &Recipe, target: Option<Target>) -> Result<(), Error> {
     if recipe.techniques.is_empty() {
         return fail("no techniques; expected at least one".into());
     }
-    for (i, Technique { factorize, prune, distill, quantize }) in recipe.techniques.iter().enumerate() {
-        let set = [factorize.is_some(), prune.is_some(), distill.is_some(), quantize.is_some()];
+    for (i, Technique { factorize, prune, sparsify, distill, quantize }) in recipe.techniques.iter().enumerate() {
+        let set = [factorize.is_some(), prune.is_some(), sparsify.is_some(), distill.is_some(), quantize.is_some()];
         let named = set.iter().filter(|set| **set).count();
         if named != 1 {
             return fail(format!(
-                "technique {i} sets {named} fields that this version knows; expected one of `factorize`, `prune`, `distill`, `quantize`"
+                "technique {i} sets {named} fields that this version knows; expected one of `factorize`, `prune`, `sparsify`, `distill`, `quantize`"
             ));
         }
         if let Some(what) = quantize.as_ref().and_then(|q| quantize::check(q, target)) {
             return fail(format!("technique {i} has {what}"));
+        }
+        if let Some(sparsity) = sparsify.as_ref().map(|s| s.sparsity).filter(|v| !(0.0..=0.99).contains(v)) {
+            return fail(format!("technique {i} has sparsify.sparsity {sparsity}; expected 0 to 0.99"));
         }
         for (field, value) in [
             ("factorize.macsRatio", factorize.as_ref().map(|f| f.macs_ratio)),

@@ -26,7 +26,9 @@ pub use package::{
     MODEL_FILE, Machine, MemoryMeasurement, ModelFile, PackageContent, PackageManifest, PackageRecord, SCHEMA,
     SizeMeasurement,
 };
-pub use recipe::{Calibration, Distill, Factorize, Format, Importance, Prune, Quantize, Recipe, Rounding, Technique};
+pub use recipe::{
+    Calibration, Distill, Factorize, Format, Importance, Pattern, Prune, Quantize, Recipe, Rounding, Sparsify, Technique,
+};
 pub use report::{CandidateReport, Failure, FailureReason, Measurements, TERMINATION_MESSAGE_LIMIT};
 pub use split::{SPLIT_ANNOTATION, Split, SplitWindow};
 pub use target::{Activations, Bias, Int8Rules, TARGETS, Target, TargetRules};

@@ -2,6 +2,7 @@ mod distill;
 mod factorize;
 mod prune;
 mod quantize;
+mod sparsify;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ pub use distill::Distill;
 pub use factorize::Factorize;
 pub use prune::{Importance, Prune};
 pub use quantize::{Calibration, Format, Quantize, Rounding};
+pub use sparsify::{Pattern, Sparsify};
 
 /// An ordered list of techniques. One recipe makes one candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +33,8 @@ pub struct Technique {
     pub factorize: Option<Factorize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<Prune>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsify: Option<Sparsify>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distill: Option<Distill>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,12 +7,12 @@ use crate::onnx::{Graph, signature};
 use crate::progress::Progress;
 use crate::train::{Augment, Options, Report, Samples, Teacher, fit};
 
-/// Trains `graph` on the calibration images towards the answers of `teacher`.
+/// Trains `graph` on the calibration images towards the answers of `teacher`. `keep_zeros`: what `sparsify` took away stays away.
 pub(super) fn distill(
     engine: &Engine,
     graph: Graph,
     teacher: &Graph,
-    options: &Distill,
+    (options, keep_zeros): (&Distill, bool),
     calibration: &Dataset,
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
@@ -28,6 +28,7 @@ pub(super) fn distill(
         seed: options.seed.into(),
         // The graph is clean: what is left of BatchNormalization stands alone, and goes on as it is.
         batch_statistics: false,
+        keep_zeros,
         ..Options::default()
     };
     let teacher = Teacher { graph: teacher, features: &[] };
@@ -44,12 +45,14 @@ fn summary(report: &Report) -> String {
     )
 }
 
-fn classes(graph: &Graph) -> Result<usize, Error> {
+/// # Errors
+/// Their number is not fixed.
+pub(super) fn classes(graph: &Graph) -> Result<usize, Error> {
     let (_, outputs) = signature(graph)?;
     let found = outputs.first().and_then(|o| o.shape.get(1)).copied().unwrap_or_default();
     usize::try_from(found).ok().filter(|n| *n > 0).ok_or_else(|| {
         Error::Recipe(format!(
-            "distill with labels, and the output has {found} classes; expected a fixed number of them"
+            "labels are asked for, and the output has {found} classes; expected a fixed number of them"
         ))
     })
 }

@@ -5,6 +5,7 @@ use faer::Mat;
 
 use super::reconstruct::{MAX_COLUMNS, Plan, reconstruct};
 use super::sample::inputs;
+use super::taylor;
 use crate::Error;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
@@ -34,30 +35,18 @@ pub(super) fn prune(
         None => false,
     });
     let score = match options.importance {
-        Importance::Reconstruction => Score::Reconstruction,
-        Importance::Magnitude => Score::Magnitude,
-        Importance::Activation => Score::Activation,
+        Importance::Reconstruction => Some(Score::Reconstruction),
+        Importance::Magnitude => Some(Score::Magnitude),
+        Importance::Activation => Some(Score::Activation),
+        Importance::Taylor => None,
     };
-    let mut eliminations: Vec<Elimination> = Vec::new();
-    for (i, (family, readers)) in groups.families.iter().zip(consumers).enumerate() {
-        progress.step("rank channels", i + 1, groups.families.len(), "groups");
-        let places: Vec<(&Layer, Vec<i64>)> = readers.iter().map(|r| (r.layer, r.output.clone())).collect();
-        let moments = inputs(engine, &graph, &places, calibration, images)?;
-        let mut found = Vec::with_capacity(readers.len());
-        for (reader, moments) in readers.into_iter().zip(moments) {
-            let fail = |e| Error::Recipe(format!("layer {:?}: {e}", reader.layer.output));
-            let (weights, _) = reader.layer.weights(&graph)?;
-            let (rows, columns) = (reader.layer.rows, reader.layer.columns);
-            found.push(Consumer {
-                weights: Mat::from_fn(rows, columns, |i, j| f64::from(weights[i * columns + j])),
-                covariance: moments.covariance().map_err(fail)?,
-                columns: reader.columns,
-            });
-        }
-        let first = &family.units[0][0].tensor;
-        let fail = |e| Error::Recipe(format!("channels of {first:?}: {e}"));
-        eliminations.push(passes::eliminate(family.units.len(), found, score).map_err(fail)?);
-    }
+    let eliminations = if let Some(score) = score {
+        rank(engine, &graph, &groups, consumers, (calibration, images), score, progress)?
+    } else {
+        let importance = taylor::importance(engine, &graph, &layers, &groups.families, calibration, images)?;
+        let total = importance.iter().flatten().sum();
+        importance.iter().map(|units| Elimination::by_importance(units, total)).collect()
+    };
 
     let products = passes::products(&graph, &shapes, &groups);
     let whole: Vec<usize> = eliminations.iter().map(Elimination::units).collect();
@@ -96,6 +85,39 @@ pub(super) fn prune(
     }
     let plan = Plan { kept: left, ..Plan::default() };
     reconstruct(engine, &original, graph, &plan, calibration, images, progress)
+}
+
+/// By what each layer that reads a family's channels would lose.
+fn rank(
+    engine: &Engine,
+    graph: &Graph,
+    groups: &Groups,
+    consumers: Vec<Vec<Reader<'_>>>,
+    (calibration, images): (&Dataset, usize),
+    score: Score,
+    progress: &mut Progress,
+) -> Result<Vec<Elimination>, Error> {
+    let mut eliminations: Vec<Elimination> = Vec::new();
+    for (i, (family, readers)) in groups.families.iter().zip(consumers).enumerate() {
+        progress.step("rank channels", i + 1, groups.families.len(), "groups");
+        let places: Vec<(&Layer, Vec<i64>)> = readers.iter().map(|r| (r.layer, r.output.clone())).collect();
+        let moments = inputs(engine, graph, &places, calibration, images)?;
+        let mut found = Vec::with_capacity(readers.len());
+        for (reader, moments) in readers.into_iter().zip(moments) {
+            let fail = |e| Error::Recipe(format!("layer {:?}: {e}", reader.layer.output));
+            let (weights, _) = reader.layer.weights(graph)?;
+            let (rows, columns) = (reader.layer.rows, reader.layer.columns);
+            found.push(Consumer {
+                weights: Mat::from_fn(rows, columns, |i, j| f64::from(weights[i * columns + j])),
+                covariance: moments.covariance().map_err(fail)?,
+                columns: reader.columns,
+            });
+        }
+        let first = &family.units[0][0].tensor;
+        let fail = |e| Error::Recipe(format!("channels of {first:?}: {e}"));
+        eliminations.push(passes::eliminate(family.units.len(), found, score).map_err(fail)?);
+    }
+    Ok(eliminations)
 }
 
 struct Reader<'l> {

@@ -22,7 +22,7 @@ fn factorize(options: Factorize) -> Technique {
     Technique { factorize: Some(options), ..Technique::default() }
 }
 
-fn prune(options: Prune) -> Technique {
+pub fn prune(options: Prune) -> Technique {
     Technique { prune: Some(options), ..Technique::default() }
 }
 
@@ -37,22 +37,22 @@ fn few_prune(macs_ratio: f64) -> Technique {
     prune(Prune { macs_ratio, images: FEW, ..Prune::default() })
 }
 
-fn graph(model: &str) -> Graph {
+pub fn graph(model: &str) -> Graph {
     onnx::read(&example(model)).unwrap().graph
 }
 
-fn apply(graph: Graph, techniques: &[Technique]) -> Result<Vec<u8>, Error> {
+pub fn apply(graph: Graph, techniques: &[Technique]) -> Result<Vec<u8>, Error> {
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing())?;
     technique::apply(&engine(), graph, &recipe(techniques), None, Some(&data), &mut Progress::silent())
 }
 
-fn macs(graph: &Graph) -> u64 {
+pub fn macs(graph: &Graph) -> u64 {
     onnx::macs(graph, &Shapes::infer_batch(graph, 1).unwrap()).unwrap().total
 }
 
 /// Share of the calibration images that get the class that the original gives them.
-fn agreement(original: &[u8], result: &[u8]) -> f64 {
+pub fn agreement(original: &[u8], result: &[u8]) -> f64 {
     let graph = onnx::parse(original.to_vec().into()).unwrap();
     let (inputs, outputs) = onnx::signature(&graph).unwrap();
     let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing()).unwrap();

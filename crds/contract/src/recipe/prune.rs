@@ -30,6 +30,9 @@ pub enum Importance {
     Magnitude,
     /// The size of the weights times that of what they multiply.
     Activation,
+    /// The squared change of the loss on labels that taking the weights out would make, to first order. The calibration data
+    /// needs labels.
+    Taylor,
 }
 
 fn default_true() -> bool {

@@ -52,6 +52,21 @@ impl Elimination {
     }
 }
 
+impl Elimination {
+    /// By how much each unit matters, on a scale that all families share and whose sum over all of them is `total`.
+    pub fn by_importance(importance: &[f64], total: f64) -> Self {
+        let mut order: Vec<usize> = (0..importance.len()).collect();
+        order.sort_by(|a, b| importance[*a].total_cmp(&importance[*b]).then(a.cmp(b)));
+        let mut lost = 0.0;
+        let losses = order.iter().map(|unit| {
+            lost += importance[*unit] / total.max(f64::MIN_POSITIVE);
+            lost
+        });
+        let losses = losses.collect();
+        Self { order, losses }
+    }
+}
+
 /// Takes one unit after another, each time the one that costs its consumers least.
 ///
 /// # Errors
@@ -209,6 +224,14 @@ mod tests {
             assert!(found.loss(1) <= found.loss(2) && found.loss(2) <= found.loss(3), "{name}: {found:?}");
             assert_eq!(found.loss(0).to_bits(), 0, "{name}");
         }
+    }
+
+    #[test]
+    fn importance_orders_and_adds_up() {
+        let found = Elimination::by_importance(&[3.0, 1.0, 0.0, 4.0], 16.0);
+        assert_eq!(found.order, [2, 1, 0, 3]);
+        assert_eq!([0, 1, 2, 3, 4].map(|n| found.loss(n)), [0.0, 0.0, 0.0625, 0.25, 0.5]);
+        assert!(Elimination::by_importance(&[0.0; 2], 0.0).loss(2).abs() < 1e-9);
     }
 
     #[test]

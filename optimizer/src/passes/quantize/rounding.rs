@@ -95,7 +95,8 @@ fn descend(weights: &[f32], (scale, limit): (f32, i8), cost: &[f32], codes: &mut
             let row = &cost[i * n..(i + 1) * n];
             // NaN compares false: nothing moves on it.
             let gains = 2.0 * change * slope[i] + change * change * row[i] < 0.0;
-            if gains && (-limit..=limit).contains(&next) {
+            // What is exactly zero is meant to be.
+            if gains && weights[i] != 0.0 && (-limit..=limit).contains(&next) {
                 codes[i] = next;
                 errors[i] += change;
                 add(&mut slope, change, row);
