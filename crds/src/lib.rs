@@ -18,7 +18,7 @@ pub use artifact_store::{AccessMode, ArtifactStore};
 pub use conditions::{ConditionType, Reason};
 pub use manifest::{CRD_FILE, crd_yaml};
 pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
-pub use optimization::{CandidateFallback, Dataset, Gates, Objective, Optimization};
+pub use optimization::{CandidateFallback, Dataset, FurtherModel, Gates, Objective, Optimization};
 pub use quantity::Amount;
 pub use rollout::{Analysis, CanaryStep, Rollout};
 pub use serving::{Autoscaling, Batching, PodTemplate, Resources, Serving};

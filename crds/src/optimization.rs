@@ -10,9 +10,17 @@ use crate::{Amount, Resources, Source};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.recipes) || self.recipes.size() == 0 || has(self.dataset)")
     .message("recipes need dataset: its calibration file sets the ranges, its evaluation file measures the accuracy that the gates look at"))]
+#[x_kube(validation = Rule::new("!has(self.recipes) || self.recipes.all(r, r.techniques.all(t, !has(t.distill) || [has(t.distill.teacher) ? t.distill.teacher : '', has(t.distill.student) ? t.distill.student : ''].all(n, n == '' || (has(self.models) && self.models.exists(m, m.name == n)))))")
+    .message("distill.teacher and distill.student name entries of models: add one of that name, or leave them out"))]
 pub struct Optimization {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<Dataset>,
+    /// Further models, for recipes to learn from (`distill.teacher`) or to train (`distill.student`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(validation = Rule::new("self.all(m, self.exists_one(n, n.name == m.name))")
+        .message("each of models needs a name of its own"))]
+    pub models: Vec<FurtherModel>,
     /// One candidate for each. The model as it came is always measured beside them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -51,6 +59,7 @@ impl Default for Optimization {
     fn default() -> Self {
         Self {
             dataset: None,
+            models: Vec::new(),
             recipes: Vec::new(),
             target: None,
             gates: Gates::default(),
@@ -70,6 +79,19 @@ pub struct Dataset {
     pub calibration: Source,
     /// Labelled images that accuracy is measured on.
     pub evaluation: Source,
+    /// Images that `distill` learns on, with labels where a recipe asks for them; must not be among those of `evaluation`. Default:
+    /// those of `calibration`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Source>,
+}
+
+/// An ONNX model beside the one that is deployed.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FurtherModel {
+    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    pub source: Source,
 }
 
 /// Limits that a candidate must keep, each compared with the original measured beside it.

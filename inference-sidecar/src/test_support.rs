@@ -24,6 +24,8 @@ pub(crate) fn metrics() -> Arc<Metrics> {
         source: empty,
         calibration: None,
         evaluation: None,
+        training: None,
+        models: std::collections::BTreeMap::new(),
         measurements: Measurements::default(),
         tools: BTreeMap::new(),
     };

@@ -1,5 +1,6 @@
 //! From a model and at most one recipe to a measured package in the store.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use drydock_contract::{
@@ -15,10 +16,10 @@ use crate::evaluate::evaluate;
 use crate::fetch::Fetched;
 use crate::interrupt;
 use crate::memory;
-use crate::onnx;
+use crate::onnx::{self, Graph};
 use crate::progress::Progress;
 use crate::store::Store;
-use crate::technique;
+use crate::technique::{self, Given};
 
 /// A model that declares a larger input is not run without data: 1 GiB of float32.
 const MAX_INPUT_ELEMENTS: i64 = 1 << 28;
@@ -35,6 +36,10 @@ pub struct Request<'a> {
     pub model: &'a Fetched,
     pub calibration: Option<&'a Fetched>,
     pub evaluation: Option<&'a Fetched>,
+    /// `None`: the recipe learns on the calibration data, if it learns.
+    pub training: Option<&'a Fetched>,
+    /// Further models that the recipe names.
+    pub models: &'a BTreeMap<String, Fetched>,
     pub preprocessing: &'a Preprocessing,
     pub labels: &'a [String],
     pub store: &'a Path,
@@ -73,10 +78,21 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         Some(recipe) => {
             let graph = source.check()?.graph;
             let calibration = open(request.calibration, &inputs, request.preprocessing)?;
+            let training = open(request.training, &inputs, request.preprocessing)?;
             if let (Some(calibration), Some(evaluation), false) = (&calibration, &evaluation, same_data) {
                 disjoint(calibration, evaluation)?;
             }
-            Some(technique::apply(engine, graph, recipe, request.target, calibration.as_ref(), progress)?)
+            if let (Some(training), Some(evaluation)) = (&training, &evaluation) {
+                disjoint(training, evaluation)?;
+            }
+            let models = further(request.models)?;
+            let given = Given {
+                calibration: calibration.as_ref(),
+                training: training.as_ref(),
+                models: Some(&models),
+                target: request.target,
+            };
+            Some(technique::apply(engine, graph, recipe, &given, progress)?)
         }
         None => None,
     };
@@ -132,6 +148,8 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         source: request.model.digest.clone(),
         calibration: request.recipe.and(request.calibration).map(|f| f.digest.clone()),
         evaluation: request.evaluation.map(|f| f.digest.clone()),
+        training: request.recipe.and(request.training).map(|f| f.digest.clone()),
+        models: request.models.iter().map(|(name, f)| (name.clone(), f.digest.clone())).collect(),
         measurements: measured.clone(),
         tools: tools(engine),
     };
@@ -154,6 +172,10 @@ fn open(
     preprocessing: &Preprocessing,
 ) -> Result<Option<Dataset>, Error> {
     Ok(file.map(|f| Dataset::of(&f.file, inputs, preprocessing)).transpose()?)
+}
+
+fn further(models: &BTreeMap<String, Fetched>) -> Result<BTreeMap<String, Graph>, Error> {
+    models.iter().map(|(name, f)| Ok((name.clone(), onnx::load(&f.path)?.check()?.graph))).collect()
 }
 
 /// A candidate that was made with the images that it is measured on looks better than it is.

@@ -10,6 +10,7 @@ use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::engine::Engine;
 use drydock_optimizer::fetch::{Fetched, Purpose, fetch};
 use drydock_optimizer::progress::Progress;
+use drydock_optimizer::technique::Given;
 use drydock_optimizer::{job, onnx, technique};
 
 /// Takes a trained ONNX model and a recipe to a smaller, faster, measured model package.
@@ -67,6 +68,12 @@ struct RecipeArgs {
     /// .npz with `x`
     #[arg(long)]
     calibration: PathBuf,
+    /// What `distill` learns on, where it is not the calibration data: .npz with `x`, and `y` for labels
+    #[arg(long)]
+    training: Option<PathBuf>,
+    /// NAME=FILE of a further ONNX model, for `distill.teacher` and `distill.student`; may be given again
+    #[arg(long = "further-model", value_parser = named)]
+    models: Vec<(String, PathBuf)>,
     /// YAML of one recipe, as in a ModelDeployment
     #[arg(long)]
     recipe: PathBuf,
@@ -80,6 +87,11 @@ struct RecipeArgs {
     mean: Vec<f64>,
     #[arg(long, value_delimiter = ',')]
     std: Vec<f64>,
+}
+
+fn named(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or_else(|| format!("{text:?}; expected NAME=FILE"))?;
+    Ok((name.to_owned(), path.into()))
 }
 
 impl RecipeArgs {
@@ -130,6 +142,9 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
     let model = local(&args.recipe.model, Purpose::Model)?;
     let calibration = local(&args.recipe.calibration, Purpose::Calibration)?;
     let evaluation = args.evaluation.as_deref().map(|p| local(p, Purpose::Evaluation)).transpose()?;
+    let training = args.recipe.training.as_deref().map(|p| local(p, Purpose::Training)).transpose()?;
+    let models = args.recipe.models.iter().map(|(name, path)| Ok((name.clone(), local(path, Purpose::Model)?)));
+    let models = models.collect::<Result<_, Error>>()?;
     let program = std::env::current_exe().ok();
     let request = Request {
         name: &recipe.name,
@@ -138,6 +153,8 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
         model: &model,
         calibration: Some(&calibration),
         evaluation: evaluation.as_ref(),
+        training: training.as_ref(),
+        models: &models,
         preprocessing: &args.recipe.preprocessing(),
         labels: &args.labels,
         store: &args.store,
@@ -154,14 +171,17 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Error> {
     let graph = onnx::read(&args.recipe.model)?.graph;
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&args.recipe.calibration, &inputs, &args.recipe.preprocessing())?;
-    let result = technique::apply(
-        &Engine::load()?,
-        graph,
-        &recipe,
-        args.recipe.target,
-        Some(&data),
-        &mut Progress::default(),
-    )?;
+    let training = args.recipe.training.as_deref();
+    let training = training.map(|p| Dataset::open(p, &inputs, &args.recipe.preprocessing())).transpose()?;
+    let models = args.recipe.models.iter().map(|(name, path)| Ok((name.clone(), onnx::read(path)?.graph)));
+    let models = models.collect::<Result<_, Error>>()?;
+    let given = Given {
+        calibration: Some(&data),
+        training: training.as_ref(),
+        models: Some(&models),
+        target: args.recipe.target,
+    };
+    let result = technique::apply(&Engine::load()?, graph, &recipe, &given, &mut Progress::default())?;
     write(&args.output, &result).map_err(|source| Error::Write { what: args.output.display().to_string(), source })
 }
 

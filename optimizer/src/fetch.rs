@@ -29,6 +29,7 @@ pub enum Purpose {
     Model,
     Calibration,
     Evaluation,
+    Training,
 }
 
 impl Purpose {
@@ -37,6 +38,7 @@ impl Purpose {
             Self::Model => "model",
             Self::Calibration => "calibration data",
             Self::Evaluation => "evaluation data",
+            Self::Training => "training data",
         }
     }
 

@@ -1,10 +1,11 @@
 //! One index of the optimization Job: the task from the environment, the report to the termination message.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use drydock_contract::{CandidateReport, Failure, FailureReason, Input, Measurements, Task};
+use drydock_contract::{CandidateReport, Failure, FailureReason, Input, Measurements, Recipe, Task};
 
 use crate::Error;
 use crate::candidate::{self, Request};
@@ -124,7 +125,10 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
     let recipe = index.checked_sub(1).and_then(|i| task.recipes.get(i));
 
     progress.stage(0.0, 5.0);
-    let steps = 1 + task.dataset.iter().count() * 2;
+    let wanted: BTreeSet<&str> = recipe.into_iter().flat_map(Recipe::models).collect();
+    let training =
+        task.dataset.as_ref().and_then(|d| d.training.as_ref()).filter(|_| recipe.is_some_and(Recipe::trains));
+    let steps = 1 + task.dataset.iter().count() * 2 + training.iter().count() + wanted.len();
     let mut done = 0;
     let mut bring = |input: &Input, purpose: Purpose| -> Result<Fetched, Error> {
         let fetched = fetch(input, purpose, scratch.path())?;
@@ -139,6 +143,12 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
     let calibration =
         dataset.filter(|_| recipe.is_some()).map(|d| bring(&d.calibration, Purpose::Calibration)).transpose()?;
 
+    let training = training.map(|t| bring(t, Purpose::Training)).transpose()?;
+    let mut models = BTreeMap::new();
+    for (name, input) in task.models.iter().filter(|(name, _)| wanted.contains(name.as_str())) {
+        models.insert(name.clone(), bring(input, Purpose::Model)?);
+    }
+
     let store = Store::open(Path::new(&task.store))?;
     let key = ResultKey::new(task, index, &format!("{:?}", candidate::tools(&engine)));
     let digest = |f: Option<&Fetched>| f.map(|f| f.digest.clone());
@@ -146,6 +156,8 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
         model: digest(Some(&model)),
         calibration: digest(calibration.as_ref()),
         evaluation: digest(evaluation.as_ref()),
+        training: digest(training.as_ref()),
+        models: models.iter().map(|(name, f)| (name.clone(), f.digest.clone())).collect(),
     };
     if let Some(report) = store.result(&key, &sources) {
         progress.stage(100.0, 100.0);
@@ -159,6 +171,8 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
         model: &model,
         calibration: calibration.as_ref(),
         evaluation: evaluation.as_ref(),
+        training: training.as_ref(),
+        models: &models,
         preprocessing: &task.preprocessing,
         labels: &task.labels,
         store: Path::new(&task.store),

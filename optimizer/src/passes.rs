@@ -40,8 +40,8 @@ pub use prune::{
     Consumer, Elimination, Family, Groups, Kept, Product, Score, Slice, eliminate, kept, products, remove, share,
 };
 pub use quantize::{
-    Affine, ChannelAxis, Gram, Mean, QuantizeReport, Scheme, Selection, Tuning, Written, bias_shift, quantize, round_layer,
-    select, shift_bias,
+    Affine, ChannelAxis, Gram, Mean, QuantizeReport, Scheme, Selection, Tuning, Written, bias_shift, quantize,
+    round_layer, select, shift_bias,
 };
 use remove_dead::drop_dead;
 pub use remove_dead::{DeadReport, remove_dead};

@@ -9,6 +9,8 @@ mod sample;
 mod sparsify;
 mod taylor;
 
+use std::collections::BTreeMap;
+
 use drydock_contract::{Recipe, Target, Technique};
 
 use crate::Error;
@@ -19,40 +21,66 @@ use crate::onnx::Graph;
 use crate::passes;
 use crate::progress::Progress;
 
+/// What a recipe is applied with, beside the model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given<'a> {
+    pub calibration: Option<&'a Dataset>,
+    /// What `distill` learns on; `None`: the calibration data.
+    pub training: Option<&'a Dataset>,
+    /// Further models, by name.
+    pub models: Option<&'a BTreeMap<String, Graph>>,
+    pub target: Option<Target>,
+}
+
+impl<'a> Given<'a> {
+    fn calibration(&self) -> Result<&'a Dataset, Error> {
+        self.calibration.ok_or(Error::NoDataset)
+    }
+
+    fn training(&self) -> Result<&'a Dataset, Error> {
+        self.training.or(self.calibration).ok_or(Error::NoDataset)
+    }
+
+    fn model(&self, name: &str) -> Result<&'a Graph, Error> {
+        self.models.and_then(|m| m.get(name)).ok_or_else(|| {
+            let known: Vec<&str> = self.models.into_iter().flat_map(BTreeMap::keys).map(String::as_str).collect();
+            Error::Recipe(format!("distill names the model {name:?}; there are: [{}]", known.join(", ")))
+        })
+    }
+}
+
 /// The recipe's techniques, one after another; the result as a file.
 pub fn apply(
     engine: &Engine,
     mut graph: Graph,
     recipe: &Recipe,
-    target: Option<Target>,
-    calibration: Option<&Dataset>,
+    given: &Given<'_>,
     progress: &mut Progress,
 ) -> Result<Vec<u8>, Error> {
-    check(recipe, target)?;
+    check(recipe, given.target)?;
     let cleaned;
     (graph, cleaned) = passes::clean(graph, engine)?;
     progress.note(&format!("clean: {cleaned}"));
-    // What `distill` learns from: the model as it came.
-    let teacher = recipe.techniques.iter().any(|t| t.distill.is_some()).then(|| graph.clone());
+    // What `distill` learns from, where it names nothing else: the model as it came.
+    let original = recipe.trains().then(|| graph.clone());
     let mut sparse = false;
     for technique in &recipe.techniques {
         interrupt::check()?;
         if let Some(options) = &technique.factorize {
-            graph = factorize::factorize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
+            graph = factorize::factorize(engine, graph, options, given.calibration()?, progress)?;
         }
         if let Some(options) = &technique.prune {
-            graph = prune::prune(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
+            graph = prune::prune(engine, graph, options, given.calibration()?, progress)?;
         }
         if let Some(options) = &technique.sparsify {
-            graph = sparsify::sparsify(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
+            graph = sparsify::sparsify(engine, graph, options, given.calibration()?, progress)?;
             sparse = true;
         }
-        if let (Some(options), Some(teacher)) = (&technique.distill, &teacher) {
-            let data = calibration.ok_or(Error::NoDataset)?;
-            graph = distill::distill(engine, graph, teacher, (options, sparse), data, progress)?;
+        if let (Some(options), Some(original)) = (&technique.distill, &original) {
+            graph = distill::distill(engine, graph, original, (options, sparse), given, progress)?;
         }
         if let Some(options) = &technique.quantize {
-            graph = quantize::quantize(engine, graph, (options, target), calibration, progress)?;
+            graph = quantize::quantize(engine, graph, (options, given.target), given.calibration, progress)?;
         }
     }
     Ok(graph.encode())
@@ -73,6 +101,11 @@ fn check(recipe: &Recipe, target: Option<Target>) -> Result<(), Error> {
         }
         if let Some(what) = quantize.as_ref().and_then(|q| quantize::check(q, target)) {
             return fail(format!("technique {i} has {what}"));
+        }
+        if i > 0 && distill.as_ref().is_some_and(|d| d.student.is_some()) {
+            return fail(format!(
+                "technique {i} has distill.student; expected it in the first: it takes the place of what came before"
+            ));
         }
         if let Some(sparsity) = sparsify.as_ref().map(|s| s.sparsity).filter(|v| !(0.0..=0.99).contains(v)) {
             return fail(format!("technique {i} has sparsify.sparsity {sparsity}; expected 0 to 0.99"));

@@ -27,7 +27,8 @@ pub use package::{
     SizeMeasurement,
 };
 pub use recipe::{
-    Calibration, Distill, Factorize, Format, Importance, Pattern, Prune, Quantize, Recipe, Rounding, Sparsify, Technique,
+    Calibration, Distill, Factorize, Format, Importance, Pattern, Prune, Quantize, Recipe, Rounding, Sparsify,
+    Technique,
 };
 pub use report::{CandidateReport, Failure, FailureReason, Measurements, TERMINATION_MESSAGE_LIMIT};
 pub use split::{SPLIT_ANNOTATION, Split, SplitWindow};

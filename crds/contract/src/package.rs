@@ -59,6 +59,12 @@ pub struct PackageRecord {
     pub source: Digest,
     pub calibration: Option<Digest>,
     pub evaluation: Option<Digest>,
+    /// What it learned on, where that is not the calibration data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Digest>,
+    /// Digests of the further models that its recipe read.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub models: std::collections::BTreeMap<String, Digest>,
     pub measurements: Measurements,
     /// Program name to version: drydock-optimizer, onnxruntime.
     pub tools: std::collections::BTreeMap<String, String>,

@@ -25,6 +25,18 @@ pub struct Recipe {
     pub techniques: Vec<Technique>,
 }
 
+impl Recipe {
+    /// Names of further models that it reads.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        self.techniques.iter().filter_map(|t| t.distill.as_ref()).flat_map(Distill::models)
+    }
+
+    /// Whether it reads training data.
+    pub fn trains(&self) -> bool {
+        self.techniques.iter().any(|t| t.distill.is_some())
+    }
+}
+
 /// One step of a recipe: exactly one of the fields is set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -58,14 +58,8 @@ pub enum Bias {
 }
 
 const CPU: Int8Rules = Int8Rules { activations: Activations::Unsigned, weight_limit: 127, bias: Bias::Int32 };
-const ALL: &[Format] = &[
-    Format::Int8,
-    Format::DynamicInt8,
-    Format::WeightInt8,
-    Format::WeightInt4,
-    Format::Float16,
-    Format::BFloat16,
-];
+const ALL: &[Format] =
+    &[Format::Int8, Format::DynamicInt8, Format::WeightInt8, Format::WeightInt4, Format::Float16, Format::BFloat16];
 
 /// One row for each target.
 pub const TARGETS: [TargetRules; 5] = [

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Digest, Preprocessing, Recipe, Target};
@@ -20,6 +22,9 @@ pub struct Task {
     pub dataset: Option<Dataset>,
     #[serde(default)]
     pub recipes: Vec<Recipe>,
+    /// Further models, by the name that recipes have for them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, Input>,
     /// What the packages are for; `None`: as [`Target::CpuVnni`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
@@ -34,6 +39,9 @@ pub struct Dataset {
     pub calibration: Input,
     /// Labelled inputs that accuracy is measured on.
     pub evaluation: Input,
+    /// Inputs that `distill` learns on; `None`: those of calibration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Input>,
 }
 
 /// A file to read.

@@ -75,7 +75,10 @@ fn the_measured_numbers_are_in_status(object: &ModelDeployment, name: &str) -> R
     let original = candidates.iter().find(|c| c.name == "original").context("candidate original")?;
     let (accuracy, original) = (int8.accuracy.context("accuracy")?, original.accuracy.context("accuracy")?);
     let (size, speedup) = (int8.size_ratio.context("size")?, int8.speedup.context("speed-up")?);
-    println!("fashion-resnet {name}: {original:.2} % -> {accuracy:.2} %, {:.1} % of the size, {speedup:.2}x", size * 100.0);
+    println!(
+        "fashion-resnet {name}: {original:.2} % -> {accuracy:.2} %, {:.1} % of the size, {speedup:.2}x",
+        size * 100.0
+    );
     assert_eq!((int8.state, status.candidate.as_str()), (CandidateState::Selected, name));
     assert!((original - ORIGINAL).abs() < 0.05, "the original has {original} %");
     assert!(ORIGINAL - accuracy <= 0.3, "{name} has {accuracy} %, the original {original} %");

@@ -54,6 +54,8 @@ impl Package {
             source: Digest::of(&model),
             calibration: None,
             evaluation: None,
+            training: None,
+            models: std::collections::BTreeMap::new(),
             measurements: Measurements::default(),
             tools: BTreeMap::new(),
         };

@@ -150,9 +150,23 @@ fn work(errors: &mut SpecErrors, model: &Model, o: &Optimization, defaults: &Def
         input
     };
     let input = read(errors, "spec.model.source", "model", &model.source);
+    let further = o.models.iter().enumerate().map(|(i, m)| {
+        let field = format!("spec.optimization.models[{i}].source");
+        (m.name.clone(), read(errors, &field, &format!("model-{}", m.name), &m.source))
+    });
+    let models: BTreeMap<_, _> = further.collect();
+    for (i, recipe) in o.recipes.iter().enumerate() {
+        if let Some(name) = recipe.models().find(|name| !models.contains_key(*name)) {
+            errors.add(
+                format!("spec.optimization.recipes[{i}]"),
+                format!("names the model {name:?}, which models does not have"),
+            );
+        }
+    }
     let dataset = o.dataset.as_ref().map(|d| Dataset {
         calibration: read(errors, "spec.optimization.dataset.calibration", "calibration", &d.calibration),
         evaluation: read(errors, "spec.optimization.dataset.evaluation", "evaluation", &d.evaluation),
+        training: (d.training.as_ref()).map(|t| read(errors, "spec.optimization.dataset.training", "training", t)),
     });
     if dataset.is_none() && !o.recipes.is_empty() {
         errors.add("spec.optimization.dataset", "is missing; recipes need it");
@@ -163,6 +177,7 @@ fn work(errors: &mut SpecErrors, model: &Model, o: &Optimization, defaults: &Def
         labels: model.labels.clone(),
         dataset,
         recipes: o.recipes.clone(),
+        models,
         target: o.target,
         store: STORE.to_owned(),
     };

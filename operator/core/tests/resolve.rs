@@ -4,7 +4,7 @@
 
 mod simulation;
 
-use drydock_crds::{Amount, ModelDeploymentSpec, PodTemplate, Resources, Source, UrlSource};
+use drydock_crds::{Amount, FurtherModel, ModelDeploymentSpec, PodTemplate, Resources, Source, UrlSource};
 use drydock_operator_core::{Defaults, resolve};
 use serde_json::json;
 use simulation::fixtures::fashion;
@@ -95,6 +95,30 @@ fn amounts() {
         "quantity",
     );
     assert!(errors(|s| s.serving.resources = resources("1Gi", "1024Mi")).is_empty());
+}
+
+#[test]
+fn further_models_and_training_data() {
+    let file = |path: &str| Source { https: Some(UrlSource { url: format!("https://m/{path}") }), ..Source::default() };
+    let named = |model: &str| {
+        let distill = drydock_contract::Distill { teacher: Some(model.into()), ..Default::default() };
+        let techniques = vec![drydock_contract::Technique { distill: Some(distill), ..Default::default() }];
+        drydock_contract::Recipe { name: "taught".into(), techniques }
+    };
+    let mut md = fashion();
+    let optimization = md.spec.optimization.as_mut().unwrap();
+    optimization.models =
+        vec![FurtherModel { name: "large".into(), source: optimization.dataset.clone().unwrap().evaluation }];
+    optimization.dataset.as_mut().unwrap().training = Some(file("training.npz"));
+    optimization.recipes = vec![named("large")];
+    let work = resolve(&md, &Defaults::default()).unwrap().optimization;
+    assert!(work.mounts.contains_key("model-large"), "{:?}", work.mounts);
+    assert!(work.task_json.contains("/sources/model-large/") && work.task_json.contains("https://m/training.npz"));
+    one(
+        &errors(|s| s.optimization.as_mut().unwrap().recipes = vec![named("nobody")]),
+        "spec.optimization.recipes[0]",
+        "\"nobody\"",
+    );
 }
 
 #[test]

@@ -64,12 +64,7 @@ pub fn sparsify(weights: &mut Mat<f64>, mut covariance: Mat<f64>, zeros: Zeros) 
 }
 
 /// Marks this share of a block's weights, those that cost least; row-major.
-fn smallest(
-    weights: &Mat<f64>,
-    scale: impl Fn(usize) -> f64,
-    block: std::ops::Range<usize>,
-    share: f64,
-) -> Vec<bool> {
+fn smallest(weights: &Mat<f64>, scale: impl Fn(usize) -> f64, block: std::ops::Range<usize>, share: f64) -> Vec<bool> {
     let mut costs: Vec<(f64, usize)> = (0..weights.nrows())
         .flat_map(|row| block.clone().map(move |j| (row, j)))
         .enumerate()
@@ -110,7 +105,8 @@ mod tests {
     fn as_many_zeros_as_asked_and_less_error_than_by_size() {
         for (rows, n) in [(6, 24), (3, 300)] {
             let (weights, covariance) = problem(rows, n);
-            let zeros = |w: &Mat<f64>| (0..rows).map(|i| (0..n).filter(|j| w[(i, *j)] == 0.0).count()).collect::<Vec<_>>();
+            let zeros =
+                |w: &Mat<f64>| (0..rows).map(|i| (0..n).filter(|j| w[(i, *j)] == 0.0).count()).collect::<Vec<_>>();
 
             let mut half = weights.clone();
             sparsify(&mut half, covariance.clone(), Zeros::Anywhere(0.5)).unwrap();
@@ -125,7 +121,11 @@ mod tests {
             sparsify(&mut pattern, covariance.clone(), Zeros::TwoOfFour).unwrap();
             for i in 0..rows {
                 for four in (0..n).step_by(4) {
-                    assert_eq!((four..four + 4).filter(|j| pattern[(i, *j)] == 0.0).count(), 2, "row {i}, column {four}");
+                    assert_eq!(
+                        (four..four + 4).filter(|j| pattern[(i, *j)] == 0.0).count(),
+                        2,
+                        "row {i}, column {four}"
+                    );
                 }
             }
         }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use drydock_contract::{CandidateReport, Digest, Task};
@@ -18,6 +19,10 @@ pub struct Sources {
     pub model: Option<Digest>,
     pub calibration: Option<Digest>,
     pub evaluation: Option<Digest>,
+    #[serde(default)]
+    pub training: Option<Digest>,
+    #[serde(default)]
+    pub models: BTreeMap<String, Digest>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -21,6 +21,8 @@ fn manifest(model: &ModelFile) -> PackageManifest {
             source: Digest::of(b""),
             calibration: None,
             evaluation: None,
+            training: None,
+            models: std::collections::BTreeMap::new(),
             measurements: Measurements::default(),
             tools: [].into(),
         },

@@ -1,40 +1,85 @@
-use drydock_contract::Distill;
+use drydock_contract::{Distill, TensorSignature};
 
+use super::Given;
 use crate::Error;
-use crate::dataset::Dataset;
 use crate::engine::Engine;
-use crate::onnx::{Graph, signature};
+use crate::onnx::{Graph, Shapes, signature};
+use crate::passes;
 use crate::progress::Progress;
-use crate::train::{Augment, Options, Report, Samples, Teacher, fit};
+use crate::train::{Augment, Feature, Options, Report, Samples, Teacher, fit, shared_features};
 
-/// Trains `graph` on the calibration images towards the answers of `teacher`. `keep_zeros`: what `sparsify` took away stays away.
+/// Pairs of inner values that are compared at most.
+const FEATURES: usize = 4;
+
+/// Trains `graph`, or the student that is named, towards the answers of `original`, or of the teacher that is named. `keep_zeros`:
+/// what `sparsify` took away stays away.
 pub(super) fn distill(
     engine: &Engine,
     graph: Graph,
-    teacher: &Graph,
+    original: &Graph,
     (options, keep_zeros): (&Distill, bool),
-    calibration: &Dataset,
+    given: &Given<'_>,
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
+    let teacher = options.teacher.as_deref().map_or(Ok(original), |name| given.model(name))?;
+    let student = options.student.as_deref().map(|name| given.model(name)).transpose()?;
+    for (role, model) in [("teacher", options.teacher.as_ref().map(|_| teacher)), ("student", student)] {
+        if let Some(model) = model {
+            fits(role, model, original)?;
+        }
+    }
+    // As it came: its BatchNormalization is trained too, and folded afterwards.
+    let is_student = student.is_some();
+    let graph = student.cloned().unwrap_or(graph);
+
     let classes = if options.labels > 0.0 { Some(classes(teacher)?) } else { None };
-    let samples = Samples::read(calibration, classes)?;
+    let samples = Samples::read(given.training()?, classes)?;
+    let features = if options.features > 0.0 { features(&graph, teacher)? } else { Vec::new() };
+    if options.features > 0.0 && features.is_empty() {
+        progress.note("distill: no inner values of one name and shape to compare; the answers alone are learned");
+    }
     let options = Options {
         steps: options.steps as usize,
         batch: options.batch as usize,
         learning_rate: options.learning_rate as f32,
         temperature: options.temperature as f32,
         labels: options.labels as f32,
+        features: options.features as f32,
         augment: Augment { shift: options.shift as usize, flip: options.flip },
         seed: options.seed.into(),
-        // The graph is clean: what is left of BatchNormalization stands alone, and goes on as it is.
-        batch_statistics: false,
+        // What is left of it in a graph that is clean stands alone, and goes on as it is.
+        batch_statistics: is_student,
         keep_zeros,
         ..Options::default()
     };
-    let teacher = Teacher { graph: teacher, features: &[] };
+    let teacher = Teacher { graph: teacher, features: &features };
     let (graph, report) = fit(engine, graph, Some(teacher), &samples, &options, progress)?;
     progress.note(&summary(&report));
-    Ok(graph)
+    Ok(if is_student { passes::clean(graph, engine)?.0 } else { graph })
+}
+
+/// The candidate answers in the place of the original.
+fn fits(role: &str, model: &Graph, original: &Graph) -> Result<(), Error> {
+    let (inputs, outputs) = signature(model)?;
+    let (wanted_inputs, wanted_outputs) = signature(original)?;
+    let names = |s: &[TensorSignature]| s.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
+    let (found, expected) = ((names(&inputs), names(&outputs)), (names(&wanted_inputs), names(&wanted_outputs)));
+    if role == "teacher" && inputs.len() == 1 && !outputs.is_empty() || found == expected {
+        return Ok(());
+    }
+    Err(Error::Recipe(format!(
+        "the {role} has inputs {:?} and outputs {:?}; expected {:?} and {:?}, as the model has",
+        found.0, found.1, expected.0, expected.1
+    )))
+}
+
+/// What both have under one name, in one shape.
+fn features(student: &Graph, teacher: &Graph) -> Result<Vec<Feature>, Error> {
+    let (ours, theirs) = (Shapes::infer_batch(student, 1)?, Shapes::infer_batch(teacher, 1)?);
+    let mut found = shared_features(student, teacher, usize::MAX);
+    found.retain(|f| ours.sizes(&f.student).is_some_and(|s| theirs.sizes(&f.teacher) == Some(s)));
+    let step = found.len().div_ceil(FEATURES).max(1);
+    Ok(found.into_iter().step_by(step).collect())
 }
 
 fn summary(report: &Report) -> String {

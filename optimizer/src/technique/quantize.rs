@@ -21,7 +21,7 @@ pub fn quantize(
     match options.format {
         Format::Int8 => {
             int8::quantize(engine, graph, (options, scheme), calibration.ok_or(Error::NoDataset)?, progress)
-        },
+        }
         Format::DynamicInt8 => {
             let (graph, report) = passes::dynamic(graph, options.per_channel)?;
             products(report.quantized, progress)?;

@@ -9,6 +9,7 @@ use drydock_optimizer::passes::{self, Groups, Slice};
 use drydock_optimizer::progress::Progress;
 use drydock_optimizer::proto::tensor_proto::DataType;
 use drydock_optimizer::proto::{NodeProto, TensorProto, ValueInfoProto};
+use drydock_optimizer::technique::Given;
 use drydock_optimizer::{Error, technique};
 
 use crate::common::{engine, example, preprocessing};
@@ -44,7 +45,13 @@ pub fn graph(model: &str) -> Graph {
 pub fn apply(graph: Graph, techniques: &[Technique]) -> Result<Vec<u8>, Error> {
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing())?;
-    technique::apply(&engine(), graph, &recipe(techniques), None, Some(&data), &mut Progress::silent())
+    technique::apply(
+        &engine(),
+        graph,
+        &recipe(techniques),
+        &Given { calibration: Some(&data), ..Given::default() },
+        &mut Progress::silent(),
+    )
 }
 
 pub fn macs(graph: &Graph) -> u64 {

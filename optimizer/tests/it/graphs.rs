@@ -16,7 +16,7 @@ use drydock_optimizer::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
     ValueInfoProto, type_proto,
 };
-use drydock_optimizer::technique;
+use drydock_optimizer::technique::{self, Given};
 
 use crate::common::{engine, int8};
 
@@ -105,7 +105,14 @@ fn error_on(target: Option<Target>, graph: &Graph, options: Quantize) -> (f32, G
     let one = Preprocessing { scale: 1.0, ..Preprocessing::default() };
     let dataset = Dataset::open(file.path(), &inputs, &one).unwrap();
     let recipe = int8(options);
-    let result = technique::apply(&engine(), graph.clone(), &recipe, target, Some(&dataset), &mut Progress::silent()).unwrap();
+    let result = technique::apply(
+        &engine(),
+        graph.clone(),
+        &recipe,
+        &Given { calibration: Some(&dataset), target, ..Given::default() },
+        &mut Progress::silent(),
+    )
+    .unwrap();
     let run = |model: &[u8]| {
         let mut found: Vec<Vec<f32>> = Vec::new();
         let names = outputs.iter().map(|o| o.name.as_str());
@@ -368,9 +375,15 @@ fn what_cannot_be_quantized_says_why() {
         let (inputs, _) = onnx::signature(&graph).unwrap();
         let one = Preprocessing { scale: 1.0, ..Preprocessing::default() };
         let dataset = Dataset::open(file.path(), &inputs, &one).unwrap();
-        technique::apply(&engine(), graph, &int8(options), target, Some(&dataset), &mut Progress::silent())
-            .unwrap_err()
-            .to_string()
+        technique::apply(
+            &engine(),
+            graph,
+            &int8(options),
+            &Given { calibration: Some(&dataset), target, ..Given::default() },
+            &mut Progress::silent(),
+        )
+        .unwrap_err()
+        .to_string()
     };
     let refused = |graph, options| refused_on(None, graph, options);
     let options = Quantize { format: Format::WeightInt4, ..Quantize::default() };

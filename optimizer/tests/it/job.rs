@@ -1,5 +1,6 @@
 //! The program as the Job runs it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -26,8 +27,10 @@ fn task(store: &Path) -> Task {
             calibration: input(&example("fashion-calibration.npz")),
             // Small, so that the test is quick.
             evaluation: input(&example("fashion-calibration.npz")),
+            training: None,
         }),
         recipes: vec![int8(Quantize { images: 32, ..Quantize::default() })],
+        models: BTreeMap::new(),
         target: None,
         store: store.display().to_string(),
     }

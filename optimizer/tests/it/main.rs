@@ -3,6 +3,7 @@
 
 mod common;
 mod compress;
+mod distill;
 mod graphs;
 mod hostile;
 mod inspect;

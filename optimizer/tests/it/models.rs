@@ -1,11 +1,14 @@
 //! Int8 on the example models: accuracy, size, and equal bytes for equal inputs.
 
+use std::collections::BTreeMap;
+
 use crate::common::{engine, example, fetched, int8, preprocessing};
 use drydock_contract::{Calibration, CandidateReport, Format, PackageManifest, Quantize, Recipe, Rounding};
 use drydock_optimizer::candidate::{self, Request};
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::error::Error;
 use drydock_optimizer::progress::Progress;
+use drydock_optimizer::technique::Given;
 use drydock_optimizer::{onnx, technique};
 use tempfile::TempDir;
 
@@ -18,6 +21,8 @@ fn make(model: &str, evaluation: &str, recipe: &Recipe) -> (CandidateReport, Tem
         model: &fetched(&example(model)),
         calibration: Some(&fetched(&example("fashion-calibration.npz"))),
         evaluation: Some(&fetched(&example(evaluation))),
+        training: None,
+        models: &BTreeMap::new(),
         preprocessing: &preprocessing(),
         labels: &[],
         store: store.path(),
@@ -32,7 +37,13 @@ fn apply(model: &str, recipe: &Recipe) -> Result<Vec<u8>, Error> {
     let graph = onnx::read(&example(model))?.graph;
     let (inputs, _) = onnx::signature(&graph)?;
     let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing())?;
-    technique::apply(&engine(), graph, recipe, None, Some(&data), &mut Progress::silent())
+    technique::apply(
+        &engine(),
+        graph,
+        recipe,
+        &Given { calibration: Some(&data), ..Given::default() },
+        &mut Progress::silent(),
+    )
 }
 
 struct Case {
@@ -137,7 +148,14 @@ fn a_quantized_model_has_nothing_to_quantize() {
     let (inputs, _) = onnx::signature(&graph).unwrap();
     let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing()).unwrap();
     let recipe = int8(Quantize::default());
-    let error = technique::apply(&engine(), graph, &recipe, None, Some(&data), &mut Progress::silent()).unwrap_err();
+    let error = technique::apply(
+        &engine(),
+        graph,
+        &recipe,
+        &Given { calibration: Some(&data), ..Given::default() },
+        &mut Progress::silent(),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("nothing to quantize"), "{error}");
 }
 
@@ -158,6 +176,8 @@ fn without_labels_outputs_are_compared_all_the_same() {
         model: &fetched(&example("fashion-mobilenet.onnx")),
         calibration: Some(&fetched(&example("fashion-evaluation.npz"))),
         evaluation: Some(&fetched(&unlabelled)),
+        training: None,
+        models: &BTreeMap::new(),
         preprocessing: &preprocessing(),
         labels: &[],
         store: store.path(),

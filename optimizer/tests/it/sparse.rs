@@ -40,7 +40,8 @@ fn half_of_the_weights_and_nearly_the_same_answers() {
 
 #[test]
 fn two_of_four_through_training_and_int8() {
-    let distill = Technique { distill: Some(Distill { steps: 3, batch: 8, ..Distill::default() }), ..Technique::default() };
+    let distill =
+        Technique { distill: Some(Distill { steps: 3, batch: 8, ..Distill::default() }), ..Technique::default() };
     let adaptive = Quantize { rounding: Rounding::Adaptive, images: FEW, ..Quantize::default() };
     let quantize = Technique { quantize: Some(adaptive), ..Technique::default() };
     let techniques = [sparsify(Pattern::TwoOfFour, 0.0), distill, quantize];

@@ -1,11 +1,21 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Trains the weights that the techniques before it left, on the calibration images, towards the answers of the model as it
-/// came. Needs no labels. It makes up for what `prune` or `factorize` lost, and comes before `quantize`.
+/// Trains the weights that the techniques before it left towards the answers of the model as it came, on the data set's
+/// training images, or those of calibration where there are none. Needs no labels. It makes up for what `prune` or `factorize`
+/// lost; after `quantize` it trains what the integers stand for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Distill {
+    /// Whose answers are learned: the name of one of `optimization.models`. Default: the model as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40))]
+    pub teacher: Option<String>,
+    /// Takes the place of the model as it came: the name of one of `optimization.models`, with the same input and output. In the
+    /// first technique of a recipe only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40))]
+    pub student: Option<String>,
     /// Steps of the optimizer (AdamW), each with `batch` images.
     #[serde(default = "default_steps")]
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -22,10 +32,15 @@ pub struct Distill {
     #[serde(default = "default_temperature")]
     #[schemars(range(min = 0.1, max = 100.0))]
     pub temperature: f64,
-    /// The share of the loss that labels of the calibration images have; 0 reads none.
+    /// The share of the loss that the images' labels have; 0 reads none.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub labels: f64,
+    /// Weight, beside the loss on answers, of that on inner values which both networks have under one name and in one shape: where
+    /// they add and pool. 0 compares none.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub features: f64,
     /// Pixels by which an image is moved at most, at random, each time that it is seen.
     #[serde(default = "default_shift")]
     #[schemars(range(min = 0, max = 64))]
@@ -59,14 +74,24 @@ fn default_shift() -> u32 {
     2
 }
 
+impl Distill {
+    /// Names of further models that it reads.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        self.teacher.iter().chain(&self.student).map(String::as_str)
+    }
+}
+
 impl Default for Distill {
     fn default() -> Self {
         Self {
+            teacher: None,
+            student: None,
             steps: default_steps(),
             batch: default_batch(),
             learning_rate: default_learning_rate(),
             temperature: default_temperature(),
             labels: 0.0,
+            features: 0.0,
             shift: default_shift(),
             flip: false,
             seed: 0,

@@ -18,6 +18,7 @@ fn work() -> OptimizationWork {
             labels: vec![],
             dataset: None,
             recipes: vec![Recipe { name: "int8".into(), techniques: vec![] }],
+            models: BTreeMap::new(),
             target: None,
             store: "/store".into(),
         },

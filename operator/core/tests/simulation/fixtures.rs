@@ -28,7 +28,11 @@ pub fn fashion() -> ModelDeployment {
         suspend: false,
         model: Model { source: url("fashion.onnx"), preprocessing: None, labels: vec!["shirt".into(), "shoe".into()] },
         optimization: Some(Optimization {
-            dataset: Some(Dataset { calibration: pvc("calibration.npz"), evaluation: pvc("evaluation.npz") }),
+            dataset: Some(Dataset {
+                calibration: pvc("calibration.npz"),
+                evaluation: pvc("evaluation.npz"),
+                training: None,
+            }),
             recipes: vec![recipe("int8")],
             deadline_seconds: 3600,
             ..Optimization::default()

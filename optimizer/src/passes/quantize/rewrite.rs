@@ -2,10 +2,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use drydock_contract::Activations;
 
-use super::{Affine, Scheme};
 use super::layer::{self, Layer};
 use super::select::{Role, Selection};
 use super::weights;
+use super::{Affine, Scheme};
 use crate::onnx::{Graph, Index, ModelError, float_tensor, floats, integer_attribute, new_node, tensor};
 use crate::passes::names::Names;
 use crate::proto::tensor_proto::DataType;
@@ -138,12 +138,7 @@ impl Writer<'_> {
     }
 
     /// Gives what [`Written`] keeps of the bias.
-    fn write_quantized(
-        &mut self,
-        i: usize,
-        node: &NodeProto,
-        role: &Role,
-    ) -> Result<Option<WrittenBias>, ModelError> {
+    fn write_quantized(&mut self, i: usize, node: &NodeProto, role: &Role) -> Result<Option<WrittenBias>, ModelError> {
         let mut node = node.clone();
         let activations = if *role == Role::Follower { node.input.len() } else { 1 };
         for input in node.input.iter_mut().take(activations) {
