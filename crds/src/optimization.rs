@@ -32,7 +32,7 @@ pub struct Optimization {
         .message("each entry of techniques names one technique: write factorize: {}, prune: {}, sparsify: {}, distill: {} or quantize: {}"))]
     pub recipes: Vec<Recipe>,
     /// The hardware that the packages are made for: sets the form of int8, and which formats are taken (docs/targets.md).
-    /// Default: as for cpu-vnni.
+    /// Default: the processor of the node that the optimization runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
     #[serde(default)]

@@ -13,6 +13,7 @@ use crate::engine::{Engine, EngineError, Session};
 use crate::interrupt;
 use crate::progress::Progress;
 use energy::Meter;
+pub use machine::machine;
 
 /// Rounds where the models are quick enough.
 const ROUNDS: u32 = 60;

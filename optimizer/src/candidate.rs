@@ -9,7 +9,7 @@ use drydock_contract::{
 };
 
 use crate::Error;
-use crate::benchmark::benchmark;
+use crate::benchmark::{benchmark, machine};
 use crate::dataset::{Dataset, Overlap};
 use crate::engine::Engine;
 use crate::evaluate::evaluate;
@@ -69,6 +69,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let evaluation = open(request.evaluation, &inputs, request.preprocessing)?;
 
     progress.stage(10.0, 30.0);
+    let target = request.target.unwrap_or_else(|| Target::of(&machine()));
     let same_data = request.recipe.is_some()
         && request.calibration.zip(request.evaluation).is_some_and(|(c, e)| c.digest == e.digest);
     if same_data {
@@ -90,7 +91,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
                 calibration: calibration.as_ref(),
                 training: training.as_ref(),
                 models: Some(&models),
-                target: request.target,
+                target: Some(target),
             };
             Some(technique::apply(engine, graph, recipe, &given, progress)?)
         }
@@ -139,7 +140,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         outputs,
         preprocessing: request.preprocessing.clone(),
         labels: request.labels.to_vec(),
-        target: request.target,
+        target: request.recipe.map(|_| target),
     };
     let digest = content.digest();
     let record = PackageRecord {

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use drydock_contract::{Recipe, Target, Technique};
 
 use crate::Error;
+use crate::benchmark::machine;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::interrupt;
@@ -29,6 +30,7 @@ pub struct Given<'a> {
     pub training: Option<&'a Dataset>,
     /// Further models, by name.
     pub models: Option<&'a BTreeMap<String, Graph>>,
+    /// `None`: the machine that this runs on.
     pub target: Option<Target>,
 }
 
@@ -58,6 +60,7 @@ pub fn apply(
     progress: &mut Progress,
 ) -> Result<Vec<u8>, Error> {
     check(recipe, given.target)?;
+    let target = given.target.unwrap_or_else(|| Target::of(&machine()));
     let cleaned;
     (graph, cleaned) = passes::clean(graph, engine)?;
     progress.note(&format!("clean: {cleaned}"));
@@ -80,7 +83,7 @@ pub fn apply(
             graph = distill::distill(engine, graph, original, (options, sparse), given, progress)?;
         }
         if let Some(options) = &technique.quantize {
-            graph = quantize::quantize(engine, graph, (options, given.target), given.calibration, progress)?;
+            graph = quantize::quantize(engine, graph, (options, target), given.calibration, progress)?;
         }
     }
     Ok(graph.encode())

@@ -34,7 +34,7 @@ pub struct PackageContent {
     pub preprocessing: Preprocessing,
     /// Class names by index of the first output; empty if the model is not a classifier or none were given.
     pub labels: Vec<String>,
-    /// What it was made for, where the spec names it.
+    /// What a recipe made it for; absent of the model as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
 }

@@ -108,6 +108,16 @@ pub const TARGETS: [TargetRules; 5] = [
 ];
 
 impl Target {
+    /// What int8 must look like on this machine: of x86 without int8 dot products, whatever else it has, sums saturate.
+    pub fn of(machine: &Machine) -> Self {
+        let found = |t: &Self| t.rules().is(machine);
+        match machine.architecture.as_str() {
+            "x86_64" => Some(Self::CpuVnni).filter(found).unwrap_or(Self::CpuAvx2),
+            "aarch64" => Self::Arm64,
+            _ => Self::CpuVnni,
+        }
+    }
+
     pub const fn rules(self) -> &'static TargetRules {
         // The table is in the order of the variants, as its test says.
         &TARGETS[self as usize]
@@ -170,6 +180,8 @@ mod tests {
             (machine("aarch64", "asimd asimddp"), &[Target::Arm64]),
             (machine("aarch64", "asimd"), &[]),
         ] {
+            let own = fits.first().copied().unwrap_or(Target::Arm64);
+            assert_eq!(Target::of(&machine), own, "{machine:?}");
             let found: Vec<Target> = TARGETS.iter().filter(|t| t.is(&machine)).map(|t| t.target).collect();
             assert_eq!(found, fits, "{machine:?}");
         }

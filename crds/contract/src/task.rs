@@ -25,7 +25,7 @@ pub struct Task {
     /// Further models, by the name that recipes have for them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<String, Input>,
-    /// What the packages are for; `None`: as [`Target::CpuVnni`].
+    /// What the packages are for; `None`: the machine that makes them, [`Target::of`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
     /// Root of the artifact store: a directory that outlives the Job.

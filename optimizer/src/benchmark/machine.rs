@@ -18,7 +18,7 @@ const INSTRUCTION_SETS: [&str; 13] = [
 ];
 
 /// The processor that runs this.
-pub(super) fn machine() -> Machine {
+pub fn machine() -> Machine {
     describe(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
 }
 

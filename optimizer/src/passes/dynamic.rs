@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::matmul::Product;
 use super::names::Names;
+use super::quantize::Scheme;
 use crate::onnx::{Graph, ModelError, float_tensor, integer_attribute, tensor};
 use crate::proto::NodeProto;
 use crate::proto::tensor_proto::DataType;
@@ -17,7 +18,7 @@ pub struct DynamicReport {
 ///
 /// # Errors
 /// A tensor whose data does not fit its shape.
-pub fn dynamic(mut graph: Graph, per_channel: bool) -> Result<(Graph, DynamicReport), ModelError> {
+pub fn dynamic(mut graph: Graph, scheme: Scheme) -> Result<(Graph, DynamicReport), ModelError> {
     let index = graph.index();
     let mut names = Names::new(&index);
     let mut report = DynamicReport::default();
@@ -36,8 +37,8 @@ pub fn dynamic(mut graph: Graph, per_channel: bool) -> Result<(Graph, DynamicRep
             .entry(key)
             .or_insert_with(|| {
                 let made = ["codes", "scale", "zero_point"].map(|part| names.make(&name, &format!(".{part}")));
-                let (codes, scales) = encode(&rows, inputs, per_channel);
-                let dims: &[i64] = if per_channel { &[outputs as i64] } else { &[] };
+                let (codes, scales) = encode(&rows, inputs, scheme);
+                let dims: &[i64] = if scheme.per_channel { &[outputs as i64] } else { &[] };
                 initializers.push(tensor(&made[0], DataType::Int8, &[inputs as i64, outputs as i64], codes));
                 initializers.push(float_tensor(&made[1], dims, &scales));
                 initializers.push(tensor(&made[2], DataType::Int8, dims, vec![0; scales.len()]));
@@ -78,18 +79,20 @@ fn node_of(op_type: &str, input: &[&str], output: &[&str]) -> NodeProto {
     NodeProto { op_type: op_type.into(), input: names(input), output: names(output), ..NodeProto::default() }
 }
 
-/// Symmetric codes -127 to 127, input by input, and their scales.
-fn encode(rows: &[f32], inputs: usize, per_channel: bool) -> (Vec<u8>, Vec<f32>) {
+/// Symmetric codes, input by input, and their scales.
+fn encode(rows: &[f32], inputs: usize, scheme: Scheme) -> (Vec<u8>, Vec<f32>) {
+    let Scheme { per_channel, rules } = scheme;
+    let limit = f32::from(rules.weight_limit);
     let largest = |values: &[f32]| values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
     let scale = |values: &[f32]| {
-        let scale = largest(values) / 127.0;
+        let scale = largest(values) / limit;
         if scale < f32::MIN_POSITIVE { 1.0 } else { scale }
     };
     let outputs = rows.len() / inputs;
     let scales: Vec<f32> = if per_channel { rows.chunks(inputs).map(scale).collect() } else { vec![scale(rows)] };
     let code = |(i, o): (usize, usize)| {
         let scale = scales[if per_channel { o } else { 0 }];
-        ((rows[o * inputs + i] / scale).round_ties_even().clamp(-127.0, 127.0) as i8).cast_unsigned()
+        ((rows[o * inputs + i] / scale).round_ties_even().clamp(-limit, limit) as i8).cast_unsigned()
     };
     let codes = (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o))).map(code).collect();
     (codes, scales)
@@ -97,15 +100,19 @@ fn encode(rows: &[f32], inputs: usize, per_channel: bool) -> (Vec<u8>, Vec<f32>)
 
 #[cfg(test)]
 mod tests {
+    use drydock_contract::Target;
+
     use super::*;
 
     #[test]
     fn codes_are_input_by_input() {
+        let scheme = Scheme::new(true, Target::CpuVnni);
         let rows = [127.0, -1.0, 0.0, 0.0, 2.0, 254.0];
-        let (codes, scales) = encode(&rows, 3, true);
+        let (codes, scales) = encode(&rows, 3, scheme);
         assert_eq!(scales, [1.0, 2.0]);
         assert_eq!(codes.iter().map(|c| c.cast_signed()).collect::<Vec<_>>(), [127, 0, -1, 1, 0, 127]);
-        assert_eq!(encode(&[0.0; 4], 2, true).1, [1.0, 1.0]);
-        assert_eq!(encode(&rows, 3, false).1, [2.0]);
+        assert_eq!(encode(&[0.0; 4], 2, scheme).1, [1.0, 1.0]);
+        assert_eq!(encode(&rows, 3, Scheme::new(true, Target::CpuAvx2)).0[0].cast_signed(), 63);
+        assert_eq!(encode(&rows, 3, Scheme::new(false, Target::CpuVnni)).1, [2.0]);
     }
 }

@@ -13,7 +13,7 @@ use crate::progress::Progress;
 pub fn quantize(
     engine: &Engine,
     graph: Graph,
-    (options, target): (&Quantize, Option<Target>),
+    (options, target): (&Quantize, Target),
     calibration: Option<&Dataset>,
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
@@ -23,7 +23,7 @@ pub fn quantize(
             int8::quantize(engine, graph, (options, scheme), calibration.ok_or(Error::NoDataset)?, progress)
         }
         Format::DynamicInt8 => {
-            let (graph, report) = passes::dynamic(graph, options.per_channel)?;
+            let (graph, report) = passes::dynamic(graph, scheme)?;
             products(report.quantized, progress)?;
             Ok(graph)
         }

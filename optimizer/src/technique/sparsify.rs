@@ -35,7 +35,7 @@ pub(super) fn sparsify(
         let (values, mut bias) = layer.weights(&graph)?;
         weights_of_all += values.len();
         let order = channels_last(&layer);
-        let whole_fours = zeros != Zeros::TwoOfFour || channels(&layer) % 4 == 0;
+        let whole_fours = zeros != Zeros::TwoOfFour || channels(&layer).is_multiple_of(4);
         let fits = layer.groups() == 1 && (LEAST_COLUMNS..=MAX_COLUMNS).contains(&layer.columns) && whole_fours;
         let Some(shape) = shapes.sizes(&output).filter(|_| fits) else {
             left += 1;

@@ -7,7 +7,10 @@ use drydock_optimizer::Error;
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::onnx::{self, Graph};
 use drydock_optimizer::progress::Progress;
+use drydock_optimizer::proto::ModelProto;
 use drydock_optimizer::technique::{self, Given};
+
+use prost::Message as _;
 
 use crate::common::{engine, example, preprocessing};
 use crate::compress::{agreement, apply, graph};
@@ -82,13 +85,11 @@ fn what_is_int8_learns_too() {
 fn what_does_not_fit_is_refused() {
     let student = || Distill { student: Some("other".into()), ..few(1) };
     let renamed = {
-        let mut graph = graph("fashion-mobilenet.onnx");
-        let output = graph.body.output[0].name.clone();
-        for node in &mut graph.body.node {
-            node.output.iter_mut().filter(|o| **o == output).for_each(|o| *o = "scores".into());
-        }
-        graph.body.output[0].name = "scores".into();
-        graph
+        let mut model = ModelProto::decode(graph("fashion-mobilenet.onnx").encode().as_slice()).unwrap();
+        let body = model.graph.as_mut().unwrap();
+        let output = std::mem::replace(&mut body.output[0].name, "scores".into());
+        body.node.iter_mut().flat_map(|n| &mut n.output).filter(|o| **o == output).for_each(|o| *o = "scores".into());
+        onnx::parse(model.encode_to_vec().into()).unwrap()
     };
     let same = || graph("fashion-mobilenet.onnx");
     let prune = Technique { prune: Some(drydock_contract::Prune::default()), ..Technique::default() };

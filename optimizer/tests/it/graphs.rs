@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use drydock_contract::{Calibration, Format, Preprocessing, Quantize, Rounding, Target};
+use drydock_optimizer::benchmark::machine;
 use drydock_optimizer::calibrate::Source;
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::onnx::{self, Graph, float_tensor, integer_attribute, new_node};
@@ -222,11 +223,14 @@ fn each_target_gets_its_form() {
     let widest = |graph: &Graph| of(graph, DataType::Int8).iter().map(|c| c.cast_signed().unsigned_abs()).max();
     for rounding in [Rounding::Nearest, Rounding::Adaptive] {
         let options = || Quantize { rounding, ..Quantize::default() };
-        let plain = error(&everything(17), options()).1;
-        for target in [Target::CpuVnni, Target::Arm64, Target::Intel] {
+        let plain = error_on(Some(Target::CpuVnni), &everything(17), options()).1;
+        for target in [Target::Arm64, Target::Intel] {
             let same = error_on(Some(target), &everything(17), options()).1;
             assert!(same.encode() == plain.encode(), "{target}");
         }
+        let own = Target::of(&machine());
+        let unnamed = error(&everything(17), options()).1;
+        assert!(unnamed.encode() == error_on(Some(own), &everything(17), options()).1.encode(), "{own}");
         assert_eq!(widest(&plain), Some(127));
 
         let (error, narrow) = error_on(Some(Target::CpuAvx2), &everything(17), options());

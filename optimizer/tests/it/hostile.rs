@@ -17,6 +17,7 @@ fn read(bytes: &[u8]) -> Result<usize, ModelError> {
     let (graph, _) = passes::remove_noops(graph)?;
     let (graph, _) = passes::fold_batch_norm(graph)?;
     let (graph, _) = passes::mean_to_pool(graph);
+    let scheme = passes::Scheme::new(true, drydock_contract::Target::CpuVnni);
     let selection = passes::select(&graph, &BTreeSet::new())?;
     let values = selection.calibrated();
     // As many channels as most layers of these models do not have: whatever a file says must not be believed.
@@ -28,8 +29,8 @@ fn read(bytes: &[u8]) -> Result<usize, ModelError> {
     let tuning = Tuning { ranges, biases: true, ..Tuning::default() };
     passes::halve(graph.clone(), Half::Float16)?;
     passes::weight_only(graph.clone(), 4, 32)?;
-    passes::dynamic(graph.clone(), true)?;
-    Ok(passes::quantize(graph, &selection, &tuning, true)?.0.encode().len())
+    passes::dynamic(graph.clone(), scheme)?;
+    Ok(passes::quantize(graph, &selection, &tuning, scheme)?.0.encode().len())
 }
 
 struct Noise(u64);

@@ -155,19 +155,16 @@ impl Writer<'_> {
         }
         // The dequantized value takes the name, so that float readers, outputs and subgraphs need no change.
         let float = self.names.make(&result, ".float");
-        match self.selection.absorbs.get(&i).filter(|_| !self.scheme.absorbs()) {
-            Some(activation) => {
-                let before = self.names.make(&result, ".before");
-                let mut activation = self.graph.nodes()[*activation].clone();
-                activation.input[0].clone_from(&before);
-                activation.output[0].clone_from(&float);
-                node.output[0] = before;
-                self.nodes.extend([node, activation]);
-            }
-            None => {
-                node.output[0].clone_from(&float);
-                self.nodes.push(node);
-            }
+        if let Some(activation) = self.selection.absorbs.get(&i).filter(|_| !self.scheme.absorbs()) {
+            let before = self.names.make(&result, ".before");
+            let mut activation = self.graph.nodes()[*activation].clone();
+            activation.input[0].clone_from(&before);
+            activation.output[0].clone_from(&float);
+            node.output[0] = before;
+            self.nodes.extend([node, activation]);
+        } else {
+            node.output[0].clone_from(&float);
+            self.nodes.push(node);
         }
         self.push_pair(&result, &float, result.clone())?;
         self.dequantized.insert(result.clone(), result);

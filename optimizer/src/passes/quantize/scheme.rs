@@ -9,8 +9,8 @@ pub struct Scheme {
 }
 
 impl Scheme {
-    pub fn new(per_channel: bool, target: Option<Target>) -> Self {
-        Self { per_channel, rules: target.unwrap_or(Target::CpuVnni).rules().int8 }
+    pub fn new(per_channel: bool, target: Target) -> Self {
+        Self { per_channel, rules: target.rules().int8 }
     }
 
     /// Whether saturation of the codes can stand for a `Relu` or `Clip`.
