@@ -34,7 +34,7 @@ fn half_of_the_weights_and_nearly_the_same_answers() {
         assert!((zeros - 0.5).abs() < 0.02, "{zeros}");
     }
     let agreement = agreement(&original.encode(), &result);
-    assert!(agreement > 90.0, "{agreement}");
+    assert!(agreement > 85.0, "{agreement}");
     assert!(result == apply(original, &[sparsify(Pattern::Unstructured, 0.5)]).unwrap(), "equal inputs, unequal bytes");
 }
 
