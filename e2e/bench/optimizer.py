@@ -20,6 +20,11 @@ def images(path):
     return x, data["y"] if "y" in data else None
 
 
+def saturates():
+    """x86 without int8 dot products adds two products in 16 bits."""
+    return not any(flag in open("/proc/cpuinfo").read() for flag in ("avx512_vnni", "avx_vnni", "asimddp"))
+
+
 def quantize(model, calibration, out):
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -34,7 +39,7 @@ def quantize(model, calibration, out):
     prepared = out + ".pre"
     quant_pre_process(model, prepared, skip_symbolic_shape=True)
     quantize_static(prepared, out, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
-                    weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax)
+                    weight_type=QuantType.QInt8, reduce_range=saturates(), calibrate_method=CalibrationMethod.MinMax)
     os.remove(prepared)
 
 

@@ -5,6 +5,8 @@ venv=$DRYDOCK_CACHE/bench/onnxruntime-1.31.1
 cargo build --release --locked -p drydock-optimizer
 ORT_DYLIB_PATH=$("$ROOT/e2e/onnxruntime.sh")
 export ORT_DYLIB_PATH
+# Processors without int8 dot products get another form of int8 (docs/targets.md), and a table of their own.
+grep -qE 'avx512_vnni|avx_vnni|asimddp' /proc/cpuinfo && out=optimizer || out=optimizer-avx2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 models=$ROOT/examples/models
@@ -29,15 +31,15 @@ smaller quickstart-v2 '{ prune: { macsRatio: 0.75, images: 256 } }, { quantize: 
 smaller taylor '{ prune: { macsRatio: 0.5, importance: Taylor } }'
 smaller sparse '{ sparsify: {} }'
 smaller two-of-four '{ sparsify: { pattern: TwoOfFour } }, { quantize: {} }'
-for target in cpu-avx2 nvidia; do recipe "$target" 'calibration: Mse'; done
+for target in cpu-vnni cpu-avx2 nvidia; do recipe "$target" 'calibration: Mse'; done
 # Those that only the larger network has room for.
-compressed="factorize prune pruned-int8 quickstart-v2 taylor sparse two-of-four cpu-avx2 nvidia"
+compressed="factorize prune pruned-int8 quickstart-v2 taylor sparse two-of-four cpu-vnni cpu-avx2 nvidia"
 variants="int8 plain mse entropy adaptive mixed float16 bfloat16 dynamic int4"
 # A recipe that is named after a target is for it.
 ours() { # ours MODEL RECIPE OUT [CALIBRATION]
   /usr/bin/time -f '%U %S %M' -o "$3.cost" "$CARGO_TARGET_DIR/release/drydock-optimizer" apply --model "$1" \
     --calibration "$models/${4:-fashion-calibration}.npz" --recipe "$work/$2.yaml" --output "$3" \
-    --scale 0.00392156862745098 --mean 0.2860 --std 0.3530 $([[ $2 != cpu-avx2 && $2 != nvidia ]] || echo --target "$2")
+    --scale 0.00392156862745098 --mean 0.2860 --std 0.3530 $([[ $2 != cpu-* && $2 != nvidia ]] || echo --target "$2")
 }
 command -v /usr/bin/time >/dev/null || apt-get install -y --no-install-recommends time >/dev/null
 for model in fashion-resnet fashion-mobilenet; do
@@ -51,7 +53,7 @@ for model in fashion-resnet fashion-mobilenet; do
   "$venv/bin/python" "$ROOT/e2e/bench/optimizer.py" judge "$models/fashion-evaluation.npz" "$models/$model.onnx" \
     "$work/$model-reference.onnx" $(printf "$work/$model-%s.onnx " $of_model) >"$work/$model.json"
 done
-python3 - "$work" "$ROOT/docs/benchmarks/optimizer.json" "$variants" "$compressed" <<'PY'
+python3 - "$work" "$ROOT/docs/benchmarks/$out.json" "$variants" "$compressed" <<'PY'
 import datetime, json, os, pathlib, sys
 work = pathlib.Path(sys.argv[1])
 lines = open("/proc/cpuinfo").read()
@@ -112,11 +114,11 @@ for model, (least_top1, least_agreement, least_speed) in goals.items():
         row(f"{what}: speed over the original's, CPU time", f"{speed(v):.2f}x ({v['ms']:.3f} ms)", f"{speed(reference):.2f}x ({reference['ms']:.3f} ms)", f"{speed(v) / speed(reference):.2f}", "at least 3.5x (VNNI)" if vnni else "", speed(v) >= 3.5 if vnni else None)
         row(f"{what}: size over the original's", f"{v['bytes'] / original['bytes'] * 100:.1f} %", f"{reference['bytes'] / original['bytes'] * 100:.1f} %", f"{v['bytes'] / reference['bytes']:.2f}", "at most 27 %", v["bytes"] / original["bytes"] <= 0.27)
         for variant, what in (("taylor", "channels pruned by Taylor importance, with labels, half the multiply-accumulates"), ("sparse", "half of the weights zero"),
-                              ("two-of-four", "two of four weights zero, int8"), ("cpu-avx2", "int8 for cpu-avx2 (7-bit weights), least error"),
+                              ("two-of-four", "two of four weights zero, int8"), ("cpu-vnni", "int8 for cpu-vnni (8-bit weights), least error"), ("cpu-avx2", "int8 for cpu-avx2 (7-bit weights), least error"),
                               ("nvidia", "int8 for nvidia (symmetric, float biases), least error, on the CPU")):
             v = judged[variant]
             row(f"{model} {what}: top-1, agreement, SQNR", f"{v['top1']:.2f} %, {v['agreement']:.2f} %, {v['sqnr']:.1f} dB", "", "")
             row(f"{model} {what}: size, speed, CPU of the recipe", f"{v['bytes'] / original['bytes'] * 100:.1f} %, {speed(v):.2f}x, {cost(variant)[0]:.1f} s", "", "")
-note = "Reference: onnxruntime.quantization 1.31.1 (QDQ, U8S8, per channel, MinMax); 256 calibration images; SQNR, agreement and top-1 on 10,000 images; CPU time of one image on one thread, 40 interleaved rounds."
-pathlib.Path(sys.argv[2]).write_text(json.dumps({"machine": f"{cpu}, {os.cpu_count()} cores", "date": str(datetime.date.today()), "note": note, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
+note = f"Reference: onnxruntime.quantization 1.31.1 (QDQ, U8S8, per channel, MinMax{'' if vnni else ', reduce_range as its documentation advises without VNNI'}); 256 calibration images; SQNR, agreement and top-1 on 10,000 images; CPU time of one image on one thread, 40 interleaved rounds."
+pathlib.Path(sys.argv[2]).write_text(json.dumps({"command": "make bench-optimizer", "machine": f"{cpu}, {os.cpu_count()} cores", "date": str(datetime.date.today()), "note": note, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
 PY
