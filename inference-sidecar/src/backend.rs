@@ -18,7 +18,9 @@ pub enum BackendError {
     Library { path: String, message: String },
     #[error("the engine cannot load the model: {0}")]
     Load(String),
-    #[error("{side} {name:?} is {found}, which this server cannot carry; expected a tensor of numbers or booleans")]
+    #[error(
+        "{side} {name:?} is {found}, which this server cannot carry; expected a tensor of numbers, booleans or strings"
+    )]
     Unsupported { side: &'static str, name: String, found: String },
     #[error("{0}")]
     Run(String),

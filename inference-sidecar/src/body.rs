@@ -83,6 +83,8 @@ async fn collect(
         let length = data.len().saturating_add(chunk.len());
         make_room(&mut data, length, length.next_power_of_two().min(most), most, limit, share)?;
         data.extend_from_slice(&chunk);
+        // A body that is in memory already, to be decompressed, never waits by itself.
+        tokio::task::coop::consume_budget().await;
     }
     match announced {
         // More is a second gRPC message, which tonic would decode without anyone having held it against the budget.

@@ -47,6 +47,15 @@ impl Share {
         Self { beside: self.beside + self.held(), ..self.budget.share() }
     }
 
+    /// Holds from here on what the other has held.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        match (&mut self.permit, other.permit) {
+            (Some(permit), Some(more)) => permit.merge(more),
+            (permit @ None, more) => *permit = more,
+            (Some(_), None) => {}
+        }
+    }
+
     fn held(&self) -> usize {
         self.permit.as_ref().map_or(0, |p| p.num_permits() * UNIT)
     }
@@ -102,6 +111,12 @@ mod tests {
         body.hold(4 * UNIT).unwrap();
         let tensors = body.beside().hold(6 * UNIT + 1);
         assert_eq!(tensors, Err(ServeError::TooMuchMemory { needed, limit: 10 * UNIT }));
-        body.beside().hold(6 * UNIT).unwrap();
+        let mut rest = body.beside();
+        rest.hold(6 * UNIT).unwrap();
+        body.absorb(rest);
+        assert_eq!(body.held(), 10 * UNIT);
+        body.absorb(budget.share());
+        drop(body);
+        budget.share().hold(10 * UNIT).unwrap();
     }
 }

@@ -1,6 +1,8 @@
 use http::StatusCode;
 use tonic::Code;
 
+use crate::encoding::ACCEPTED;
+
 /// Why a request got no answer from the model. One place maps it to each protocol's status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServeError {
@@ -18,7 +20,7 @@ pub enum ServeError {
              send less, or raise --max-bytes-in-flight"
     )]
     TooMuchMemory { needed: usize, limit: usize },
-    #[error("content-encoding {0:?} is not supported; send the body as it is")]
+    #[error("encoding {0:?} is not supported; expected one of {ACCEPTED}, or the body as it is")]
     Encoded(String),
     #[error("the body did not arrive within {seconds} s")]
     SlowBody { seconds: u64 },
@@ -47,7 +49,7 @@ impl ServeError {
                 (StatusCode::BAD_REQUEST, Code::InvalidArgument)
             }
             Self::UnknownModel { .. } | Self::UnknownVersion { .. } => (StatusCode::NOT_FOUND, Code::NotFound),
-            Self::Encoded(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
+            Self::Encoded(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
             Self::SlowBody { .. } => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
             Self::Overloaded { .. } | Self::OutOfMemory { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)

@@ -4,6 +4,8 @@ mod convert;
 mod cost;
 mod gate;
 mod infer;
+mod reflection;
+mod statistics;
 #[allow(clippy::pedantic, missing_debug_implementations, unreachable_pub, reason = "generated")]
 pub mod proto {
     tonic::include_proto!("inference");
@@ -13,19 +15,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::{Router, middleware};
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
 
+use crate::encoding::ACCEPTED;
 use crate::error::ServeError;
 use crate::lifecycle::Phase;
 use crate::serve::{App, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
 use proto::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
 use proto::{
     ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
-    ModelReadyResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
+    ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse, RepositoryIndexRequest,
+    RepositoryIndexResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
     ServerReadyRequest, ServerReadyResponse, model_metadata_response::TensorMetadata,
+    repository_index_response::ModelIndex,
 };
 
 const SERVICE: &str = "inference.GRPCInferenceService";
@@ -41,10 +47,14 @@ pub(crate) async fn router(app: Arc<App>) -> Router {
         }
     });
     let service = GrpcInferenceServiceServer::new(Service { app: app.clone() })
+        // The gate decompresses, and lets through who wants an answer compressed.
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Deflate)
+        .send_compressed(CompressionEncoding::Zstd)
         // The gate has the limit, and refuses in our own words.
         .max_decoding_message_size(usize::MAX)
         .max_encoding_message_size(usize::MAX);
-    let routes = Routes::new(service).add_service(health).prepare().into_axum_router();
+    let routes = reflection::add_to(Routes::new(service).add_service(health)).prepare().into_axum_router();
     routes.layer(middleware::from_fn_with_state(app, gate::gate))
 }
 
@@ -67,6 +77,9 @@ impl Service {
 
 fn refuse(app: &App, e: &ServeError) -> Status {
     let mut status = Status::new(e.code(), e.to_string());
+    if matches!(e, ServeError::Encoded(_)) {
+        status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static(ACCEPTED));
+    }
     name_revision(status.metadata_mut(), &app.model.revision);
     status
 }
@@ -132,5 +145,30 @@ impl GrpcInferenceService for Service {
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
         infer::infer(self, request).await
+    }
+
+    async fn model_statistics(
+        &self,
+        request: Request<ModelStatisticsRequest>,
+    ) -> Result<Response<ModelStatisticsResponse>, Status> {
+        let ModelStatisticsRequest { name, version } = request.into_inner();
+        let model = &self.app.model;
+        // No name: of all models, which is of this one.
+        let name = if name.is_empty() { &model.name } else { &name };
+        model.check(name, &version).map_err(|e| self.refuse(&e))?;
+        Ok(self.respond(ModelStatisticsResponse { model_stats: vec![statistics::message(model)] }))
+    }
+
+    async fn repository_index(
+        &self,
+        request: Request<RepositoryIndexRequest>,
+    ) -> Result<Response<RepositoryIndexResponse>, Status> {
+        let index = self.app.index(request.into_inner().ready).map(|entry| ModelIndex {
+            name: entry.name.to_owned(),
+            version: entry.version.to_owned(),
+            state: entry.state.to_owned(),
+            reason: entry.reason.to_owned(),
+        });
+        Ok(self.respond(RepositoryIndexResponse { models: index.into_iter().collect() }))
     }
 }

@@ -1,6 +1,9 @@
 //! The Open Inference Protocol over HTTP.
 
+mod exchange;
 mod infer;
+mod predict;
+mod repository;
 
 use std::sync::Arc;
 
@@ -9,29 +12,48 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderValue, RETRY_AFTER};
 use http::{StatusCode, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
 
+use crate::encoding::ACCEPTED;
 use crate::error::ServeError;
 use crate::serve::{App, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
 
+/// A smaller answer is in one packet anyway.
+const COMPRESSED_FROM: u64 = 1024;
+
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let model =
-        Router::new().route("/", get(metadata)).route("/ready", get(model_ready)).route("/infer", post(infer::infer));
+    let model = Router::new()
+        .route("/", get(metadata))
+        .route("/ready", get(model_ready))
+        .route("/stats", get(repository::statistics))
+        .route("/infer", post(infer::infer));
+    let predict = get(predict::status).post(predict::call);
+    // Only who asks, and only what is worth it.
+    let compression =
+        CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(COMPRESSED_FROM));
     Router::new()
         .route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
         .route("/v2/health/live", get(live))
         .route("/v2/health/ready", get(ready))
+        .route("/v2/models/stats", get(repository::all_statistics))
+        .route("/v2/repository/index", post(repository::index))
+        .route("/v1/models/{model}", predict.clone())
+        .route("/v1/models/{model}/versions/{version}", predict)
         .nest("/v2/models/{model}", model.clone())
         .nest("/v2/models/{model}/versions/{version}", model)
         .fallback(|| async { error(StatusCode::NOT_FOUND, "no such path; GET /v2 names what is served") })
         .method_not_allowed_fallback(|| async {
-            error(StatusCode::METHOD_NOT_ALLOWED, "infer is POST, all else is GET")
+            error(StatusCode::METHOD_NOT_ALLOWED, "infer, predict and the repository's index are POST, all else is GET")
         })
         .layer(middleware::from_fn_with_state(app.clone(), finish))
+        .layer(compression)
         .with_state(app)
 }
 
@@ -117,6 +139,9 @@ impl IntoResponse for ServeError {
         let mut response = error(self.status(), &self.to_string());
         if self.status() == StatusCode::TOO_MANY_REQUESTS {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if matches!(self, Self::Encoded(_)) {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
         }
         response
     }

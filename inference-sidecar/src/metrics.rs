@@ -11,6 +11,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::split::Failure;
+use crate::statistics::Statistics;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(non_camel_case_types, reason = "the label's value as it is written")]
@@ -49,6 +50,8 @@ type HistogramFamily = Family<DurationLabels, Histogram, fn() -> Histogram>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// The same events as the statistics extension counts them.
+    pub(crate) statistics: Arc<Statistics>,
     requests: Family<RequestLabels, Counter>,
     request_duration: HistogramFamily,
     inference_duration: Histogram,
@@ -69,6 +72,7 @@ impl Metrics {
     pub fn new(manifest: &PackageManifest, model: &str, revision: &str) -> Arc<Self> {
         let mut registry = Registry::with_prefix("drydock");
         let metrics = Self {
+            statistics: Arc::default(),
             requests: Family::default(),
             request_duration: Family::new_with_constructor(durations),
             inference_duration: durations(),

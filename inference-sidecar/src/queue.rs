@@ -4,7 +4,7 @@ mod batch;
 mod worker;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::oneshot;
@@ -39,6 +39,7 @@ type Reply = Result<Vec<Tensor>, ServeError>;
 #[derive(Debug)]
 struct Job {
     inputs: Vec<Tensor>,
+    since: Instant,
     reply: oneshot::Sender<Reply>,
 }
 
@@ -97,7 +98,7 @@ impl Queue {
     /// Inputs must be checked and in the order of the signature.
     pub(crate) async fn run(&self, inputs: Vec<Tensor>) -> Reply {
         let (reply, receiver) = oneshot::channel();
-        match self.jobs.try_send(Job { inputs, reply }) {
+        match self.jobs.try_send(Job { inputs, since: Instant::now(), reply }) {
             Ok(()) => receiver.await.unwrap_or(Err(ServeError::Stopping)),
             Err(TrySendError::Full(_)) => Err(ServeError::Overloaded { limit: self.limit() }),
             Err(TrySendError::Disconnected(_)) => Err(ServeError::Stopping),

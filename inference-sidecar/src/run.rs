@@ -91,6 +91,8 @@ fn load(config: &Config, lifecycle: Lifecycle) -> Result<App, StartError> {
         revision,
         digest: package.manifest.digest,
         signature,
+        labels: package.manifest.content.labels,
+        statistics: metrics.statistics.clone(),
         max_rows: config.max_rows as usize,
         queue,
     };

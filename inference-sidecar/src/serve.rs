@@ -1,22 +1,27 @@
 //! What both protocols do with a request, written once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use drydock_contract::{Datatype, Digest, TensorSignature};
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::Signature;
 use crate::budget::Budget;
+use crate::classification;
 use crate::error::ServeError;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::split::Splitter;
+use crate::statistics::Statistics;
 use crate::tensor::{self, Tensor};
 
 pub(crate) const SERVER_NAME: &str = "drydock-inference-sidecar";
 pub(crate) const SERVER_VERSION: &str = env!("CARGO_PKG_VERSION");
-pub(crate) const EXTENSIONS: [&str; 1] = ["binary_tensor_data"];
+/// Those that are there whole: of `model_repository` there is only the index, as a process serves one model.
+pub(crate) const EXTENSIONS: [&str; 3] = ["binary_tensor_data", "classification", "statistics"];
 pub(crate) const PLATFORM: &str = "onnx_onnxv1";
 /// Names the revision that answered: header of every HTTP response, metadata of every gRPC response.
 pub(crate) const REVISION_HEADER: &str = "drydock-revision";
@@ -40,6 +45,23 @@ impl App {
         let limit = self.model.queue.limit();
         self.admission.clone().try_acquire_owned().map_err(|_| ServeError::Overloaded { limit })
     }
+
+    /// What there is, or only what is ready: one model at most.
+    pub(crate) fn index(&self, only_ready: bool) -> Option<IndexEntry<'_>> {
+        let ready = self.lifecycle.is_ready();
+        let (state, reason) = if ready { ("READY", "") } else { ("UNAVAILABLE", "the server is stopping") };
+        let entry = IndexEntry { name: &self.model.name, version: &self.model.revision, state, reason };
+        (ready || !only_ready).then_some(entry)
+    }
+}
+
+/// A line of the repository's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct IndexEntry<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) state: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 #[derive(Debug)]
@@ -49,8 +71,19 @@ pub(crate) struct Model {
     pub(crate) revision: String,
     pub(crate) digest: Digest,
     pub(crate) signature: Signature,
+    /// Class names by index of the first output.
+    pub(crate) labels: Vec<String>,
     pub(crate) max_rows: usize,
     pub(crate) queue: Queue,
+    pub(crate) statistics: Arc<Statistics>,
+}
+
+/// An output that a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) name: &'a str,
+    /// So many classes in place of the values.
+    pub(crate) classes: Option<usize>,
 }
 
 impl Model {
@@ -70,25 +103,49 @@ impl Model {
     }
 
     /// Answers with the outputs named, in that order; with all of them if none are.
-    pub(crate) async fn infer(&self, inputs: Vec<Tensor>, outputs: &[&str]) -> Result<Vec<Tensor>, ServeError> {
-        let unknown = outputs.iter().find(|o| !self.signature.outputs.iter().any(|s| s.name == **o));
-        if let Some(unknown) = unknown {
-            let names = names(&self.signature.outputs);
-            return Err(ServeError::Invalid(format!("the model has no output {unknown:?}; expected one of {names}")));
-        }
+    pub(crate) async fn infer(&self, inputs: Vec<Tensor>, outputs: &[Wanted<'_>]) -> Result<Vec<Tensor>, ServeError> {
+        check_outputs(&self.signature.outputs, outputs)?;
         let inputs = in_order(&self.signature.inputs, self.max_rows, inputs)?;
-        let mut answer = self.queue.run(inputs).await?;
+        let start = Instant::now();
+        let answer = self.queue.run(inputs).await;
+        self.statistics.request(answer.is_ok(), start.elapsed());
+        let mut answer = answer?;
         if outputs.is_empty() {
             return Ok(answer);
         }
         let mut selected = Vec::with_capacity(outputs.len());
-        for name in outputs {
-            if let Some(i) = answer.iter().position(|t| t.name == **name) {
-                selected.push(answer.swap_remove(i));
-            }
+        for wanted in outputs {
+            let Some(i) = answer.iter().position(|t| t.name == *wanted.name) else { continue };
+            let tensor = answer.swap_remove(i);
+            selected.push(match wanted.classes {
+                None => tensor,
+                Some(k) => {
+                    classification::classify(&tensor, k, self.labels(wanted.name)).map_err(ServeError::Invalid)?
+                }
+            });
         }
         Ok(selected)
     }
+
+    /// Those of the package are the first output's.
+    fn labels(&self, output: &str) -> &[String] {
+        let first = self.signature.outputs.first();
+        if first.is_some_and(|s| s.name == output) { &self.labels } else { &[] }
+    }
+}
+
+fn check_outputs(signature: &[TensorSignature], outputs: &[Wanted<'_>]) -> Result<(), ServeError> {
+    for (i, wanted) in outputs.iter().enumerate() {
+        let name = wanted.name;
+        if !signature.iter().any(|s| s.name == name) {
+            let names = names(signature);
+            return Err(ServeError::Invalid(format!("the model has no output {name:?}; expected one of {names}")));
+        }
+        if outputs.iter().take(i).any(|o| o.name == name) {
+            return Err(ServeError::Invalid(format!("output {name:?} is asked for twice; expected once")));
+        }
+    }
+    Ok(())
 }
 
 fn names(signature: &[TensorSignature]) -> String {
@@ -123,15 +180,7 @@ fn in_order(
 
 fn check_input(expected: &TensorSignature, max_rows: usize, found: &Tensor) -> Result<(), String> {
     tensor::check_kind(expected, max_rows, found.datatype, &found.shape)?;
-    let size = tensor::byte_size(found.datatype, &found.shape)?;
-    if found.data.len() != size {
-        return Err(format!(
-            "data has {} bytes; {} of shape {:?} has {size}",
-            found.data.len(),
-            found.datatype,
-            found.shape
-        ));
-    }
+    tensor::check_data(found.datatype, &found.shape, &found.data)?;
     if found.datatype == Datatype::Bool && found.data.iter().any(|b| *b > 1) {
         return Err("a BOOL is neither 0 nor 1".into());
     }
@@ -156,6 +205,18 @@ mod tests {
         let (a, b) = (tensor("a", Datatype::Fp32, &[3, 2], 24), tensor("b", Datatype::Bool, &[1], 1));
         let ordered = in_order(&expected, 3, vec![b.clone(), a.clone()]).unwrap();
         assert_eq!(ordered, [a, b]);
+    }
+
+    #[test]
+    fn outputs_are_named_once_and_are_there() {
+        let outputs = [signature("a", Datatype::Fp32, &[1]), signature("b", Datatype::Fp32, &[1])];
+        let check = |names: &[&'static str]| {
+            let wanted: Vec<_> = names.iter().map(|&name| Wanted { name, classes: None }).collect();
+            check_outputs(&outputs, &wanted).map_err(|e| e.to_string())
+        };
+        assert_eq!((check(&[]), check(&["b", "a"])), (Ok(()), Ok(())));
+        assert!(check(&["x"]).unwrap_err().contains("no output \"x\"; expected one of a, b"));
+        assert!(check(&["b", "b"]).unwrap_err().contains("\"b\" is asked for twice"));
     }
 
     #[test]

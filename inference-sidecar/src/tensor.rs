@@ -5,6 +5,10 @@
 use bytes::Bytes;
 use drydock_contract::{Datatype, TensorSignature};
 
+use crate::classification;
+use crate::element::{Element, each, for_element};
+use crate::strings;
+
 #[cfg(target_endian = "big")]
 compile_error!("tensors are kept little-endian and given to the engine as they are");
 
@@ -13,7 +17,7 @@ pub struct Tensor {
     pub name: String,
     pub datatype: Datatype,
     pub shape: Vec<i64>,
-    /// Row-major, little-endian, no padding.
+    /// Row-major, little-endian, no padding; `BYTES` as in [`strings`].
     pub data: Bytes,
 }
 
@@ -22,13 +26,24 @@ pub(crate) fn elements(shape: &[i64]) -> Option<usize> {
     shape.iter().try_fold(1_usize, |n, d| n.checked_mul(usize::try_from(*d).ok().filter(|d| *d > 0)?))
 }
 
-/// Bytes of a tensor of this datatype and shape; what is wrong with the shape, if that cannot be.
+/// Bytes of a tensor of this datatype and shape; what is wrong with the shape, if that cannot be. Of `BYTES` it is the least
+/// that there can be, as each element may be empty.
 pub(crate) fn byte_size(datatype: Datatype, shape: &[i64]) -> Result<usize, String> {
-    let width = datatype.width().ok_or_else(|| format!("{datatype} tensors are not supported"))?;
+    let width = datatype.width().unwrap_or(strings::PREFIX);
     elements(shape)
         .and_then(|n| n.checked_mul(width))
         .filter(|bytes| isize::try_from(*bytes).is_ok())
         .ok_or_else(|| format!("shape {shape:?} is not possible; expected dimensions of at least 1 whose product fits"))
+}
+
+/// Holds data against what the tensor says of itself.
+pub(crate) fn check_data(datatype: Datatype, shape: &[i64], data: &[u8]) -> Result<(), String> {
+    let size = byte_size(datatype, shape)?;
+    match datatype.width() {
+        None => strings::check(data, size / strings::PREFIX).map_err(|e| format!("{e} (BYTES of shape {shape:?})")),
+        Some(_) if data.len() == size => Ok(()),
+        Some(_) => Err(format!("data has {} bytes; {datatype} of shape {shape:?} has {size}", data.len())),
+    }
 }
 
 /// Whether a tensor of shape `found` may stand where the model declares `declared` (-1: any).
@@ -62,7 +77,7 @@ pub(crate) fn check_kind(
 }
 
 impl Tensor {
-    /// A tensor of zeros; every dimension that the model leaves open is 1.
+    /// A tensor of zeros, or of empty strings; every dimension that the model leaves open is 1.
     pub(crate) fn zeros(signature: &TensorSignature) -> Result<Self, String> {
         let shape: Vec<i64> = signature.shape.iter().map(|d| if *d < 0 { 1 } else { *d }).collect();
         let size = byte_size(signature.datatype, &shape)?;
@@ -74,36 +89,42 @@ impl Tensor {
         self.shape.first().and_then(|d| usize::try_from(*d).ok()).unwrap_or(1)
     }
 
-    /// The values as `f64`; `None` for `BYTES`.
-    pub(crate) fn values(&self) -> Option<Vec<f64>> {
-        fn each<const N: usize>(data: &[u8], read: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-            data.as_chunks::<N>().0.iter().map(|c| read(*c)).collect()
-        }
-        let d = &self.data;
-        Some(match self.datatype {
-            Datatype::Bool | Datatype::Uint8 => d.iter().map(|v| f64::from(*v)).collect(),
-            Datatype::Int8 => d.iter().map(|v| f64::from(v.cast_signed())).collect(),
-            Datatype::Uint16 => each(d, |c| f64::from(u16::from_le_bytes(c))),
-            Datatype::Int16 => each(d, |c| f64::from(i16::from_le_bytes(c))),
-            Datatype::Fp16 => each(d, |c| half::f16::from_le_bytes(c).to_f64()),
-            Datatype::Bf16 => each(d, |c| half::bf16::from_le_bytes(c).to_f64()),
-            Datatype::Uint32 => each(d, |c| f64::from(u32::from_le_bytes(c))),
-            Datatype::Int32 => each(d, |c| f64::from(i32::from_le_bytes(c))),
-            Datatype::Fp32 => each(d, |c| f64::from(f32::from_le_bytes(c))),
-            Datatype::Uint64 => each(d, |c| u64::from_le_bytes(c) as f64),
-            Datatype::Int64 => each(d, |c| i64::from_le_bytes(c) as f64),
-            Datatype::Fp64 => each(d, f64::from_le_bytes),
-            Datatype::Bytes => return None,
-        })
+    /// What the engine takes for a copy that it cannot do without. Numbers it takes as they are.
+    pub(crate) fn engine_memory(&self) -> usize {
+        if self.datatype == Datatype::Bytes { strings::memory(&self.data) } else { 0 }
     }
 
-    /// The index of the largest value of each row: the class, if the tensor holds a classifier's scores.
-    pub(crate) fn classes(&self) -> Option<Vec<usize>> {
-        let values = self.values()?;
+    /// The values as `f64`; `None` for `BYTES`.
+    pub(crate) fn values(&self) -> Option<Vec<f64>> {
+        for_element!(self.datatype, T => Some(each::<T>(&self.data).map(Element::to_f64).collect()), Bytes => None)
+    }
+
+    /// What the tensor decides for each row: the class, if it holds a classifier's scores. Two models that decide alike agree.
+    pub(crate) fn decisions(&self) -> Option<Vec<Decision>> {
         let rows = if self.shape.len() > 1 { self.rows() } else { 1 };
+        let Some(values) = self.values() else {
+            let texts = strings::elements(&self.data).collect::<Result<Vec<_>, _>>().ok()?;
+            let width = texts.len().checked_div(rows).filter(|w| *w > 0)?;
+            return Some(texts.chunks(width).map(of_texts).collect());
+        };
         let width = values.len().checked_div(rows).filter(|w| *w > 0)?;
         let largest = |row: &[f64]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(i, _)| i);
-        values.chunks(width).map(largest).collect()
+        values.chunks(width).map(|row| largest(row).map(Decision::Class)).collect()
+    }
+}
+
+/// What a model says of one row, without the scores that two models never share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Class(usize),
+    Texts(Vec<Vec<u8>>),
+}
+
+/// The first class of an answer of the classification extension; of other strings all of them.
+fn of_texts(row: &[&[u8]]) -> Decision {
+    match row.first().and_then(|first| classification::index(first)) {
+        Some(class) => Decision::Class(class),
+        None => Decision::Texts(row.iter().map(|text| text.to_vec()).collect()),
     }
 }
 
@@ -118,7 +139,7 @@ mod tests {
         }
         assert_eq!(byte_size(Datatype::Fp32, &[2, 3]), Ok(24));
         assert_eq!(byte_size(Datatype::Uint8, &[]), Ok(1));
-        assert!(byte_size(Datatype::Bytes, &[1]).is_err());
+        assert_eq!(byte_size(Datatype::Bytes, &[2]), Ok(8));
     }
 
     #[test]
@@ -150,10 +171,24 @@ mod tests {
 
     #[test]
     fn each_row_has_its_class() {
+        let classes = |t: &Tensor| t.decisions().unwrap();
         let data: Vec<u8> = [0.1_f32, 0.9, 0.0, 3.0, -1.0, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
         let mut t = Tensor { name: "y".into(), datatype: Datatype::Fp32, shape: vec![2, 3], data: data.into() };
-        assert_eq!(t.classes(), Some(vec![1, 0]));
+        assert_eq!(classes(&t), [Decision::Class(1), Decision::Class(0)]);
+        let top = classification::classify(&t, 2, &[]).unwrap();
+        assert_eq!(classes(&top), classes(&t), "scores and classes of one answer agree");
         t.shape = vec![6];
-        assert_eq!(t.classes(), Some(vec![3]));
+        assert_eq!(classes(&t), [Decision::Class(3)]);
+    }
+
+    #[test]
+    fn strings_decide_as_they_are() {
+        let mut data = Vec::new();
+        for text in ["a", "b"] {
+            strings::push(&mut data, text.as_bytes()).unwrap();
+        }
+        let t = Tensor { name: "y".into(), datatype: Datatype::Bytes, shape: vec![2, 1], data: data.into() };
+        let texts = |text: &str| Decision::Texts(vec![text.into()]);
+        assert_eq!(t.decisions(), Some(vec![texts("a"), texts("b")]));
     }
 }

@@ -2,10 +2,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use bytemuck::{NoUninit, Pod};
+use bytemuck::{CheckedBitPattern, NoUninit};
 use bytes::Bytes;
 use drydock_contract::{Datatype, TensorSignature};
-use half::{bf16, f16};
 use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
@@ -14,6 +13,8 @@ use ort::value::{
 };
 
 use super::{Backend, BackendError, Engine, Signature};
+use crate::element::{Element, each, for_element};
+use crate::strings;
 use crate::tensor::Tensor;
 
 /// ONNX Runtime, loaded at run time, with the options that were fastest per CPU second for small models.
@@ -93,6 +94,7 @@ fn datatype(element: TensorElementType) -> Option<Datatype> {
         TensorElementType::Bfloat16 => Datatype::Bf16,
         TensorElementType::Float32 => Datatype::Fp32,
         TensorElementType::Float64 => Datatype::Fp64,
+        TensorElementType::String => Datatype::Bytes,
         _ => return None,
     })
 }
@@ -116,55 +118,36 @@ impl Backend for OnnxRuntimeSession {
 }
 
 fn value(t: &Tensor) -> Result<SessionInputValue<'_>, ort::Error> {
-    match t.datatype {
-        // Any byte but 0 and 1 would be undefined as a `bool`.
-        Datatype::Bool => {
-            let data: Vec<bool> = t.data.iter().map(|b| *b != 0).collect();
-            Ok(OrtTensor::from_array((t.shape.clone(), data))?.into())
-        }
-        Datatype::Uint8 => typed::<u8>(t),
-        Datatype::Uint16 => typed::<u16>(t),
-        Datatype::Uint32 => typed::<u32>(t),
-        Datatype::Uint64 => typed::<u64>(t),
-        Datatype::Int8 => typed::<i8>(t),
-        Datatype::Int16 => typed::<i16>(t),
-        Datatype::Int32 => typed::<i32>(t),
-        Datatype::Int64 => typed::<i64>(t),
-        Datatype::Fp16 => typed::<f16>(t),
-        Datatype::Bf16 => typed::<bf16>(t),
-        Datatype::Fp32 => typed::<f32>(t),
-        Datatype::Fp64 => typed::<f64>(t),
-        Datatype::Bytes => Err(ort::Error::new("BYTES tensors are not supported")),
-    }
+    for_element!(t.datatype, T => typed::<T>(t), Bytes => {
+        // Its own copies of what it copies: it wants what lives for ever.
+        let texts = strings::texts(&t.data).map_err(ort::Error::new)?;
+        let texts: Vec<String> = texts.into_iter().map(str::to_owned).collect();
+        Ok(OrtTensor::from_string_array((t.shape.clone(), texts.as_slice()))?.into())
+    })
 }
 
-/// Borrows the request's own bytes where they are aligned, else copies them.
-fn typed<T: Pod + PrimitiveTensorElementType + fmt::Debug>(t: &Tensor) -> Result<SessionInputValue<'_>, ort::Error> {
-    if let Ok(data) = bytemuck::try_cast_slice::<u8, T>(&t.data) {
+/// Borrows the request's own bytes where they are aligned and no `bool` is anything but 0 or 1, else copies them.
+fn typed<T>(t: &Tensor) -> Result<SessionInputValue<'_>, ort::Error>
+where
+    T: Element + CheckedBitPattern + NoUninit + PrimitiveTensorElementType + fmt::Debug,
+{
+    if let Ok(data) = bytemuck::checked::try_cast_slice::<u8, T>(&t.data) {
         return Ok(TensorRef::from_array_view((t.shape.clone(), data))?.into());
     }
-    let data: Vec<T> = bytemuck::pod_collect_to_vec(&t.data);
+    let data: Vec<T> = each(&t.data).collect();
     Ok(OrtTensor::from_array((t.shape.clone(), data))?.into())
 }
 
 fn tensor(signature: &TensorSignature, value: &DynValue) -> Result<Tensor, ort::Error> {
-    let (shape, data) = match signature.datatype {
-        Datatype::Bool => raw::<bool>(value),
-        Datatype::Uint8 => raw::<u8>(value),
-        Datatype::Uint16 => raw::<u16>(value),
-        Datatype::Uint32 => raw::<u32>(value),
-        Datatype::Uint64 => raw::<u64>(value),
-        Datatype::Int8 => raw::<i8>(value),
-        Datatype::Int16 => raw::<i16>(value),
-        Datatype::Int32 => raw::<i32>(value),
-        Datatype::Int64 => raw::<i64>(value),
-        Datatype::Fp16 => raw::<f16>(value),
-        Datatype::Bf16 => raw::<bf16>(value),
-        Datatype::Fp32 => raw::<f32>(value),
-        Datatype::Fp64 => raw::<f64>(value),
-        Datatype::Bytes => Err(ort::Error::new("BYTES tensors are not supported")),
-    }?;
+    let (shape, data) = for_element!(signature.datatype, T => raw::<T>(value), Bytes => text(value))?;
     Ok(Tensor { name: signature.name.clone(), datatype: signature.datatype, shape, data })
+}
+
+fn text(value: &DynValue) -> Result<(Vec<i64>, Bytes), ort::Error> {
+    let (shape, texts) = value.try_extract_strings()?;
+    let mut data = Vec::with_capacity(texts.iter().map(|t| t.len() + strings::PREFIX).sum());
+    texts.iter().try_for_each(|t| strings::push(&mut data, t.as_bytes())).map_err(ort::Error::new)?;
+    Ok((shape.to_vec(), data.into()))
 }
 
 fn raw<T: NoUninit + PrimitiveTensorElementType>(value: &DynValue) -> Result<(Vec<i64>, Bytes), ort::Error> {

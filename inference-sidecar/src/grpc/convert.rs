@@ -5,6 +5,7 @@ use drydock_contract::Datatype;
 
 use super::proto::model_infer_response::InferOutputTensor;
 use super::proto::{InferTensorContents, ModelInferRequest, ModelInferResponse};
+use crate::strings;
 use crate::tensor::{self, Tensor};
 
 /// The inputs, from raw contents or typed ones. What is wrong with them, and what was expected, if they are not right.
@@ -46,17 +47,15 @@ fn tensor(
 ) -> Result<Tensor, String> {
     let datatype: Datatype =
         datatype.parse().map_err(|found| format!("unknown datatype {found:?}; expected one like FP32"))?;
-    let expected = tensor::byte_size(datatype, shape)?;
+    // A shape that cannot be is told so before its data is read.
+    tensor::byte_size(datatype, shape)?;
     let data = match (raw, contents) {
         (Some(raw), _) => raw.clone(),
         (None, Some(contents)) => read_contents(datatype, contents)?,
         (None, None) => return Err("has no contents".into()),
     };
-    if data.len() == expected {
-        Ok(Tensor { name: name.into(), datatype, shape: shape.to_vec(), data })
-    } else {
-        Err(format!("data has {} bytes; {datatype} of shape {shape:?} has {expected}", data.len()))
-    }
+    tensor::check_data(datatype, shape, &data)?;
+    Ok(Tensor { name: name.into(), datatype, shape: shape.to_vec(), data })
 }
 
 fn read_contents(datatype: Datatype, c: &InferTensorContents) -> Result<Bytes, String> {
@@ -90,7 +89,11 @@ fn read_contents(datatype: Datatype, c: &InferTensorContents) -> Result<Bytes, S
         Datatype::Fp16 | Datatype::Bf16 => {
             return Err(format!("{datatype} has no typed contents; send it in raw_input_contents"));
         }
-        Datatype::Bytes => return Err("BYTES tensors are not supported".into()),
+        Datatype::Bytes => {
+            let mut data = Vec::with_capacity(c.bytes_contents.iter().map(|e| e.len() + strings::PREFIX).sum());
+            c.bytes_contents.iter().try_for_each(|element| strings::push(&mut data, element))?;
+            data
+        }
     };
     Ok(data.into())
 }
@@ -134,8 +137,11 @@ fn write_contents(t: &Tensor) -> InferTensorContents {
         Datatype::Uint64 => c.uint64_contents = each(d, u64::from_le_bytes),
         Datatype::Fp32 => c.fp32_contents = each(d, f32::from_le_bytes),
         Datatype::Fp64 => c.fp64_contents = each(d, f64::from_le_bytes),
-        // `write_outputs` sends these raw, and no model that is served has the last.
-        Datatype::Fp16 | Datatype::Bf16 | Datatype::Bytes => {}
+        Datatype::Bytes => {
+            c.bytes_contents = strings::elements(d).flatten().map(|element| d.slice_ref(element)).collect();
+        }
+        // `write_outputs` sends these raw.
+        Datatype::Fp16 | Datatype::Bf16 => {}
     }
     c
 }
@@ -176,6 +182,7 @@ mod tests {
             (Datatype::Int64, &[1, 0, 0, 0, 0, 0, 0, 128, 1, 0, 0, 0, 0, 0, 0, 0]),
             (Datatype::Uint64, &[1, 0, 0, 0, 0, 0, 0, 128, 1, 0, 0, 0, 0, 0, 0, 0]),
             (Datatype::Fp64, &[0, 0, 0, 0, 0, 0, 240, 63, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (Datatype::Bytes, &[0, 0, 0, 0, 2, 0, 0, 0, 0xc3, 0xa9]),
         ] {
             let t = Tensor { name: "x".into(), datatype, shape: vec![2], data: Bytes::copy_from_slice(data) };
             let typed = request(datatype.as_str(), &[2], Some(write_contents(&t)), &[]);
@@ -187,6 +194,10 @@ mod tests {
     #[test]
     fn bad_messages_are_told_why() {
         let ints = |v: &[i32]| Some(InferTensorContents { int_contents: v.to_vec(), ..Default::default() });
+        let bytes = |v: &[&'static [u8]]| {
+            let bytes_contents = v.iter().map(|e| Bytes::from_static(e)).collect();
+            Some(InferTensorContents { bytes_contents, ..Default::default() })
+        };
         for (request, message) in [
             (request("FP99", &[1], None, &[]), "unknown datatype"),
             (request("FP32", &[1], None, &[]), "no contents"),
@@ -198,7 +209,10 @@ mod tests {
             (request("INT32", &[1], None, &[&[0; 3]]), "data has 3 bytes"),
             (request("INT32", &[i64::MAX, 4], None, &[&[0; 4]]), "not possible"),
             (request("FP16", &[1], ints(&[1]), &[]), "raw_input_contents"),
-            (request("BYTES", &[1], None, &[&[0; 4]]), "BYTES tensors are not supported"),
+            (request("BYTES", &[2], None, &[&[0; 4]]), "1 strings; expected 2"),
+            (request("BYTES", &[1], None, &[&[1, 0, 0, 0]]), "cut off"),
+            (request("BYTES", &[1], bytes(&[b"\xff"]), &[]), "string 0 is no UTF-8"),
+            (request("BYTES", &[1], bytes(&[b"a\0"]), &[]), "NUL"),
         ] {
             let error = read_inputs(&request).unwrap_err();
             assert!(error.contains(message), "{error}");

@@ -14,9 +14,9 @@ const ELEMENT: usize = 2 * 8 + 8;
 /// An element of 4 or 8 bytes is as large on the wire: twice for the list that grows, once for the raw data.
 const FIXED: usize = 3;
 
-/// Bytes beside its own that the message takes which follows the five bytes of gRPC's framing.
-pub(super) fn of_framed(body: &[u8]) -> usize {
-    fields(body.get(5..).unwrap_or_default())
+/// Bytes beside its own that the message takes.
+pub(super) fn of(message: &[u8]) -> usize {
+    fields(message)
         .map(|field| match field {
             // inputs
             (5, data) => ENTRY.saturating_add(input(data)),

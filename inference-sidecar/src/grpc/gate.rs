@@ -1,5 +1,6 @@
 //! What a call must pass before tonic decodes it: tonic would take any number of messages of the largest size at once.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,29 +9,51 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
+use http::header::HeaderName;
 use http::request::Parts;
+use http_body_util::Full;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{cost, refuse};
 use crate::body::{self, Framing};
 use crate::budget::{Budget, Share};
+use crate::encoding::Encoding;
 use crate::error::ServeError;
 use crate::metrics::Protocol;
 use crate::serve::App;
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+/// A conversation, which is over when the client has had its answers: its body cannot be awaited. tonic bounds its messages.
+const REFLECTION: &str = "/grpc.reflection.";
 /// Health, readiness and metadata are asked for in a few bytes, and must be answered when there is no room for more.
-const QUESTION_BYTES: usize = 4 << 10;
+pub(super) const QUESTION_BYTES: usize = 4 << 10;
+/// A flag and the length of the message.
+const FRAME: usize = 5;
+const COMPRESSED: u8 = 1;
+
+/// What the client has done to its message.
+pub(super) const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+/// What it takes.
+pub(super) const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if request.uri().path().starts_with(REFLECTION) {
+        return next.run(request).await;
+    }
     let start = Instant::now();
     let (mut parts, mut body) = request.into_parts();
     let infer = parts.uri.path() == INFER;
-    let taken = if infer { take_in(&app, &parts, &mut body).await } else { take_question(&parts, &mut body).await };
+    let taken =
+        if infer { take_in(&app, &parts, &mut body).await } else { take_question(&app, &parts, &mut body).await };
     match taken {
-        Ok(Taken { message, share, place: _place }) => {
+        Ok(Taken { frames, share, compressed, place: _place }) => {
+            parts.headers.remove(ENCODING);
+            if !compressed {
+                // Every client of the C core, Python's among them, takes compressed answers: that does not mean that it wants any.
+                parts.headers.remove(ACCEPT_ENCODING);
+            }
             parts.extensions.insert(Arc::new(share));
-            next.run(Request::from_parts(parts, Body::from(message))).await
+            next.run(Request::from_parts(parts, frames)).await
         }
         Err(e) => {
             body::drain(body, &parts.headers);
@@ -43,23 +66,55 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
 }
 
 struct Taken {
-    message: Bytes,
+    /// The message in its frame, as tonic reads it.
+    frames: Body,
     share: Share,
+    /// Whether it came compressed.
+    compressed: bool,
     /// Until the call is answered.
     place: Option<OwnedSemaphorePermit>,
 }
 
 async fn take_in(app: &App, parts: &Parts, body: &mut Body) -> Result<Taken, ServeError> {
     let place = app.admit()?;
-    let mut share = app.budget.share();
-    let message = body::read(body, &parts.headers, Framing::Grpc, app.max_body_bytes, &mut share).await?;
-    let decoded = cost::of_framed(&message);
-    share.hold(message.len().saturating_add(decoded))?;
-    Ok(Taken { message, share, place: Some(place) })
+    let mut taken = take(parts, body, app.max_body_bytes, app.budget.share(), cost::of).await?;
+    taken.place = Some(place);
+    Ok(taken)
 }
 
-async fn take_question(parts: &Parts, body: &mut Body) -> Result<Taken, ServeError> {
-    let mut share = Budget::new(2 * QUESTION_BYTES).share();
-    let message = body::read(body, &parts.headers, Framing::Grpc, QUESTION_BYTES, &mut share).await?;
-    Ok(Taken { message, share, place: None })
+async fn take_question(app: &App, parts: &Parts, body: &mut Body) -> Result<Taken, ServeError> {
+    // What decompresses a question takes more than the question.
+    let plain = !parts.headers.contains_key(ENCODING);
+    let budget = if plain { Budget::new(2 * QUESTION_BYTES) } else { app.budget.clone() };
+    take(parts, body, QUESTION_BYTES, budget.share(), |_| 0).await
+}
+
+/// Takes a message in, and decompresses it. `cost`: what it takes, once decoded, beside its own bytes.
+async fn take(
+    parts: &Parts,
+    body: &mut Body,
+    limit: usize,
+    mut share: Share,
+    cost: fn(&[u8]) -> usize,
+) -> Result<Taken, ServeError> {
+    let encoding = Encoding::of(&parts.headers, &ENCODING)?;
+    let whole_frame = body::read(body, &parts.headers, Framing::Grpc, limit, &mut share).await?;
+    let Some((head, message)) = whole_frame.split_first_chunk::<FRAME>() else {
+        // Nothing at all: tonic says what is missing.
+        return Ok(Taken { frames: Body::from(whole_frame), share, compressed: false, place: None });
+    };
+    if head.first() != Some(&COMPRESSED) {
+        share.hold(whole_frame.len().saturating_add(cost(message)))?;
+        return Ok(Taken { frames: Body::from(whole_frame), share, compressed: false, place: None });
+    }
+    let encoding = encoding.ok_or_else(|| {
+        ServeError::Invalid("the message is compressed, but grpc-encoding does not say how; expected it to".into())
+    })?;
+    let mut whole = share.beside();
+    let message = encoding.read(&mut Full::new(whole_frame.slice(FRAME..)), limit, &mut whole).await?;
+    whole.hold(message.len().saturating_add(cost(&message)))?;
+    let length = u32::try_from(message.len()).map_err(|_| ServeError::TooLarge { limit })?;
+    let head = Bytes::from([[0].as_slice(), &length.to_be_bytes()].concat());
+    let frames = Body::from_stream(futures::stream::iter([head, message].map(Ok::<_, Infallible>)));
+    Ok(Taken { frames, share: whole, compressed: true, place: None })
 }

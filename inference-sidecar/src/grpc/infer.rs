@@ -4,13 +4,16 @@ use std::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
+use super::proto::infer_parameter::ParameterChoice;
+use super::proto::model_infer_request::InferRequestedOutputTensor;
 use super::proto::{ModelInferRequest, ModelInferResponse};
 use super::{Service, convert, name_revision};
 use crate::budget::Share;
 use crate::error::ServeError;
 use crate::metrics::Protocol;
-use crate::serve::App;
+use crate::serve::{App, Wanted};
 use crate::split::{self, Exchange, Failure, HOP_HEADER, Splitter};
+use crate::tensor::{Decision, Tensor};
 
 pub(super) async fn infer(
     service: &Service,
@@ -46,7 +49,7 @@ async fn answer(
         app: app.clone(),
         metadata: Arc::new(metadata),
         message: Arc::new(message),
-        _share: extensions.remove::<Arc<Share>>(),
+        share: extensions.remove::<Arc<Share>>(),
     };
     let answered = split::answer(app.splitter.as_ref(), exchange).await;
     Ok((answered.answer, answered.canary))
@@ -64,7 +67,7 @@ struct GrpcExchange {
     metadata: Arc<MetadataMap>,
     message: Arc<ModelInferRequest>,
     /// For as long as anyone has the message.
-    _share: Option<Arc<Share>>,
+    share: Option<Arc<Share>>,
 }
 
 impl Exchange for GrpcExchange {
@@ -87,8 +90,12 @@ impl Exchange for GrpcExchange {
         let (request, model) = (self.message.as_ref(), &self.app.model);
         let answer = async {
             let inputs = convert::read_inputs(request).map_err(ServeError::Invalid)?;
-            let names: Vec<&str> = request.outputs.iter().map(|o| o.name.as_str()).collect();
-            model.infer(inputs, &names).await
+            let mut share = self.share.as_ref().map(|share| share.beside());
+            if let Some(share) = &mut share {
+                share.hold(inputs.iter().map(Tensor::engine_memory).fold(0, usize::saturating_add))?;
+            }
+            let outputs = request.outputs.iter().map(wanted).collect::<Result<Vec<_>, _>>()?;
+            model.infer(inputs, &outputs).await
         };
         let outputs = answer.await.map_err(|e| Status::new(e.code(), e.to_string()))?;
         let (outputs, raw_output_contents) = convert::write_outputs(outputs, !request.raw_input_contents.is_empty());
@@ -107,11 +114,32 @@ impl Exchange for GrpcExchange {
         answer.is_ok()
     }
 
-    fn classes(answer: &Self::Answer) -> Option<Vec<usize>> {
-        convert::read_first_output(&answer.as_ref().ok()?.message)?.classes()
+    fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>> {
+        convert::read_first_output(&answer.as_ref().ok()?.message)?.decisions()
     }
 
     fn is_busy(&self) -> bool {
         self.app.model.queue.is_busy()
     }
+}
+
+/// An output that the request names, and the classification extension's parameter.
+fn wanted(output: &InferRequestedOutputTensor) -> Result<Wanted<'_>, ServeError> {
+    let (name, parameter) = (output.name.as_str(), output.parameters.get("classification"));
+    let classes = match parameter.map(|p| &p.parameter_choice) {
+        None => None,
+        Some(Some(ParameterChoice::Int64Param(k))) => usize::try_from(*k).ok(),
+        Some(Some(ParameterChoice::Uint64Param(k))) => usize::try_from(*k).ok(),
+        Some(_) => {
+            let wrong = format!("output {name:?}: classification is no number; expected an int64_param");
+            return Err(ServeError::Invalid(wrong));
+        }
+    };
+    if parameter.is_some() && classes.is_none() {
+        return Err(ServeError::Invalid(format!(
+            "output {name:?}: classification is below 0; expected a number of classes"
+        )));
+    }
+    // Clients that want none say 0.
+    Ok(Wanted { name, classes: classes.filter(|k| *k > 0) })
 }

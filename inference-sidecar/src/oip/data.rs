@@ -1,87 +1,105 @@
-//! Tensor data in JSON, flat or nested, to raw bytes and back.
+//! Tensor data in JSON, flat or nested, to raw bytes.
 //!
 //! A scanner of its own, since for a large tensor the JSON costs more than the inference: it reads numbers straight into
 //! the tensor's bytes. It runs on text that serde_json has found to be JSON already.
 
-use std::str::FromStr;
+use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use drydock_contract::Datatype;
-use serde::{Serialize, Serializer};
+use serde::Deserialize;
 
-use crate::tensor::Tensor;
+use super::tokens::tokens;
+use crate::element::{Element as _, for_element};
+use crate::strings;
+
+/// What JSON may have for elements beyond what the Open Inference Protocol allows: TensorFlow Serving's v1 has numbers for half
+/// floats, and `{"b64": …}` for strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    V1,
+    V2,
+}
 
 /// The bytes of a tensor of this shape, from the text of a JSON array.
-pub(super) fn read(text: &str, datatype: Datatype, shape: &[i64], elements: usize) -> Result<Vec<u8>, String> {
-    match datatype {
-        Datatype::Bool => scan(text, datatype, shape, elements, |t| match t {
-            "true" => Some([1]),
-            "false" => Some([0]),
-            _ => None,
-        }),
-        Datatype::Uint8 => scan(text, datatype, shape, elements, number::<u8, 1>(u8::to_le_bytes)),
-        Datatype::Uint16 => scan(text, datatype, shape, elements, number::<u16, 2>(u16::to_le_bytes)),
-        Datatype::Uint32 => scan(text, datatype, shape, elements, number::<u32, 4>(u32::to_le_bytes)),
-        Datatype::Uint64 => scan(text, datatype, shape, elements, number::<u64, 8>(u64::to_le_bytes)),
-        Datatype::Int8 => scan(text, datatype, shape, elements, number::<i8, 1>(i8::to_le_bytes)),
-        Datatype::Int16 => scan(text, datatype, shape, elements, number::<i16, 2>(i16::to_le_bytes)),
-        Datatype::Int32 => scan(text, datatype, shape, elements, number::<i32, 4>(i32::to_le_bytes)),
-        Datatype::Int64 => scan(text, datatype, shape, elements, number::<i64, 8>(i64::to_le_bytes)),
-        Datatype::Fp32 => scan(text, datatype, shape, elements, number::<f32, 4>(f32::to_le_bytes)),
-        Datatype::Fp64 => scan(text, datatype, shape, elements, number::<f64, 8>(f64::to_le_bytes)),
-        Datatype::Fp16 | Datatype::Bf16 => {
-            Err(format!("{datatype} has no JSON form; send it as binary tensor data (parameters.binary_data_size)"))
+pub(crate) fn read(
+    text: &str,
+    dialect: Dialect,
+    datatype: Datatype,
+    shape: &[i64],
+    elements: usize,
+) -> Result<Vec<u8>, String> {
+    if dialect == Dialect::V2 && matches!(datatype, Datatype::Fp16 | Datatype::Bf16) {
+        return Err(format!(
+            "{datatype} has no JSON form; send it as binary tensor data (parameters.binary_data_size)"
+        ));
+    }
+    let mut data = Vec::with_capacity(most_bytes(text, datatype, elements));
+    for_element!(datatype, T => scan(text, datatype, shape, elements, |token| {
+        T::parse(token).map(|element| element.write(&mut data)).ok_or_else(String::new)
+    }), Bytes => scan(text, datatype, shape, elements, |token| push_string(&mut data, token, dialect)))?;
+    Ok(data)
+}
+
+fn push_string(data: &mut Vec<u8>, token: &str, dialect: Dialect) -> Result<(), String> {
+    let text: Cow<'_, str> = match token.bytes().next() {
+        Some(b'"') => serde_json::from_str::<Text<'_>>(token).map_err(|e| format!(": {e}"))?.0,
+        Some(b'{') if dialect == Dialect::V1 => {
+            let Base64 { b64 } = serde_json::from_str(token).map_err(|e| format!(": {e}"))?;
+            let bytes = STANDARD.decode(b64.0.as_bytes()).map_err(|e| format!(": {e}"))?;
+            return strings::push(data, &bytes);
         }
-        Datatype::Bytes => Err("BYTES tensors are not supported".into()),
+        _ => return Err(String::new()),
+    };
+    strings::push(data, text.as_bytes())
+}
+
+/// Borrows where nothing is escaped.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct Base64<'a> {
+    #[serde(borrow)]
+    b64: Text<'a>,
+}
+
+/// Every element takes two characters at least: a shape cannot make us reserve more than the body's own size allows. A string
+/// of JSON and what separates it from the next take as many characters as its length and itself take bytes, less one.
+pub(crate) fn most_bytes(text: &str, datatype: Datatype, elements: usize) -> usize {
+    match datatype.width() {
+        Some(width) => elements.min(text.len() / 2 + 1).saturating_mul(width),
+        None => text.len().saturating_add(elements.min(text.len() / 2 + 1)).saturating_add(strings::PREFIX),
     }
 }
 
-/// JSON's own text rules are checked already, so what the number's type accepts beyond them (`inf`) cannot come.
-fn number<T: FromStr, const N: usize>(bytes: fn(T) -> [u8; N]) -> impl Fn(&str) -> Option<[u8; N]> {
-    move |text| text.parse().ok().map(bytes)
-}
-
-/// Every element takes two characters at least: a shape cannot make us reserve more than the body's own size allows.
-pub(super) fn most_elements(text: &str) -> usize {
-    text.len() / 2 + 1
-}
-
-fn scan<const N: usize>(
+/// Gives each element's token to `push`, which says what is wrong with one, if it knows more than that it is none.
+fn scan(
     text: &str,
     datatype: Datatype,
     shape: &[i64],
     elements: usize,
-    parse: impl Fn(&str) -> Option<[u8; N]>,
-) -> Result<Vec<u8>, String> {
-    let mut data = Vec::with_capacity(elements.min(most_elements(text)) * N);
-    let mut nesting = Nesting::new(shape);
-    let mut rest = text;
-    while let Some(first) = rest.bytes().next() {
-        let length = match first {
-            b'[' => {
-                nesting.open()?;
-                1
-            }
-            b']' => {
-                nesting.close()?;
-                1
-            }
-            b',' | b' ' | b'\n' | b'\r' | b'\t' => 1,
-            _ => {
-                let end = rest.bytes().position(|b| matches!(b, b',' | b']' | b' ' | b'\n' | b'\r' | b'\t'));
-                let token = rest.get(..end.unwrap_or(rest.len())).unwrap_or(rest);
-                let index = data.len() / N;
-                let wrong = || format!("element {index} of the data is {}, which is no {datatype}", shorten(token));
-                data.extend_from_slice(&parse(token).ok_or_else(wrong)?);
+    mut push: impl FnMut(&str) -> Result<(), String>,
+) -> Result<(), String> {
+    let (mut nesting, mut index) = (Nesting::new(shape), 0);
+    for token in tokens(text) {
+        match token {
+            "[" => nesting.open()?,
+            "]" => nesting.close()?,
+            token => {
+                push(token).map_err(|why| {
+                    format!("element {index} of the data is {}, which is no {datatype}{why}", shorten(token))
+                })?;
                 nesting.count();
-                token.len()
+                index += 1;
             }
-        };
-        rest = rest.get(length..).unwrap_or_default();
+        }
     }
-    if data.len() == elements * N {
-        Ok(data)
+    if index == elements {
+        Ok(())
     } else {
-        Err(format!("the data has {} elements; shape {shape:?} has {elements}", data.len() / N))
+        Err(format!("the data has {index} elements; shape {shape:?} has {elements}"))
     }
 }
 
@@ -142,44 +160,13 @@ impl<'a> Nesting<'a> {
     }
 }
 
-/// A tensor's data as a flat JSON array.
-pub(super) struct Json<'a>(pub(super) &'a Tensor);
-
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        fn each<const N: usize, V: Serialize, S: Serializer>(
-            s: S,
-            data: &[u8],
-            read: impl Fn([u8; N]) -> V,
-        ) -> Result<S::Ok, S::Error> {
-            s.collect_seq(data.as_chunks::<N>().0.iter().map(|c| read(*c)))
-        }
-        let d = &self.0.data;
-        match self.0.datatype {
-            Datatype::Bool => each(s, d, |c| u8::from_le_bytes(c) != 0),
-            Datatype::Uint8 => each(s, d, u8::from_le_bytes),
-            Datatype::Uint16 => each(s, d, u16::from_le_bytes),
-            Datatype::Uint32 => each(s, d, u32::from_le_bytes),
-            Datatype::Uint64 => each(s, d, u64::from_le_bytes),
-            Datatype::Int8 => each(s, d, i8::from_le_bytes),
-            Datatype::Int16 => each(s, d, i16::from_le_bytes),
-            Datatype::Int32 => each(s, d, i32::from_le_bytes),
-            Datatype::Int64 => each(s, d, i64::from_le_bytes),
-            Datatype::Fp16 => each(s, d, |c| half::f16::from_le_bytes(c).to_f32()),
-            Datatype::Bf16 => each(s, d, |c| half::bf16::from_le_bytes(c).to_f32()),
-            Datatype::Fp32 => each(s, d, f32::from_le_bytes),
-            Datatype::Fp64 => each(s, d, f64::from_le_bytes),
-            Datatype::Bytes => Err(serde::ser::Error::custom("BYTES tensors are not supported")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Tensor;
 
     fn floats(text: &str, shape: &[i64]) -> Result<Vec<f64>, String> {
-        let data = read(text, Datatype::Fp32, shape, crate::tensor::elements(shape).unwrap())?;
+        let data = read(text, Dialect::V2, Datatype::Fp32, shape, crate::tensor::elements(shape).unwrap())?;
         let t = Tensor { name: "x".into(), datatype: Datatype::Fp32, shape: shape.to_vec(), data: data.into() };
         Ok(t.values().unwrap())
     }
@@ -233,31 +220,51 @@ mod tests {
             ("[true]", Datatype::Bool, true),
             ("[1]", Datatype::Bool, false),
             ("[1]", Datatype::Fp16, false),
-            ("[\"a\"]", Datatype::Bytes, false),
+            ("[\"a\"]", Datatype::Bytes, true),
+            ("[7]", Datatype::Bytes, false),
+            ("[{\"b64\":\"YQ==\"}]", Datatype::Bytes, false),
         ] {
-            assert_eq!(read(text, datatype, &[1], 1).is_ok(), ok, "{text} as {datatype}");
+            assert_eq!(read(text, Dialect::V2, datatype, &[1], 1).is_ok(), ok, "{text} as {datatype}");
         }
     }
 
     #[test]
-    fn every_number_comes_back() {
-        for (text, datatype) in [
-            ("[0,200,255]", Datatype::Uint8),
-            ("[-7,0,127]", Datatype::Int8),
-            ("[0,1,65535]", Datatype::Uint16),
-            ("[-32768,0,1]", Datatype::Int16),
-            ("[0,1,4294967295]", Datatype::Uint32),
-            ("[-2147483648,0,1]", Datatype::Int32),
-            ("[0,1,18446744073709551615]", Datatype::Uint64),
-            ("[-9223372036854775808,0,1]", Datatype::Int64),
-            ("[0.1,-0.0,3.4028235e38]", Datatype::Fp32),
-            ("[0.1,-0.0,1e-300]", Datatype::Fp64),
-            ("[true,false,true]", Datatype::Bool),
+    fn strings_are_read_as_they_are_meant() {
+        let texts = |text: &str, dialect, n| {
+            let data = read(text, dialect, Datatype::Bytes, &[n], n as usize)?;
+            Ok::<_, String>(strings::elements(&data).map(|e| e.unwrap().to_vec()).collect::<Vec<_>>())
+        };
+        let text = r#"["", "]],", "\"\\", "\u00e9\ud83d\ude00"]"#;
+        let expected = ["", "]],", "\"\\", "é😀"].map(|t| t.as_bytes().to_vec());
+        assert_eq!(texts(text, Dialect::V2, 4), Ok(expected.to_vec()));
+        let text = r#"[{"b64":"AP8="}, "a", { "b64" : "" }]"#;
+        assert_eq!(texts(text, Dialect::V1, 3), Ok(vec![vec![0, 255], b"a".to_vec(), vec![]]));
+        for (text, message) in [
+            (r#"[{"b64":"?"}]"#, "which is no BYTES: Invalid"),
+            (r#"[{"a":{"b64":""}}]"#, "which is no BYTES: "),
+            (r#"["\ud800"]"#, "which is no BYTES: "),
+            (r#"["a","b"]"#, "2 elements"),
         ] {
-            let data = read(text, datatype, &[3], 3).unwrap();
-            let t = Tensor { name: "x".into(), datatype, shape: vec![3], data: data.clone().into() };
-            let written = serde_json::to_string(&Json(&t)).unwrap();
-            assert_eq!(read(&written, datatype, &[3], 3).unwrap(), data, "{text} became {written}");
+            let error = texts(text, Dialect::V1, 1).unwrap_err();
+            assert!(error.contains(message), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn no_more_is_reserved_than_strings_can_take() {
+        for n in [1_usize, 2, 1000] {
+            let text = format!("[{}]", vec!["\"\""; n].join(","));
+            let data = read(&text, Dialect::V2, Datatype::Bytes, &[n as i64], n).unwrap();
+            assert!(data.len() <= most_bytes(&text, Datatype::Bytes, n), "{n}");
+            assert_eq!(data.len(), n * 4);
+        }
+    }
+
+    #[test]
+    fn half_floats_are_numbers_in_v1_only() {
+        let read = |dialect, datatype| read("[1.5]", dialect, datatype, &[1], 1);
+        assert_eq!(read(Dialect::V1, Datatype::Fp16), Ok(vec![0x00, 0x3e]));
+        assert_eq!(read(Dialect::V1, Datatype::Bf16), Ok(vec![0xc0, 0x3f]));
+        assert!(read(Dialect::V2, Datatype::Fp16).unwrap_err().contains("no JSON form"));
     }
 }

@@ -1,13 +1,14 @@
 use bytes::Bytes;
 use drydock_contract::{Datatype, TensorSignature};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::data;
+use super::data::{self, Dialect};
 use super::list::AtMost;
 use crate::budget::Share;
 use crate::error::ServeError;
+use crate::serve::Wanted;
+use crate::strings;
 use crate::tensor::{self, Tensor};
 
 /// An inference request, read.
@@ -25,6 +26,14 @@ pub(crate) struct InferMessage {
 pub(crate) struct OutputRequest {
     pub(crate) name: String,
     pub(crate) binary: Option<bool>,
+    /// The classification extension: so many classes in place of the values.
+    pub(crate) classes: Option<usize>,
+}
+
+impl OutputRequest {
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        Wanted { name: &self.name, classes: self.classes }
+    }
 }
 
 /// What a request must keep, checked before its data is read.
@@ -84,7 +93,7 @@ struct TensorParameters {
 #[derive(Deserialize)]
 struct OutputParameters {
     binary_data: Option<bool>,
-    classification: Option<IgnoredAny>,
+    classification: Option<usize>,
 }
 
 /// Reads the body of an infer request. `header_length`: the value of the header `Inference-Header-Content-Length`. An input
@@ -97,12 +106,14 @@ pub(crate) fn read_request(
     let (json, binary) = split_body(body, header_length)?;
     let request: RequestJson<'_> = parse(json)?;
     let (inputs, outputs) = (request.inputs.0, request.outputs.map_or_else(Vec::new, |list| list.0));
-    bounds.share.hold(inputs.iter().map(bytes_to_read).fold(0, usize::saturating_add))?;
-    let outputs = outputs.into_iter().map(output).collect::<Result<_, _>>()?;
+    let read = inputs.iter().map(bytes_to_read).fold(0, usize::saturating_add);
+    bounds.share.hold(read)?;
+    let inputs = tensors(inputs, binary, "input", bounds.inputs, bounds.max_rows)?;
+    bounds.share.hold(inputs.iter().map(Tensor::engine_memory).fold(read, usize::saturating_add))?;
     Ok(InferMessage {
         id: request.id,
-        inputs: tensors(inputs, binary, "input", bounds.inputs, bounds.max_rows)?,
-        outputs,
+        inputs,
+        outputs: outputs.into_iter().map(output).collect(),
         binary: request.parameters.and_then(|p| p.binary_data_output).unwrap_or(false),
     })
 }
@@ -113,14 +124,10 @@ pub(crate) fn read_response(body: &Bytes, header_length: Option<&str>) -> Result
     tensors(parse::<ResponseJson<'_>>(json)?.outputs.0, binary, "output", &[], usize::MAX)
 }
 
-fn output(output: OutputJson) -> Result<OutputRequest, ServeError> {
-    let parameters = output.parameters;
-    if parameters.as_ref().is_some_and(|p| p.classification.is_some()) {
-        return Err(ServeError::Invalid(
-            "the classification extension is not supported; ask for the output itself".into(),
-        ));
-    }
-    Ok(OutputRequest { name: output.name, binary: parameters.and_then(|p| p.binary_data) })
+fn output(output: OutputJson) -> OutputRequest {
+    let (binary, classes) = output.parameters.map_or((None, None), |p| (p.binary_data, p.classification));
+    // Clients that want none say 0.
+    OutputRequest { name: output.name, binary, classes: classes.filter(|k| *k > 0) }
 }
 
 /// The JSON part and the binary tensors behind it.
@@ -170,8 +177,8 @@ fn tensors(
 /// Bytes that reading a tensor's JSON data takes at most; 0 where there is none, or what is wrong is found later.
 fn bytes_to_read(t: &TensorJson<'_>) -> usize {
     let (Some(text), Ok(datatype)) = (t.data, t.datatype.parse::<Datatype>()) else { return 0 };
-    let (Ok(size), Some(width)) = (tensor::byte_size(datatype, &t.shape.0), datatype.width()) else { return 0 };
-    size.min(data::most_elements(text.get()).saturating_mul(width))
+    let Some(elements) = tensor::elements(&t.shape.0) else { return 0 };
+    data::most_bytes(text.get(), datatype, elements)
 }
 
 fn tensor(
@@ -186,22 +193,23 @@ fn tensor(
     if let Some(expected) = expected {
         tensor::check_kind(expected, max_rows, datatype, &shape)?;
     }
-    let expected = tensor::byte_size(datatype, &shape)?;
+    let size = tensor::byte_size(datatype, &shape)?;
     let data = match (t.parameters.and_then(|p| p.binary_data_size), t.data) {
         (Some(_), Some(_)) => return Err("has data and a binary_data_size; expected one of them".into()),
         (None, None) => return Err("has neither data nor a binary_data_size".into()),
         (None, Some(text)) => {
-            let elements = datatype.width().map_or(0, |w| expected / w);
-            Bytes::from(data::read(text.get(), datatype, &shape, elements)?)
+            let elements = size / datatype.width().unwrap_or(strings::PREFIX);
+            Bytes::from(data::read(text.get(), Dialect::V2, datatype, &shape, elements)?)
         }
-        (Some(size), None) if size != expected => {
-            return Err(format!("binary_data_size is {size}; {datatype} of shape {shape:?} has {expected} bytes"));
+        (Some(found), None) if datatype.width().is_some() && found != size => {
+            return Err(format!("binary_data_size is {found}; {datatype} of shape {shape:?} has {size} bytes"));
         }
-        (Some(size), None) if size > binary.len() => {
-            return Err(format!("binary_data_size is {size}, but only {} bytes are left of the body", binary.len()));
+        (Some(found), None) if found > binary.len() => {
+            return Err(format!("binary_data_size is {found}, but only {} bytes are left of the body", binary.len()));
         }
-        (Some(size), None) => binary.split_to(size),
+        (Some(found), None) => binary.split_to(found),
     };
+    tensor::check_data(datatype, &shape, &data)?;
     Ok(Tensor { name: t.name, datatype, shape, data })
 }
 

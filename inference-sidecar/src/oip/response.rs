@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::data::Json;
+use super::json::Flat;
 use crate::tensor::Tensor;
 
 /// How an output goes out.
@@ -28,7 +28,7 @@ struct TensorJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     parameters: Option<Parameters>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Json<'a>>,
+    data: Option<Flat<'a>>,
 }
 
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ pub(crate) fn write_response(
             datatype: t.datatype.as_str(),
             shape: &t.shape,
             parameters: binary.then_some(Parameters { binary_data_size: t.data.len() }),
-            data: (!binary).then_some(Json(t)),
+            data: (!binary).then_some(Flat(t)),
         }
     });
     let mut body = serde_json::to_vec(&ResponseJson { model_name, model_version, id, outputs: tensors.collect() })?;

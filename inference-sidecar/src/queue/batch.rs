@@ -3,10 +3,10 @@
 use crate::backend::Signature;
 use crate::tensor::Tensor;
 
-/// Only where the model leaves dimension 0 of everything open.
+/// Only where the model leaves dimension 0 of everything open, and all rows of a tensor have one size.
 pub(super) fn is_possible(signature: &Signature) -> bool {
     let mut tensors = signature.inputs.iter().chain(&signature.outputs);
-    !signature.inputs.is_empty() && tensors.all(|t| t.shape.first() == Some(&-1))
+    !signature.inputs.is_empty() && tensors.all(|t| t.shape.first() == Some(&-1) && t.datatype.width().is_some())
 }
 
 /// Whether two requests agree in all dimensions but the first, and each has one number of rows.

@@ -69,6 +69,7 @@ fn input(rows: &[u8]) -> Vec<Tensor> {
 struct Setup {
     queue: Arc<Queue>,
     engine: Arc<Fake>,
+    metrics: Arc<Metrics>,
     begun: Receiver<()>,
     go_on: Sender<()>,
 }
@@ -79,9 +80,10 @@ fn setup(size: usize, batching: Option<Batching>) -> Setup {
         Arc::new(Fake { opened: AtomicUsize::new(0), ran: Arc::default(), begun, go_on: Arc::new(Mutex::new(go_on)) });
     let config = QueueConfig { sessions: 1, size, batching };
     let dynamic: Arc<dyn Engine> = engine.clone();
-    let queue = Arc::new(Queue::start(&dynamic, &signature(), config, &metrics()).unwrap());
+    let metrics = metrics();
+    let queue = Arc::new(Queue::start(&dynamic, &signature(), config, &metrics).unwrap());
     engine.ran.lock().unwrap().clear();
-    Setup { queue, engine, begun: has_begun, go_on: go }
+    Setup { queue, engine, metrics, begun: has_begun, go_on: go }
 }
 
 /// Starts a request that keeps the session busy until `go_on`.
@@ -163,6 +165,12 @@ async fn waiting_requests_share_a_run_and_a_bad_one_is_alone_with_it() {
     assert!(matches!(replies[4], Err(ServeError::Engine(_))));
     // The busy one, the four rows that fit, the two that failed together, and each of those alone.
     assert_eq!(*setup.engine.ran.lock().unwrap(), [1, 4, 2, 1, 1]);
+    // Runs that succeeded: of one row, of four rows and three requests, and of one row.
+    let counts = setup.metrics.statistics.counts();
+    assert_eq!((counts.executions, counts.inferences, counts.queue.count), (3, 6, 6));
+    assert_eq!(counts.compute.infer.count, 5);
+    let sizes: Vec<_> = counts.batches.iter().map(|(rows, c)| (*rows, c.infer.count)).collect();
+    assert_eq!(sizes, [(1, 2), (4, 1)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Sender as Started;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use drydock_contract::TensorSignature;
@@ -11,6 +11,7 @@ use super::{Batching, Job};
 use crate::backend::{Backend, BackendError, Engine, Signature};
 use crate::error::{ServeError, StartError};
 use crate::metrics::Metrics;
+use crate::statistics::Run;
 use crate::tensor::Tensor;
 
 /// A thread that owns one session.
@@ -77,24 +78,47 @@ impl Worker {
     }
 
     fn answer(&self, session: &mut Box<dyn Backend>, mut jobs: Vec<Job>) {
+        for job in &jobs {
+            self.metrics.statistics.queued(job.since.elapsed());
+        }
         if jobs.len() > 1 {
-            let parts: Vec<&[Tensor]> = jobs.iter().map(|j| j.inputs.as_slice()).collect();
             let rows: Vec<usize> = jobs.iter().map(rows).collect();
-            let outputs = self.infer(session, &batch::join(&parts)).ok().and_then(|out| batch::split(&out, &rows));
-            if let Some(outputs) = outputs {
+            if let Some(outputs) = self.infer_together(session, &jobs, &rows) {
                 jobs.into_iter().zip(outputs).for_each(|(job, out)| drop(job.reply.send(Ok(out))));
                 return;
             }
             // One bad request must not take the others with it: each on its own.
         }
         for job in jobs.drain(..) {
-            let reply = self.infer(session, &job.inputs).map_err(|e| ServeError::Engine(e.to_string()));
+            let (reply, infer) = self.infer(session, &job.inputs);
+            if reply.is_ok() {
+                let (input, output) = (Duration::ZERO, Duration::ZERO);
+                self.metrics.statistics.run(&Run { requests: 1, rows: rows(&job), input, infer, output });
+            }
             // The client may have gone meanwhile; there is nobody to tell.
-            let _ = job.reply.send(reply);
+            let _ = job.reply.send(reply.map_err(|e| ServeError::Engine(e.to_string())));
         }
     }
 
-    fn infer(&self, session: &mut Box<dyn Backend>, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
+    /// The answers of a batch, if the engine can give them together.
+    fn infer_together(&self, session: &mut Box<dyn Backend>, jobs: &[Job], rows: &[usize]) -> Option<Vec<Vec<Tensor>>> {
+        let start = Instant::now();
+        let parts: Vec<&[Tensor]> = jobs.iter().map(|j| j.inputs.as_slice()).collect();
+        let joined = batch::join(&parts);
+        let input = start.elapsed();
+        let (outputs, infer) = self.infer(session, &joined);
+        let start = Instant::now();
+        let outputs = batch::split(&outputs.ok()?, rows)?;
+        let (requests, rows) = (jobs.len(), rows.iter().sum());
+        self.metrics.statistics.run(&Run { requests, rows, input, infer, output: start.elapsed() });
+        Some(outputs)
+    }
+
+    fn infer(
+        &self,
+        session: &mut Box<dyn Backend>,
+        inputs: &[Tensor],
+    ) -> (Result<Vec<Tensor>, BackendError>, Duration) {
         let start = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| session.run(inputs))).unwrap_or_else(|_| {
             // A session that panicked half-way is not to be trusted; one that returned an error is as it was.
@@ -106,8 +130,9 @@ impl Worker {
             }
             Err(BackendError::Run("the engine panicked".into()))
         });
-        self.metrics.inference(inputs.first().map_or(1, Tensor::rows), start.elapsed());
-        result
+        let took = start.elapsed();
+        self.metrics.inference(inputs.first().map_or(1, Tensor::rows), took);
+        (result, took)
     }
 }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::window::Sent;
 use super::{Failure, Splitter};
+use crate::tensor::Decision;
 
 /// One request in the words of its protocol: how to have it answered, by either model.
 pub(crate) trait Exchange: Clone + Send + Sync + 'static {
@@ -19,8 +20,8 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
 
     fn is_ok(answer: &Self::Answer) -> bool;
 
-    /// The class of each row of the first output.
-    fn classes(answer: &Self::Answer) -> Option<Vec<usize>>;
+    /// What an answer decides in its first output.
+    fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>>;
 
     /// Whether the stable model has enough to do without comparisons.
     fn is_busy(&self) -> bool;
@@ -59,8 +60,8 @@ async fn by_canary<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E
                 tokio::spawn(async move {
                     let stables = exchange.serve().await;
                     if E::is_ok(&stables) {
-                        let classes = E::classes(&canarys);
-                        splitter.compared(&sent, classes.is_some() && classes == E::classes(&stables));
+                        let decisions = exchange.decisions(&canarys);
+                        splitter.compared(&sent, decisions.is_some() && decisions == exchange.decisions(&stables));
                     }
                     drop(permit);
                 });

@@ -65,6 +65,8 @@ impl GrpcCanary {
         request.metadata_mut().insert(HOP_HEADER, MetadataValue::from_static("1"));
         // The user's deadline is kept by the stable side; the canary's own error would hide that it was a timeout.
         request.metadata_mut().remove("grpc-timeout");
+        // What the client takes, and this does not read.
+        request.metadata_mut().remove("grpc-accept-encoding");
         client.clone().model_infer(request).await
     }
 }

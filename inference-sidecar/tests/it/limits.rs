@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use drydock_contract::Datatype;
 use hyper::body::{Body, Frame};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -19,7 +20,8 @@ use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
-use crate::support::{MODEL, Running, bytes, image, json_body};
+use crate::onnx::identities;
+use crate::support::{MODEL, Package, Running, bytes, image, json_body};
 
 const KIB: usize = 1 << 10;
 
@@ -226,5 +228,42 @@ async fn a_request_that_can_never_fit_is_a_bad_one() {
         let status = client.model_infer(Request::new(request)).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status}");
         assert!(status.message().contains("of 65536 for all"), "{status}");
+    }
+}
+
+/// Four bytes of an empty string become a hundred in the engine.
+#[tokio::test]
+async fn strings_are_held_as_what_the_engine_makes_of_them() {
+    let (model, inputs, outputs) = identities(&[Datatype::Bytes]);
+    let package = Package::of(&model, inputs, outputs, vec![]);
+    let running = Running::serve(package, &["--max-bytes-in-flight", "65536"]).await;
+    let mut client = grpc_client(&running).await;
+    for (rows, fits) in [(10, true), (1000, false)] {
+        let data = vec![0; rows * 2 * 4];
+        let json = serde_json::json!({"inputs": [{"name": "x_BYTES", "datatype": "BYTES", "shape": [rows, 2],
+                                                  "parameters": {"binary_data_size": data.len()}}]})
+        .to_string();
+        let request = running.client.post(running.infer_url()).header("inference-header-content-length", json.len());
+        let response = request.body([json.as_bytes(), &data].concat()).send().await.unwrap();
+        let (status, body): (u16, Value) = (response.status().as_u16(), response.json().await.unwrap());
+        assert_eq!(status, if fits { 200 } else { 400 }, "{body}");
+
+        let shape = vec![rows as i64, 2];
+        let input = InferInputTensor { name: "x_BYTES".into(), datatype: "BYTES".into(), shape, ..Default::default() };
+        let called = client
+            .model_infer(ModelInferRequest {
+                model_name: MODEL.into(),
+                inputs: vec![input],
+                raw_input_contents: vec![data.into()],
+                ..Default::default()
+            })
+            .await;
+        assert_eq!(called.is_ok(), fits);
+        if let Err(status) = called {
+            assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+            for message in [status.message(), body["error"].as_str().unwrap()] {
+                assert!(message.contains("of 65536 for all"), "{message}");
+            }
+        }
     }
 }

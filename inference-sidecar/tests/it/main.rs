@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside of #[test] functions")]
 
+mod canary;
+mod compression;
+mod extensions;
 mod limits;
+mod onnx;
+mod predict;
 mod process;
 mod protocols;
 mod splitter;
 mod support;
+mod triton;

@@ -11,6 +11,8 @@ use tonic::{Code, Status};
 
 use crate::support::{MODEL, REVISION, Running, bytes, image, json_body};
 
+/// What works, and nothing else.
+const EXTENSIONS: [&str; 3] = ["binary_tensor_data", "classification", "statistics"];
 const HEADER_LENGTH: &str = "Inference-Header-Content-Length";
 
 /// One request, said in three ways, and what must come of it.
@@ -216,7 +218,7 @@ async fn the_paths_of_the_protocol_answer() {
         "outputs": [{"name": "logits", "datatype": "FP32", "shape": [-1, 10]}],
     });
     let server = json!({"name": "drydock-inference-sidecar", "version": env!("CARGO_PKG_VERSION"),
-                        "extensions": ["binary_tensor_data"]});
+                        "extensions": EXTENSIONS});
     for (path, status, body) in [
         ("/v2", 200, Some(server)),
         ("/v2/health/live", 200, Some(json!({"live": true}))),
@@ -259,7 +261,7 @@ async fn the_calls_of_the_grpc_service_answer() {
     assert!(client.server_live(ServerLiveRequest {}).await.unwrap().into_inner().live);
     assert!(client.server_ready(ServerReadyRequest {}).await.unwrap().into_inner().ready);
     let server = client.server_metadata(ServerMetadataRequest {}).await.unwrap().into_inner();
-    assert_eq!(server.extensions, ["binary_tensor_data"]);
+    assert_eq!(server.extensions, EXTENSIONS);
 
     let not_found = |e: Status| assert_eq!(e.code(), Code::NotFound);
     for (name, version, found) in [(MODEL, "", true), (MODEL, REVISION, true), (MODEL, "1", false), ("x", "", false)] {
@@ -309,8 +311,12 @@ async fn bad_bodies_are_refused_and_the_server_lives_on() {
         let body: Value = response.json().await.unwrap();
         assert!(body["error"].as_str().unwrap().contains(message), "{what}: {body}");
     }
-    let response = running.client.post(running.infer_url()).header("content-encoding", "gzip").body("x").send().await;
-    assert_eq!(response.unwrap().status(), 415);
+    let response =
+        running.client.post(running.infer_url()).header("content-encoding", "br").body("x").send().await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["accept-encoding"]),
+        (415.try_into().unwrap(), &"gzip, deflate, zstd".parse().unwrap())
+    );
 
     let mut client = grpc_client(&running).await;
     let large = Case { data: vec![0.0; 10_000], ..cases().remove(0) };

@@ -73,13 +73,13 @@ async fn start_canary(canary: Canary) -> (SocketAddr, Arc<AtomicUsize>) {
     (address, seen)
 }
 
-struct Stable {
-    running: Running,
+pub(crate) struct Stable {
+    pub(crate) running: Running,
     split_file: PathBuf,
 }
 
 impl Stable {
-    async fn start(canary: SocketAddr) -> Self {
+    pub(crate) async fn start(canary: SocketAddr) -> Self {
         let directory = tempfile::tempdir().unwrap().keep();
         let (split_file, url) = (directory.join("split"), format!("http://{canary}"));
         let path = split_file.display().to_string();
@@ -87,13 +87,13 @@ impl Stable {
         Self { running, split_file }
     }
 
-    async fn window(&self) -> SplitWindow {
+    pub(crate) async fn window(&self) -> SplitWindow {
         let response = self.running.client.get(self.running.admin("/drydock/split")).send().await.unwrap();
         response.json().await.unwrap()
     }
 
     /// Puts a split in force.
-    async fn split(&self, weight: u8, window: &str, timeout_milliseconds: u32) {
+    pub(crate) async fn split(&self, weight: u8, window: &str, timeout_milliseconds: u32) {
         let (revision, name) = ("r2".to_owned(), window.to_owned());
         let split = Split { weight, revision, window: name, compare: 100, timeout_milliseconds };
         // As the kubelet does it: a new file takes the old one's place.
@@ -103,7 +103,7 @@ impl Stable {
         self.until(|w| w.window == window && w.weight == weight).await;
     }
 
-    async fn until(&self, reached: impl Fn(&SplitWindow) -> bool) -> SplitWindow {
+    pub(crate) async fn until(&self, reached: impl Fn(&SplitWindow) -> bool) -> SplitWindow {
         loop {
             let window = self.window().await;
             if reached(&window) {

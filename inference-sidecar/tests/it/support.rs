@@ -15,14 +15,16 @@ pub(crate) const MODEL: &str = "fashion";
 pub(crate) const REVISION: &str = "r1";
 
 /// ORT_DYLIB_PATH, or what the repository's own script fetched.
-pub(crate) static LIBRARY: LazyLock<String> = LazyLock::new(|| {
-    std::env::var("ORT_DYLIB_PATH").unwrap_or_else(|_| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e/onnxruntime.sh");
-        let output = Process::new(&script).output().unwrap_or_else(|e| panic!("{}: {e}", script.display()));
-        assert!(output.status.success(), "{}: {output:?}", script.display());
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    })
-});
+pub(crate) static LIBRARY: LazyLock<String> =
+    LazyLock::new(|| std::env::var("ORT_DYLIB_PATH").unwrap_or_else(|_| script_output("onnxruntime.sh")));
+
+/// What a script of `e2e/` prints.
+pub(crate) fn script_output(name: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e").join(name);
+    let output = Process::new(&script).output().unwrap_or_else(|e| panic!("{}: {e}", script.display()));
+    assert!(output.status.success(), "{}: {output:?}", script.display());
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
 
 /// A package of the example model, in a directory of its own.
 pub(crate) struct Package {
@@ -32,6 +34,11 @@ pub(crate) struct Package {
 
 impl Package {
     pub(crate) fn new() -> Self {
+        Self::fashion(vec![])
+    }
+
+    /// The example model with these labels.
+    pub(crate) fn fashion(labels: Vec<String>) -> Self {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/fashion-mobilenet.onnx");
         let model = std::fs::read(&model).unwrap_or_else(|e| panic!("{}: {e}", model.display()));
         let tensor = |name: &str, shape: &[i64]| TensorSignature {
@@ -39,23 +46,32 @@ impl Package {
             datatype: Datatype::Fp32,
             shape: shape.to_vec(),
         };
+        Self::of(&model, vec![tensor("input", &[-1, 1, 28, 28])], vec![tensor("logits", &[-1, 10])], labels)
+    }
+
+    pub(crate) fn of(
+        model: &[u8],
+        inputs: Vec<TensorSignature>,
+        outputs: Vec<TensorSignature>,
+        labels: Vec<String>,
+    ) -> Self {
         let content = PackageContent {
             schema: SCHEMA,
-            model: ModelFile { sha256: Digest::of(&model), size: model.len() as u64 },
-            inputs: vec![tensor("input", &[-1, 1, 28, 28])],
-            outputs: vec![tensor("logits", &[-1, 10])],
+            model: ModelFile { sha256: Digest::of(model), size: model.len() as u64 },
+            inputs,
+            outputs,
             preprocessing: Preprocessing::default(),
-            labels: vec![],
+            labels,
             target: None,
         };
         let record = PackageRecord {
             candidate: "original".into(),
             recipe: None,
-            source: Digest::of(&model),
+            source: Digest::of(model),
             calibration: None,
             evaluation: None,
             training: None,
-            models: std::collections::BTreeMap::new(),
+            models: BTreeMap::new(),
             measurements: Measurements::default(),
             tools: BTreeMap::new(),
         };
@@ -116,7 +132,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(more: &[&str]) -> Self {
-        let (package, lifecycle) = (Package::new(), Lifecycle::default());
+        Self::serve(Package::new(), more).await
+    }
+
+    pub(crate) async fn serve(package: Package, more: &[&str]) -> Self {
+        let lifecycle = Lifecycle::default();
         let server = Server::start(&package.config(more), lifecycle.clone()).await.unwrap();
         Self { server, package, lifecycle, client: client() }
     }

@@ -30,7 +30,7 @@ fn the_order_of_members_does_not_matter() {
     assert_eq!(message, read(b).unwrap());
     assert_eq!(message.id.as_deref(), Some("7"));
     assert_eq!(message.inputs[0].data, [1_u8, 0, 254, 255].as_slice());
-    assert_eq!(message.outputs, [OutputRequest { name: "y".into(), binary: None }]);
+    assert_eq!(message.outputs, [OutputRequest { name: "y".into(), binary: None, classes: None }]);
 }
 
 #[test]
@@ -61,15 +61,38 @@ fn bad_bodies_are_told_where_and_why() {
         (x(r#""datatype":"FP32","shape":[9223372036854775808],"data":[1]"#), "column"),
         (x(r#""datatype":"FP32","shape":[2],"data":[1]"#), "1 elements"),
         (x(r#""datatype":"FP32","shape":[1]"#), "neither data"),
-        (x(r#""datatype":"BYTES","shape":[1],"data":["a"]"#), "BYTES tensors are not supported"),
+        (x(r#""datatype":"BYTES","shape":[1],"data":[7]"#), "element 0 of the data is 7, which is no BYTES"),
+        (x(r#""datatype":"BYTES","shape":[2],"data":["a"]"#), "1 elements"),
+        (x(r#""datatype":"BYTES","shape":[1],"data":["\u0000"]"#), "NUL"),
+        (x(r#""datatype":"BYTES","shape":[9223372036854775807],"data":["a"]"#), "not possible"),
         (x(r#""datatype":"FP32","shape":[1],"data":[NaN]"#), "column"),
         (format!("{{\"inputs\":{}", "[".repeat(1_000_000)), "column"),
         (x(&format!(r#""datatype":"FP32","shape":[1],"parameters":{}"#, "[".repeat(1_000_000))), "column"),
-        (r#"{"inputs":[],"outputs":[{"name":"y","parameters":{"classification":3}}]}"#.into(), "classification"),
+        (r#"{"inputs":[],"outputs":[{"name":"y","parameters":{"classification":"3"}}]}"#.into(), "expected usize"),
+        (r#"{"inputs":[],"outputs":[{"name":"y","parameters":{"classification":-1}}]}"#.into(), "expected usize"),
     ] {
         let error = read(&body).unwrap_err().to_string();
         assert!(error.contains(message), "{}: {error}", body.get(..100).unwrap_or(&body));
     }
+}
+
+#[test]
+fn strings_come_as_text_and_as_bytes() {
+    let json = r#"{"inputs":[
+        {"name":"a","datatype":"BYTES","shape":[2],"parameters":{"binary_data_size":10}},
+        {"name":"b","datatype":"BYTES","shape":[1,2],"data":[["é",""]]}]}"#;
+    let message = read_binary(json, &[2, 0, 0, 0, b'a', b'b', 0, 0, 0, 0], &json.len().to_string()).unwrap();
+    let texts: Vec<_> = message.inputs.iter().map(|t| strings::texts(&t.data).unwrap()).collect();
+    assert_eq!(texts, [["ab", ""], ["é", ""]]);
+}
+
+#[test]
+fn outputs_say_what_they_want() {
+    let body = r#"{"inputs":[],"outputs":[{"name":"a","parameters":{"classification":3,"binary_data":true}},
+        {"name":"b","parameters":{"classification":0,"anything":[1]}}]}"#;
+    let outputs = read(body).unwrap().outputs;
+    assert_eq!(outputs[0], OutputRequest { name: "a".into(), binary: Some(true), classes: Some(3) });
+    assert_eq!(outputs[1], OutputRequest { name: "b".into(), binary: None, classes: None });
 }
 
 #[test]
@@ -78,6 +101,7 @@ fn bad_binary_bodies_are_refused() {
     let (good, bad) = (x(r#""parameters":{"binary_data_size":8}"#), x(r#""parameters":{"binary_data_size":7}"#));
     let both = x(r#""parameters":{"binary_data_size":8},"data":[1,2]"#);
     let negative = x(r#""parameters":{"binary_data_size":-8}"#);
+    let strings = good.replace("FP32", "BYTES").replace("[2]", "[3]");
     for (json, data, length, message) in [
         (&good, 8, "99999", "the whole body has only"),
         (&good, 8, "-1", "expected a number"),
@@ -88,6 +112,7 @@ fn bad_binary_bodies_are_refused() {
         (&bad, 7, "", "has 8 bytes"),
         (&both, 8, "", "expected one of them"),
         (&negative, 8, "", "column"),
+        (&strings, 8, "", "data has 2 strings; expected 3"),
     ] {
         let length = if length.is_empty() { json.len().to_string() } else { length.to_owned() };
         let error = read_binary(json, &vec![0; data], &length).unwrap_err().to_string();

@@ -1,0 +1,156 @@
+//! A request that the model, or the canary in its place, answers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use http::uri::{PathAndQuery, Uri};
+use http_body_util::BodyExt as _;
+
+use super::{ModelPath, infer, predict};
+use crate::body::{self, Framing};
+use crate::budget::Share;
+use crate::encoding::Encoding;
+use crate::error::ServeError;
+use crate::metrics::Protocol;
+use crate::serve::{App, REVISION_HEADER};
+use crate::split::{self, Exchange, Failure, HOP_HEADER, Splitter};
+use crate::tensor::Decision;
+
+/// JSON above this size takes milliseconds to read: it must not hold up a thread that others wait for.
+const LARGE_JSON: usize = 128 << 10;
+
+/// What the path asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// The Open Inference Protocol's.
+    Infer,
+    /// TensorFlow Serving's.
+    Predict,
+}
+
+/// `uri`: as it came, since the canary needs all of it.
+pub(super) async fn answer(app: &Arc<App>, call: Call, uri: &Uri, path: &ModelPath, request: Request) -> Response {
+    let start = Instant::now();
+    let (parts, mut body) = request.into_parts();
+    let answered = split_answer(app, call, uri, path, &parts.headers, &mut body).await;
+    let (response, canary) = answered.unwrap_or_else(|e| {
+        body::drain(body, &parts.headers);
+        (e.into_response(), None)
+    });
+    let revision = canary.as_deref().unwrap_or(&app.model.revision);
+    app.metrics.request(revision, Protocol::http, response.status().as_str().to_owned(), start.elapsed());
+    response
+}
+
+async fn split_answer(
+    app: &Arc<App>,
+    call: Call,
+    uri: &Uri,
+    path: &ModelPath,
+    headers: &HeaderMap,
+    body: &mut Body,
+) -> Result<(Response, Option<String>), ServeError> {
+    app.model.check(&path.model, &path.version)?;
+    let _permit = app.admit()?;
+    let mut share = app.budget.share();
+    let limit = app.max_body_bytes;
+    let body = match Encoding::of(headers, &CONTENT_ENCODING)? {
+        None => body::read(body, headers, Framing::Http, limit, &mut share).await?,
+        Some(encoding) => encoding.read(body, limit, &mut share).await?,
+    };
+    // Compression is between the client and this pod: a canary may be a server that knows none.
+    let mut headers = headers.clone();
+    headers.remove(CONTENT_ENCODING);
+    headers.remove(ACCEPT_ENCODING);
+
+    let exchange = HttpExchange {
+        app: app.clone(),
+        call,
+        pinned: !path.version.is_empty(),
+        path: uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
+        headers: Arc::new(headers),
+        body,
+        share: Arc::new(share),
+    };
+    let answered = split::answer(app.splitter.as_ref(), exchange).await;
+    let mut response = answered.answer.map(Body::from);
+    if let Some(canary) = answered.canary.as_deref().and_then(|c| HeaderValue::from_str(c).ok()) {
+        response.headers_mut().entry(REVISION_HEADER).or_insert(canary);
+    }
+    Ok((response, answered.canary))
+}
+
+#[derive(Clone)]
+struct HttpExchange {
+    app: Arc<App>,
+    call: Call,
+    /// The path names this revision: no other may answer.
+    pinned: bool,
+    path: PathAndQuery,
+    headers: Arc<HeaderMap>,
+    body: Bytes,
+    /// For as long as anyone has the body.
+    share: Arc<Share>,
+}
+
+impl Exchange for HttpExchange {
+    type Answer = http::Response<Bytes>;
+
+    fn may_forward(&self) -> bool {
+        !self.pinned && !self.headers.contains_key(HOP_HEADER)
+    }
+
+    async fn forward(&self, splitter: &Splitter) -> Result<Self::Answer, Failure> {
+        let canary = splitter.http.as_ref().ok_or(Failure::Unreachable)?;
+        canary.send(&self.path, &self.headers, self.body.clone()).await
+    }
+
+    async fn serve(&self) -> Self::Answer {
+        let (body, share) = (self.body.clone(), self.share.beside());
+        let answer = match self.call {
+            Call::Infer => infer::answer(&self.app, &self.headers, body, share).await,
+            Call::Predict => predict::answer(&self.app, body, share).await,
+        };
+        match answer {
+            Ok(response) => response,
+            Err(e) => {
+                let (parts, body) = e.into_response().into_parts();
+                // An error's body is in memory already: this cannot wait, nor fail.
+                let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                http::Response::from_parts(parts, body)
+            }
+        }
+    }
+
+    fn is_ok(answer: &Self::Answer) -> bool {
+        answer.status().is_success()
+    }
+
+    fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>> {
+        match self.call {
+            Call::Infer => infer::decisions(answer),
+            Call::Predict => predict::decisions(&self.app, answer),
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.app.model.queue.is_busy()
+    }
+}
+
+/// Reads a body with so many bytes of JSON in it where reading it holds nobody up.
+pub(super) async fn off_the_way<T: Send + 'static>(
+    json_length: usize,
+    read: impl FnOnce() -> Result<T, ServeError> + Send + 'static,
+) -> Result<T, ServeError> {
+    if json_length > LARGE_JSON {
+        tokio::task::spawn_blocking(read).await.map_err(|e| ServeError::Engine(e.to_string()))?
+    } else {
+        read()
+    }
+}

@@ -1,0 +1,65 @@
+//! ONNX models of a few bytes, written as protobuf by hand: what they need of the format is ten fields.
+
+use drydock_contract::{Datatype, TensorSignature};
+use prost::encoding::{WireType, encode_key, encode_varint};
+
+/// Datatypes and their numbers in ONNX's `TensorProto.DataType`.
+pub(crate) const DATATYPES: [(Datatype, u64); 14] = [
+    (Datatype::Bool, 9),
+    (Datatype::Uint8, 2),
+    (Datatype::Uint16, 4),
+    (Datatype::Uint32, 12),
+    (Datatype::Uint64, 13),
+    (Datatype::Int8, 3),
+    (Datatype::Int16, 5),
+    (Datatype::Int32, 6),
+    (Datatype::Int64, 7),
+    (Datatype::Fp16, 10),
+    (Datatype::Bf16, 16),
+    (Datatype::Fp32, 1),
+    (Datatype::Fp64, 11),
+    (Datatype::Bytes, 8),
+];
+
+fn number(field: u32, value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_key(field, WireType::Varint, &mut bytes);
+    encode_varint(value, &mut bytes);
+    bytes
+}
+
+fn data(field: u32, value: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_key(field, WireType::LengthDelimited, &mut bytes);
+    encode_varint(value.len() as u64, &mut bytes);
+    bytes.extend_from_slice(value);
+    bytes
+}
+
+fn text(field: u32, value: &str) -> Vec<u8> {
+    data(field, value.as_bytes())
+}
+
+/// `ValueInfoProto` of a tensor of shape `[n, 2]`.
+fn value_info(name: &str, element: u64) -> Vec<u8> {
+    let shape = [data(1, &text(2, "n")), data(1, &number(1, 2))].concat();
+    let tensor = [number(1, element), data(2, &shape)].concat();
+    [text(1, name), data(2, &data(1, &tensor))].concat()
+}
+
+/// A model that gives back what it is given, in every datatype: `x_FP32` becomes `y_FP32`, and so on.
+pub(crate) fn identities(datatypes: &[Datatype]) -> (Vec<u8>, Vec<TensorSignature>, Vec<TensorSignature>) {
+    let (mut graph, mut inputs, mut outputs) = (text(2, "identities"), Vec::new(), Vec::new());
+    for datatype in datatypes {
+        let element = DATATYPES.iter().find(|(d, _)| d == datatype).unwrap().1;
+        let (x, y) = (format!("x_{datatype}"), format!("y_{datatype}"));
+        graph.extend(data(1, &[text(1, &x), text(2, &y), text(4, "Identity")].concat()));
+        graph.extend(data(11, &value_info(&x, element)));
+        graph.extend(data(12, &value_info(&y, element)));
+        let signature = |name| TensorSignature { name, datatype: *datatype, shape: vec![-1, 2] };
+        inputs.push(signature(x));
+        outputs.push(signature(y));
+    }
+    let opset = number(2, 17);
+    ([number(1, 8), data(8, &opset), data(7, &graph)].concat(), inputs, outputs)
+}
