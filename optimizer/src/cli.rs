@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use drydock_contract::{CandidateReport, Input, Location, Preprocessing, Recipe, TASK_ENV};
+use drydock_contract::{CandidateReport, Input, Location, Recipe, TASK_ENV};
 use drydock_optimizer::Error;
 use drydock_optimizer::candidate::{self, Request};
 use drydock_optimizer::dataset::Dataset;
@@ -11,6 +11,8 @@ use drydock_optimizer::engine::Engine;
 use drydock_optimizer::fetch::{Fetched, Purpose, fetch};
 use drydock_optimizer::progress::Progress;
 use drydock_optimizer::{job, onnx, technique};
+
+use crate::preprocessing_args::PreprocessingArgs;
 
 /// Takes a trained ONNX model and a recipe to a smaller, faster, measured model package.
 #[derive(Debug, Parser)]
@@ -64,19 +66,14 @@ impl JobArgs {
 struct RecipeArgs {
     #[arg(long)]
     model: PathBuf,
-    /// .npz with `x`
+    /// Images: a directory or tar, CSV, WebDataset, Parquet, .npz, .npy (docs/datasets.md)
     #[arg(long)]
     calibration: PathBuf,
     /// YAML of one recipe, as in a ModelDeployment
     #[arg(long)]
     recipe: PathBuf,
-    /// Multiplies each raw value before the mean is taken off
-    #[arg(long, default_value_t = 1.0)]
-    scale: f64,
-    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
-    mean: Vec<f64>,
-    #[arg(long, value_delimiter = ',')]
-    std: Vec<f64>,
+    #[command(flatten)]
+    preprocessing: PreprocessingArgs,
 }
 
 impl RecipeArgs {
@@ -86,17 +83,13 @@ impl RecipeArgs {
             std::fs::read_to_string(&self.recipe).map_err(|e| Error::Recipe(format!("cannot read {path}: {e}")))?;
         serde_yaml::from_str(&text).map_err(|e| Error::Recipe(format!("{path}: {e}")))
     }
-
-    fn preprocessing(&self) -> Preprocessing {
-        Preprocessing { scale: self.scale, mean: self.mean.clone(), std: self.std.clone() }
-    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct OptimizeArgs {
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// .npz with `x` and `y`
+    /// The same with labels, to measure accuracy; without them the answers are compared
     #[arg(long)]
     evaluation: Option<PathBuf>,
     /// Directory that the package goes to
@@ -134,7 +127,7 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
         model: &model,
         calibration: Some(&calibration),
         evaluation: evaluation.as_ref(),
-        preprocessing: &args.recipe.preprocessing(),
+        preprocessing: &args.recipe.preprocessing.preprocessing(),
         labels: &args.labels,
         store: &args.store,
         needs_labels: false,
@@ -149,7 +142,7 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Error> {
     let recipe = args.recipe.recipe()?;
     let graph = onnx::read(&args.recipe.model)?.graph;
     let (inputs, _) = onnx::signature(&graph)?;
-    let data = Dataset::open(&args.recipe.calibration, &inputs, &args.recipe.preprocessing())?;
+    let data = Dataset::open(&args.recipe.calibration, &inputs, &args.recipe.preprocessing.preprocessing())?;
     let result = technique::apply(&Engine::load()?, graph, &recipe, Some(&data), &mut Progress::default())?;
     write(&args.output, &result).map_err(|source| Error::Write { what: args.output.display().to_string(), source })
 }

@@ -13,18 +13,20 @@
 mod digest;
 mod model;
 mod package;
+mod preprocessing;
 mod recipe;
 mod report;
 mod split;
 mod task;
 
 pub use digest::{Digest, DigestError};
-pub use model::{Datatype, Preprocessing, TensorSignature};
+pub use model::{Datatype, TensorSignature};
 pub use package::{
     AccuracyChange, AccuracyMeasurement, CONFUSION_FILE, FidelityMeasurement, LatencyMeasurement, MANIFEST_FILE,
     MODEL_FILE, Machine, MemoryMeasurement, ModelFile, PackageContent, PackageManifest, PackageRecord, SCHEMA,
     SizeMeasurement,
 };
+pub use preprocessing::{ChannelOrder, Crop, Filter, Preprocessing, Resize};
 pub use recipe::{Calibration, Distill, Factorize, Format, Importance, Prune, Quantize, Recipe, Rounding, Technique};
 pub use report::{CandidateReport, Failure, FailureReason, Measurements, TERMINATION_MESSAGE_LIMIT};
 pub use split::{SPLIT_ANNOTATION, Split, SplitWindow};

@@ -202,7 +202,12 @@ mod tests {
                 model: ModelFile { sha256: Digest::of(b"model"), size: 5 },
                 inputs: Vec::new(),
                 outputs: Vec::new(),
-                preprocessing: Preprocessing { scale: x, mean: vec![x / 3.0], std: vec![x / 7.0] },
+                preprocessing: Preprocessing {
+                    scale: x,
+                    mean: vec![x / 3.0],
+                    std: vec![x / 7.0],
+                    ..Preprocessing::default()
+                },
                 labels: Vec::new(),
             };
             let back: PackageContent = serde_json::from_str(&serde_json::to_string(&content).unwrap()).unwrap();

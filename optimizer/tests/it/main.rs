@@ -3,6 +3,8 @@
 
 mod common;
 mod compress;
+mod datasets;
+mod datasets_bad;
 mod graphs;
 mod hostile;
 mod inspect;
