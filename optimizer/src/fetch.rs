@@ -91,18 +91,21 @@ pub enum FetchError {
 impl FetchError {
     pub fn reason(&self) -> FailureReason {
         match self {
-            Self::Unreachable { .. } => FailureReason::SourceUnreachable,
+            // What it is now may be a good data set: a writer was at work.
+            Self::Unreachable { .. } | Self::Data { problem: DatasetError::Changed { .. }, .. } => {
+                FailureReason::SourceUnreachable
+            }
             Self::Digest { .. } => FailureReason::DigestMismatch,
             Self::TooLarge { purpose: Purpose::Model, .. } | Self::Uncovered { .. } | Self::External { .. } => {
                 FailureReason::InvalidModel
             }
-            Self::Data { problem: DatasetError::Changed { .. }, .. } => FailureReason::SourceUnreachable,
-            Self::Data { problem: DatasetError::Interrupted(_), .. } => FailureReason::Interrupted,
+            Self::Interrupted(_) | Self::Data { problem: DatasetError::Interrupted(_), .. } => {
+                FailureReason::Interrupted
+            }
             Self::TooLarge { .. } | Self::Beside { .. } | Self::Data { .. } => FailureReason::InvalidDataset,
             Self::Location { .. } => FailureReason::InvalidTask,
             Self::Scratch { source, .. } if is_full(source) => FailureReason::DiskFull,
             Self::Scratch { .. } => FailureReason::Internal,
-            Self::Interrupted(_) => FailureReason::Interrupted,
         }
     }
 }

@@ -108,15 +108,15 @@ case("BGR", "rgb.png", 0, [3, 13, 17], order="BGR")
 case("grey in three channels", "rgb.png", 0, [13, 17, 3], order="Grey")
 case("no axis for the channel", "grey.png", 0, [13, 17])
 for filter in ["Bilinear", "Bicubic"]:
-    case(f"{filter}, smaller", "large.png", 1, [3, -1, -1], resize={"shorterSide": 12, "filter": filter})
-    case(f"{filter}, larger", "rgb.png", 1, [3, -1, -1], resize={"shorterSide": 21, "filter": filter})
+    case(f"{filter}, smaller", "large.png", 0, [3, -1, -1], resize={"shorterSide": 12, "filter": filter})
+    case(f"{filter}, larger", "rgb.png", 0, [3, -1, -1], resize={"shorterSide": 21, "filter": filter})
     exactly = {"width": 9, "height": 21, "filter": filter}
-    case(f"{filter}, another aspect", "large.png", 1, [1, 21, 9], resize=exactly)
+    case(f"{filter}, another aspect", "large.png", 0, [1, 21, 9], resize=exactly)
 case("the centre", "rgb.png", 0, [3, 6, 10], crop={"width": 10, "height": 6})
 half = {"shorterSide": 16, "filter": "Bilinear"}
 imagenet = {"scale": 1 / 255, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-case("as ImageNet", "large.png", 1, [3, 13, 13], resize=half, crop={"width": 13, "height": 13}, **imagenet)
-case("as ImageNet, NHWC", "large.png", 1, [13, 13, 3], resize=half, crop={"width": 13, "height": 13}, **imagenet)
+case("as ImageNet", "large.png", 0, [3, 13, 13], resize=half, crop={"width": 13, "height": 13}, **imagenet)
+case("as ImageNet, NHWC", "large.png", 0, [13, 13, 3], resize=half, crop={"width": 13, "height": 13}, **imagenet)
 
 lines = ",\n".join(json.dumps(c) for c in cases)
 (out / "cases.json").write_text(f"[\n{lines}\n]\n")

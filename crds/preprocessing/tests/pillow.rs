@@ -1,5 +1,7 @@
 //! The same numbers as Pillow and NumPy, whose results lie in tests/fixtures (tests/fixtures.py makes them).
 
+#![allow(clippy::unwrap_used, reason = "clippy allows it in test functions only, and these have helpers")]
+
 use std::path::Path;
 
 use drydock_contract::Preprocessing;
@@ -56,7 +58,7 @@ fn images_that_are_refused() {
         png[29..33].copy_from_slice(&sum.to_be_bytes());
         png
     };
-    let plain = r#"{}"#;
+    let plain = "{}";
     for (case, bytes, preprocessing, part) in [
         ("empty", Vec::new(), plain, "found an empty file; expected a JPEG, PNG or WebP"),
         ("text", b"no image at all".to_vec(), plain, "content that is no image"),

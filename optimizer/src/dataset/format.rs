@@ -49,7 +49,7 @@ impl Format {
         match self {
             Self::Arrays(arrays) => arrays.inputs(),
             Self::Images(files) => Ok(Inputs::Images { len: files.len() }),
-            Self::Parquet(parquet) => parquet.inputs(),
+            Self::Parquet(parquet) => Ok(parquet.inputs()),
         }
     }
 

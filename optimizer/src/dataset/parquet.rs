@@ -68,13 +68,13 @@ impl Parquet {
         self.parts.first().map_or(Path::new(""), Part::path)
     }
 
-    pub(super) fn inputs(&self) -> Result<Inputs, DatasetError> {
-        Ok(match self.numbers {
+    pub(super) fn inputs(&self) -> Inputs {
+        match self.numbers {
             None => Inputs::Images { len: self.len },
             Some(numbers) => {
                 Inputs::Array { shape: vec![self.len as i64, numbers as i64], element: Element::F32, flat: true }
             }
-        })
+        }
     }
 
     pub(super) fn rows(&self) -> impl Rows {
@@ -92,7 +92,7 @@ impl Parquet {
         for row in 0..self.len {
             match column.value()? {
                 Value::Numbers(v) if v.len() == 1 => numbers.push(v[0] as i64),
-                Value::Bytes(text) => names.push(String::from_utf8_lossy(&text).into_owned()),
+                Value::Bytes(text) => names.push(String::from_utf8_lossy(text.data()).into_owned()),
                 Value::Numbers(_) => return Err(self.refused(row, "found no label; expected a class")),
             }
         }
@@ -110,7 +110,7 @@ impl Rows for InputRows<'_> {
         self.row += 1;
         self.buffer.clear();
         match self.column.value()? {
-            Value::Bytes(bytes) => self.buffer.extend_from_slice(&bytes),
+            Value::Bytes(bytes) => self.buffer.extend_from_slice(bytes.data()),
             Value::Numbers(values) => {
                 let expected = self.parquet.numbers.unwrap_or_default();
                 if values.len() != expected {

@@ -21,7 +21,7 @@ pub fn plain() -> Preprocessing {
 }
 
 fn open(path: &Path) -> Dataset {
-    Dataset::open(path, &input(&[-1, 3, 5, 6]), &plain()).unwrap_or_else(|e| panic!("{e}"))
+    Dataset::open(path, &input(&[-1, 3, 5, 6]), &plain()).unwrap()
 }
 
 fn read(data: &Dataset) -> Vec<f32> {
@@ -30,21 +30,21 @@ fn read(data: &Dataset) -> Vec<f32> {
         all.extend_from_slice(batch.data);
         Ok::<(), DatasetError>(())
     })
-    .unwrap_or_else(|e| panic!("{e}"));
+    .unwrap();
     all
 }
 
 /// A CSV beside the images of the folder.
 fn listed(directory: &Path, header: &str) -> PathBuf {
-    let mut lines = header.to_owned();
+    let mut lines = vec![header.to_owned()];
     for i in 0..9 {
         let class = ["cat", "dog", "eel"][i % 3];
         let name = format!("pictures/{i:02}.png");
         std::fs::create_dir_all(directory.join("pictures")).unwrap();
         std::fs::copy(fixture(&format!("folder/{class}/{i:02}.png")), directory.join(&name)).unwrap();
-        lines += &format!("{name}, {class}\n");
+        lines.push(format!("{name}, {class}\n"));
     }
-    std::fs::write(directory.join("labels.csv"), lines).unwrap();
+    std::fs::write(directory.join("labels.csv"), lines.concat()).unwrap();
     directory.join("labels.csv")
 }
 
@@ -71,7 +71,7 @@ fn the_same_in_each_format() {
         let data = open(&path);
         assert_eq!((data.len(), data.item_shape()), (9, &[3, 5, 6][..]), "{}", path.display());
         assert!(read(&data) == expected, "{}", path.display());
-        data.require_labels().unwrap_or_else(|e| panic!("{e}"));
+        data.require_labels().unwrap();
         assert_eq!(data.labels(3).unwrap(), [0, 1, 2, 0, 1, 2, 0, 1, 2], "{}", path.display());
         let overlap = data.overlap(&arrays).unwrap().unwrap();
         assert_eq!((overlap.images, overlap.first), (9, 0), "{}", path.display());

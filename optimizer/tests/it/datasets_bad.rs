@@ -35,13 +35,16 @@ fn png(width: u32, height: u32) -> Vec<u8> {
     bytes.into_inner()
 }
 
+/// Name, files of the directory, parts of the message.
+type Case<'a> = (&'a str, Vec<(&'a str, &'a [u8])>, &'a [&'a str]);
+
 #[test]
 fn directories() {
     const CAT: &[u8] = b"@folder/cat/00.png";
     const DOG: &[u8] = b"@folder/dog/01.png";
     let large = png(9, 9);
     let csv = |text: &'static str| vec![("labels.csv", text.as_bytes()), ("a.png", CAT), ("b.png", DOG)];
-    let cases: Vec<(&str, Vec<(&str, &[u8])>, &[&str])> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("empty", vec![], &["found no files", "expected a directory or tar of images"]),
         ("nothing for us", vec![("notes/readme", b"text")], &["notes/readme, text"]),
         ("no image", vec![("cat/a.png", b"no image"), ("dog/b.png", DOG)], &["cat/a.png", "JPEG, PNG or WebP"]),
@@ -185,7 +188,7 @@ fn parquet_with_other_columns() {
 
     let make = |schema: &str, image: Option<&[u8]>, label: Option<i64>| {
         let schema = std::sync::Arc::new(parse_message_type(schema).unwrap());
-        let mut writer = SerializedFileWriter::new(Vec::new(), schema, Default::default()).unwrap();
+        let mut writer = SerializedFileWriter::new(Vec::new(), schema, std::sync::Arc::default()).unwrap();
         let mut group = writer.next_row_group().unwrap();
         let mut column = group.next_column().unwrap().unwrap();
         let (levels, values) = (i16::from(image.is_some()), image.map(|i| ByteArray::from(i.to_vec())));
