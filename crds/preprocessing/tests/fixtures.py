@@ -102,8 +102,10 @@ exact = ["rgb.png", "grey.png", "bits.png", "palette.png", "rgba.png", "grey-alp
 for file in [*exact, "grey-alpha16.png", "grey16.png", "lossless.webp"]:
     case(f"{file} as RGB", file, 0, [3, 13, 17])
     case(f"{file} as grey", file, 0, [1, -1, -1])
-for file in ["444.jpg", "420.jpg", "progressive.jpg", "grey.jpg", "cmyk.jpg", "turned.jpg", "lossy.webp"]:
-    case(file, file, 2, [-1, -1, 3])
+# Decoders enlarge subsampled colours in different ways.
+lossy = {"444.jpg": 0, "420.jpg": 2, "progressive.jpg": 2, "grey.jpg": 0, "cmyk.jpg": 1, "turned.jpg": 0, "lossy.webp": 0}
+for file, limit in lossy.items():
+    case(file, file, limit, [-1, -1, 3])
 case("BGR", "rgb.png", 0, [3, 13, 17], order="BGR")
 case("grey in three channels", "rgb.png", 0, [13, 17, 3], order="Grey")
 case("no axis for the channel", "grey.png", 0, [13, 17])

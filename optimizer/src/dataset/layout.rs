@@ -136,7 +136,8 @@ fn class_folders(tree: Tree, kinds: &[Kind]) -> Result<ImageFiles, DatasetError>
     }
     let inside = |i: usize| tree.name(i).get(common.len()..).unwrap_or_default();
     let class = |i: usize| inside(i).split_once('/').map(|(class, _)| class);
-    let stray = |i: usize| kinds[i] != Kind::Image && tree.name(i).starts_with(&common) && class(i).is_some();
+    // A note may lie beside or above all images, but not in a folder of its own, which would be a class.
+    let stray = |i: usize| kinds[i] != Kind::Image && !common.starts_with(directory(tree.name(i)));
     if let Some(other) = (0..tree.len()).find(|i| stray(*i)) {
         let problem = format!("found {}; expected a JPEG, PNG or WebP image", kinds[other].describe());
         return Err(DatasetError::entry(tree.path(), tree.name(other), problem));

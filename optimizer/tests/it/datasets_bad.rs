@@ -56,6 +56,11 @@ fn directories() {
         ),
         ("mixed sizes", vec![("cat/a.png", CAT), ("dog/b.png", &large)], &["dog/b.png", "9 x 9", "6 x 5", "resize"]),
         ("another format", vec![("cat/a.png", CAT), ("dog/b.gif", b"GIF89a\0\0")], &["dog/b.gif", "of another kind"]),
+        (
+            "notes in a class",
+            vec![("cat/a.png", CAT), ("dog/b.txt", b"text")],
+            &["dog/b.txt: found text; expected a JPEG"],
+        ),
         ("outside of folders", vec![("cat/a.png", CAT), ("b.png", DOG)], &["b.png", "outside of the folders"]),
         ("no labels", vec![("a.png", CAT), ("b.png", DOG)], &["has no labels", "a folder for each class"]),
         ("one folder", vec![("cat/a.png", CAT), ("cat/b.png", DOG)], &["1 class names, \"cat\", for a model of 3"]),
@@ -165,7 +170,6 @@ fn archives() {
 /// Whatever a Parquet file holds, reading it ends with rows or with an error.
 #[test]
 fn damaged_parquet() {
-    std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
     for name in ["images.parquet", "lists.parquet", "nested.parquet"] {
         let whole = std::fs::read(fixture(name)).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
