@@ -55,6 +55,8 @@ pub struct ModelDeploymentSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.preprocessing) || !has(self.preprocessing.std) || self.preprocessing.std.all(s, s > 0.0)")
     .message("preprocessing.std divides: every value must be over 0; leave std out to divide by 1"))]
+#[x_kube(validation = Rule::new("!has(self.preprocessing) || !has(self.preprocessing.resize) || (has(self.preprocessing.resize.shorterSide) ? !has(self.preprocessing.resize.width) && !has(self.preprocessing.resize.height) : has(self.preprocessing.resize.width) && has(self.preprocessing.resize.height))")
+    .message("preprocessing.resize takes shorterSide alone, or both width and height"))]
 pub struct Model {
     /// Where the ONNX file is.
     pub source: Source,

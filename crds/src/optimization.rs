@@ -71,7 +71,8 @@ impl Default for Optimization {
     }
 }
 
-/// NumPy `.npz` files with the arrays `x` (images: uint8 or float32, first dimension is the image) and `y` (class numbers).
+/// Images with their classes: directories with a folder for each class, CSV, WebDataset tar, Parquet, or NumPy arrays `x` and `y`
+/// (`.npz`, `.npy`). What a source holds is told by its content.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dataset {

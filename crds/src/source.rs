@@ -16,7 +16,9 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oci: Option<ImageSource>,
     /// SHA-256 of the file, 64 hexadecimal digits, with or without `sha256:` before them. Another file is refused, and so is a
-    /// model whose weights lie in further files, which this does not cover: save it as one file, or leave `sha256` out.
+    /// file that needs others beside it (weights of a model, images of a CSV), which this does not cover: leave `sha256` out,
+    /// save a model as one file, or name the directory of a data set: its digest is that of what `sha256sum` prints for all of
+    /// its files, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^(sha256:)?[0-9a-fA-F]{64}$"))]
     pub sha256: Option<String>,
@@ -36,7 +38,7 @@ pub struct UrlSource {
 pub struct VolumeSource {
     #[schemars(length(min = 1, max = 253))]
     pub claim_name: String,
-    /// The file, relative to the volume's root.
+    /// The file, or the directory of a data set, relative to the volume's root.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
         .message("path is relative to the root of the volume: no leading '/' and no '..'"))]
@@ -50,7 +52,7 @@ pub struct ImageSource {
     /// As in a container's `image`; pin a digest to be sure of the content.
     #[schemars(length(min = 1, max = 1024))]
     pub image: String,
-    /// The file, relative to the image's root.
+    /// The file, or the directory of a data set, relative to the image's root.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')")
         .message("path is relative to the root of the image: no leading '/' and no '..'"))]

@@ -66,7 +66,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let (inputs, outputs) = source.signature()?;
     let original = source.single_file();
     engine.open(&original, 1)?;
-    let evaluation = open(request.evaluation, &inputs, request.preprocessing)?;
+    let evaluation = open(request.evaluation, &inputs, request.preprocessing, request.labels)?;
 
     progress.stage(10.0, 30.0);
     let target = request.target.unwrap_or_else(|| Target::of(&machine()));
@@ -78,8 +78,9 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let candidate = match request.recipe {
         Some(recipe) => {
             let graph = source.check()?.graph;
-            let calibration = open(request.calibration, &inputs, request.preprocessing)?;
-            let training = open(request.training, &inputs, request.preprocessing)?;
+            let classes = class_names(request.labels, evaluation.as_ref())?;
+            let calibration = open(request.calibration, &inputs, request.preprocessing, &classes)?;
+            let training = open(request.training, &inputs, request.preprocessing, &classes)?;
             if let (Some(calibration), Some(evaluation), false) = (&calibration, &evaluation, same_data) {
                 disjoint(calibration, evaluation)?;
             }
@@ -171,8 +172,17 @@ fn open(
     file: Option<&Fetched>,
     inputs: &[TensorSignature],
     preprocessing: &Preprocessing,
+    classes: &[String],
 ) -> Result<Option<Dataset>, Error> {
-    Ok(file.map(|f| Dataset::of(&f.file, inputs, preprocessing)).transpose()?)
+    file.map(|f| Ok(Dataset::of(&f.file, inputs, preprocessing)?.with_classes(classes))).transpose()
+}
+
+/// Both sets number classes alike: as the model's labels have them, or by the names in the evaluation set.
+fn class_names(labels: &[String], evaluation: Option<&Dataset>) -> Result<Vec<String>, Error> {
+    match evaluation {
+        Some(data) if labels.is_empty() => Ok(data.class_names()?),
+        _ => Ok(labels.to_vec()),
+    }
 }
 
 fn further(models: &BTreeMap<String, Fetched>) -> Result<BTreeMap<String, Graph>, Error> {
@@ -187,7 +197,7 @@ fn disjoint(calibration: &Dataset, evaluation: &Dataset) -> Result<(), Error> {
             evaluation: evaluation.path().to_owned(),
             shared,
             images: evaluation.len() as u64,
-            first,
+            first: evaluation.name(first),
         }),
     }
 }

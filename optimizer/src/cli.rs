@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use drydock_contract::{CandidateReport, Input, Location, Preprocessing, Recipe, TASK_ENV, Target};
+use drydock_contract::{CandidateReport, Input, Location, Recipe, TASK_ENV, Target};
 use drydock_optimizer::Error;
 use drydock_optimizer::candidate::{self, Request};
 use drydock_optimizer::dataset::Dataset;
@@ -12,6 +12,8 @@ use drydock_optimizer::fetch::{Fetched, Purpose, fetch};
 use drydock_optimizer::progress::Progress;
 use drydock_optimizer::technique::Given;
 use drydock_optimizer::{job, onnx, technique};
+
+use crate::preprocessing_args::PreprocessingArgs;
 
 /// Takes a trained ONNX model and a recipe to a smaller, faster, measured model package.
 #[derive(Debug, Parser)]
@@ -65,10 +67,10 @@ impl JobArgs {
 struct RecipeArgs {
     #[arg(long)]
     model: PathBuf,
-    /// .npz with `x`
+    /// Images: a directory or tar, CSV, WebDataset, Parquet, .npz, .npy (docs/datasets.md)
     #[arg(long)]
     calibration: PathBuf,
-    /// What `distill` learns on, where it is not the calibration data: .npz with `x`, and `y` for labels
+    /// What `distill` learns on, where that is not the calibration data; any of the same
     #[arg(long)]
     training: Option<PathBuf>,
     /// NAME=FILE of a further ONNX model, for `distill.teacher` and `distill.student`; may be given again
@@ -80,13 +82,8 @@ struct RecipeArgs {
     /// The hardware that the result is for: cpu-vnni, cpu-avx2, arm64, intel, nvidia
     #[arg(long)]
     target: Option<Target>,
-    /// Multiplies each raw value before the mean is taken off
-    #[arg(long, default_value_t = 1.0)]
-    scale: f64,
-    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
-    mean: Vec<f64>,
-    #[arg(long, value_delimiter = ',')]
-    std: Vec<f64>,
+    #[command(flatten)]
+    preprocessing: PreprocessingArgs,
 }
 
 fn named(text: &str) -> Result<(String, PathBuf), String> {
@@ -101,17 +98,13 @@ impl RecipeArgs {
             std::fs::read_to_string(&self.recipe).map_err(|e| Error::Recipe(format!("cannot read {path}: {e}")))?;
         serde_yaml::from_str(&text).map_err(|e| Error::Recipe(format!("{path}: {e}")))
     }
-
-    fn preprocessing(&self) -> Preprocessing {
-        Preprocessing { scale: self.scale, mean: self.mean.clone(), std: self.std.clone() }
-    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct OptimizeArgs {
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// .npz with `x` and `y`
+    /// The same with labels, to measure accuracy; without them the answers are compared
     #[arg(long)]
     evaluation: Option<PathBuf>,
     /// Directory that the package goes to
@@ -155,7 +148,7 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
         evaluation: evaluation.as_ref(),
         training: training.as_ref(),
         models: &models,
-        preprocessing: &args.recipe.preprocessing(),
+        preprocessing: &args.recipe.preprocessing.preprocessing(),
         labels: &args.labels,
         store: &args.store,
         needs_labels: false,
@@ -170,9 +163,10 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Error> {
     let recipe = args.recipe.recipe()?;
     let graph = onnx::read(&args.recipe.model)?.graph;
     let (inputs, _) = onnx::signature(&graph)?;
-    let data = Dataset::open(&args.recipe.calibration, &inputs, &args.recipe.preprocessing())?;
+    let preprocessing = args.recipe.preprocessing.preprocessing();
+    let data = Dataset::open(&args.recipe.calibration, &inputs, &preprocessing)?;
     let training = args.recipe.training.as_deref();
-    let training = training.map(|p| Dataset::open(p, &inputs, &args.recipe.preprocessing())).transpose()?;
+    let training = training.map(|p| Dataset::open(p, &inputs, &preprocessing)).transpose()?;
     let models = args.recipe.models.iter().map(|(name, path)| Ok((name.clone(), onnx::read(path)?.graph)));
     let models = models.collect::<Result<_, Error>>()?;
     let given = Given {

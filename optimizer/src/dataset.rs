@@ -1,40 +1,69 @@
-//! Labelled inputs: an `.npz` with `x` (N, …; uint8 or float32) and `y` (N; integers), read as a stream.
+//! Labelled inputs in many formats (docs/datasets.md), told apart by content and read as a stream.
+//!
+//! ```text
+//!  Opened ─▶ Format ─▶ Rows: an encoded image ─▶ Images ─────┐
+//!  file or   .npz, .npy,     or raw elements ──▶ Normalizer ─┴▶ Batch
+//!  folder    images, Parquet
+//! ```
 
+mod arrays;
+mod element;
 mod error;
+mod format;
+mod images;
+mod kind;
+mod labels;
+mod layout;
+mod npy;
 mod npz;
+mod opened;
 mod overlap;
-mod preprocess;
+mod parquet;
+mod part;
+mod table;
+mod tar;
+mod tree;
+mod webdataset;
 
 use std::path::Path;
 
 use drydock_contract::{Datatype, Preprocessing, TensorSignature};
+use drydock_preprocessing::{Images, Normalizer};
 
+use element::Element;
 pub use error::DatasetError;
-use npz::{Array, Element};
+use format::{Format, Inputs, Rows};
+pub use opened::{OpenError, Opened};
 pub use overlap::Overlap;
-use preprocess::Normalizer;
 
-use crate::file::SharedFile;
 use crate::interrupt;
 
 /// Bytes of input that one batch may have.
 const BATCH_BYTES: usize = 4 << 20;
 /// What a model's fixed batch may ask for: 1 GiB of float32.
 const MAX_BATCH_ELEMENTS: usize = 1 << 28;
-/// A label file beyond this is not one.
-const MAX_LABELS: u64 = 100_000_000;
 
-/// One file of inputs, checked against the model that is to read it.
+/// Inputs, checked against the model that is to read them.
 #[derive(Debug)]
 pub struct Dataset {
-    file: SharedFile,
+    opened: Opened,
+    format: Format,
     len: usize,
     /// Of the model's input, without the batch.
     item: Vec<i64>,
     /// The only batch size that the model takes, if it takes one only.
     fixed_batch: Option<usize>,
-    element: Element,
-    normalizer: Normalizer,
+    convert: Convert,
+    /// Class names in the order of the model's output, where they are known.
+    classes: Vec<String>,
+}
+
+/// What makes an input of an item.
+#[derive(Debug)]
+enum Convert {
+    Bytes(Normalizer),
+    Floats(Normalizer),
+    Images(Images),
 }
 
 /// Some consecutive inputs, as the model takes them.
@@ -49,31 +78,42 @@ pub struct Batch<'d> {
 }
 
 impl Dataset {
-    /// [`Dataset::of`] a file that nobody else writes to.
+    /// [`Dataset::of`] what lies at a path that nobody else writes to.
     pub fn open(path: &Path, inputs: &[TensorSignature], preprocessing: &Preprocessing) -> Result<Self, DatasetError> {
-        let failed = |e: std::io::Error| DatasetError::Read { path: path.to_owned(), problem: e.to_string() };
-        Self::of(&SharedFile::open(path).map_err(failed)?, inputs, preprocessing)
+        let failed = |e: std::io::Error| DatasetError::Read {
+            path: path.to_owned(),
+            problem: e.to_string(),
+            expected: error::FORMATS,
+        };
+        let opened = Opened::open(path).map_err(|e| match e {
+            OpenError::Io(e) => failed(e),
+            OpenError::Data(e) => e,
+        })?;
+        Self::of(&opened, inputs, preprocessing)
     }
 
-    /// Reads the headers of the file and compares them with the model's only input.
+    /// Finds the format, and compares what the headers or the first image say with the model's only input.
     ///
     /// # Errors
     /// [`DatasetError`] names the file, what was found and what was expected.
     pub fn of(
-        file: &SharedFile,
+        opened: &Opened,
         inputs: &[TensorSignature],
         preprocessing: &Preprocessing,
     ) -> Result<Self, DatasetError> {
-        unchanged(file, Self::check(file, inputs, preprocessing))
+        unchanged(opened, Self::check(opened, inputs, preprocessing))
     }
 
-    fn check(
-        file: &SharedFile,
-        inputs: &[TensorSignature],
-        preprocessing: &Preprocessing,
-    ) -> Result<Self, DatasetError> {
+    /// Class names in the order of the model's output: what the set calls by these names gets their numbers.
+    #[must_use]
+    pub fn with_classes(mut self, names: &[String]) -> Self {
+        self.classes = names.to_vec();
+        self
+    }
+
+    fn check(opened: &Opened, inputs: &[TensorSignature], preprocessing: &Preprocessing) -> Result<Self, DatasetError> {
         let fail =
-            |found: String, expected: String| DatasetError::Shape { path: file.path().to_owned(), found, expected };
+            |found: String, expected: String| DatasetError::Shape { path: opened.path().to_owned(), found, expected };
         let [input] = inputs else {
             return Err(fail(format!("{} model inputs", inputs.len()), "a model with one input, for `x`".into()));
         };
@@ -81,24 +121,16 @@ impl Dataset {
             let expected = "a model whose input is FP32 with a batch dimension first".into();
             return Err(fail(format!("model input {:?}: {} {:?}", input.name, input.datatype, input.shape), expected));
         }
-        let (shape, element) = npz::header(file, "x")?;
-        let expected = || format!("(N, {})", join(&input.shape[1..]));
-        let len = shape.first().copied().unwrap_or(0) as usize;
-        if shape.is_empty() || shape.contains(&0) {
-            return Err(fail(format!("`x` of shape ({})", join(&shape)), format!("{}, not empty", expected())));
-        }
-        let item = fit(&shape[1..], &input.shape[1..])
-            .ok_or_else(|| fail(format!("`x` of shape ({})", join(&shape)), expected()))?;
-        let channels = if item.len() >= 2 { item[0] } else { 1 };
-        let normalizer = Normalizer::new(preprocessing, channels as usize)
-            .map_err(|found| fail(found, format!("one value, or {channels}: one for each channel")))?;
+        let format = Format::of(opened)?;
+        let (len, item, convert) = items(opened, &format, &input.shape[1..], preprocessing)?;
         let fixed_batch = usize::try_from(input.shape[0]).ok().filter(|n| *n > 0);
         let elements = item.iter().product::<i64>() as usize;
         if fixed_batch.is_some_and(|n| n.saturating_mul(elements) > MAX_BATCH_ELEMENTS) {
             let found = format!("a model of batch size {} only", input.shape[0]);
             return Err(fail(found, format!("one whose batch has at most {MAX_BATCH_ELEMENTS} values")));
         }
-        Ok(Self { file: file.clone(), len, item, fixed_batch, element, normalizer })
+        let opened = opened.clone();
+        Ok(Self { opened, format, len, item, fixed_batch, convert, classes: Vec::new() })
     }
 
     /// Number of inputs.
@@ -116,7 +148,12 @@ impl Dataset {
     }
 
     pub fn path(&self) -> &Path {
-        self.file.path()
+        self.opened.path()
+    }
+
+    /// How an input is called: the name of its file, or its row.
+    pub fn name(&self, index: usize) -> String {
+        self.format.name(index)
     }
 
     /// Shape of one input, without the batch.
@@ -134,29 +171,31 @@ impl Dataset {
         batch: usize,
         f: impl FnMut(Batch<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        unchanged(&self.file, self.read(limit, batch, f))
+        let read = self.format.pass(|rows| self.read(rows, limit, batch, f));
+        self.unchanged(read)
     }
 
     fn read<E: From<DatasetError>>(
         &self,
+        rows: &mut dyn Rows,
         limit: usize,
         batch: usize,
         mut f: impl FnMut(Batch<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let elements = self.item.iter().product::<i64>() as usize;
-        let rows = self.fixed_batch.unwrap_or((BATCH_BYTES / (elements * size_of::<f32>())).clamp(1, batch.max(1)));
+        let most = self.fixed_batch.unwrap_or((BATCH_BYTES / (elements * size_of::<f32>())).clamp(1, batch.max(1)));
         let limit = limit.min(self.len);
-        let mut data = vec![0.0; rows * elements];
+        let mut data = vec![0.0; most * elements];
         let mut shape: Vec<i64> = std::iter::once(0).chain(self.item.iter().copied()).collect();
 
-        let mut archive = npz::Archive::open(&self.file)?;
-        let mut x = archive.array("x")?;
         let mut start = 0;
         while start < limit {
             interrupt::check().map_err(DatasetError::from)?;
-            let count = rows.min(limit - start);
-            self.read_rows(&mut x, &mut data[..count * elements], start)?;
-            let filled = if self.fixed_batch.is_some() { rows } else { count };
+            let count = most.min(limit - start);
+            for (row, out) in data[..count * elements].chunks_mut(elements).enumerate() {
+                self.convert(rows.next()?, start + row, out)?;
+            }
+            let filled = if self.fixed_batch.is_some() { most } else { count };
             for row in count..filled {
                 data.copy_within((count - 1) * elements..count * elements, row * elements);
             }
@@ -167,80 +206,115 @@ impl Dataset {
         Ok(())
     }
 
-    fn read_rows(&self, x: &mut Array<'_>, data: &mut [f32], start: usize) -> Result<(), DatasetError> {
-        let elements = data.len();
-        let bytes = x.read(elements)?;
-        match self.element {
-            Element::U8 => self.normalizer.bytes(bytes, data, self.channel_size()),
-            Element::F32 => {
-                self.normalizer.floats(bytes, data, self.channel_size());
-                if let Some(bad) = data.iter().position(|v| !v.is_finite()) {
-                    let item = self.item.iter().product::<i64>() as usize;
-                    return Err(DatasetError::NotFinite { path: self.path().to_owned(), row: start + bad / item });
+    fn convert(&self, raw: &[u8], index: usize, out: &mut [f32]) -> Result<(), DatasetError> {
+        let path = || self.path().to_owned();
+        match &self.convert {
+            Convert::Bytes(normalizer) => normalizer.bytes(raw, out),
+            Convert::Floats(normalizer) => {
+                normalizer.floats(raw, out);
+                if out.iter().any(|v| !v.is_finite()) {
+                    return Err(DatasetError::NotFinite { path: path(), row: index });
                 }
             }
-            other => return Err(DatasetError::element(self.path(), "x", &format!("{other:?}"))),
+            Convert::Images(images) => {
+                let made = images.tensor(raw).map_err(|problem| DatasetError::Image {
+                    path: path(),
+                    entry: self.name(index),
+                    problem,
+                })?;
+                if made.shape != self.item {
+                    let found = format!("an input of shape ({})", join(&made.shape));
+                    let expected = format!("({}), as of {}, or preprocessing.resize", join(&self.item), self.name(0));
+                    let problem = format!("found {found}; expected {expected}");
+                    return Err(DatasetError::entry(self.path(), &self.name(index), problem));
+                }
+                out.copy_from_slice(&made.data);
+            }
         }
         Ok(())
-    }
-
-    fn channel_size(&self) -> usize {
-        if self.item.len() >= 2 { self.item[1..].iter().product::<i64>() as usize } else { usize::MAX }
     }
 
     /// # Errors
     /// There are no labels. Whether they fit is known with the model's classes.
     pub fn require_labels(&self) -> Result<(), DatasetError> {
-        unchanged(&self.file, self.label_header().map(drop))
+        let found = self.unchanged(self.format.has_labels())?;
+        if found { Ok(()) } else { Err(self.no_labels()) }
     }
 
-    fn label_header(&self) -> Result<(Vec<i64>, Element), DatasetError> {
-        npz::header(&self.file, "y").map_err(|e| match e {
-            DatasetError::Missing { path, .. } => {
-                DatasetError::NoLabels { path, expected: "an array `y` of class numbers" }
-            }
-            other => other,
-        })
+    fn unchanged<T, E: From<DatasetError>>(&self, result: Result<T, E>) -> Result<T, E> {
+        let intact = self.format.is_unchanged();
+        let result = if intact { result } else { Err(DatasetError::Changed { path: self.path().to_owned() }.into()) };
+        unchanged(&self.opened, result)
+    }
+
+    fn no_labels(&self) -> DatasetError {
+        DatasetError::NoLabels { path: self.path().to_owned(), expected: self.format.expected_labels() }
+    }
+
+    /// Names of the classes that are in this set, sorted; none where they are numbers.
+    pub fn class_names(&self) -> Result<Vec<String>, DatasetError> {
+        let labels = self.unchanged(self.format.labels(self.len))?;
+        Ok(labels.map(|l| l.names().to_vec()).unwrap_or_default())
     }
 
     /// The labels, each below `classes`.
     ///
     /// # Errors
-    /// No `y`, not as many as inputs, not integers, a class that the model does not have.
+    /// There are none, or not as many as inputs; no class numbers; a class that the model does not have.
     pub fn labels(&self, classes: usize) -> Result<Vec<u32>, DatasetError> {
-        unchanged(&self.file, self.read_labels(classes))
-    }
-
-    fn read_labels(&self, classes: usize) -> Result<Vec<u32>, DatasetError> {
-        let (shape, element) = self.label_header()?;
-        if shape != [self.len as i64] || self.len as u64 > MAX_LABELS {
-            return Err(DatasetError::Shape {
-                path: self.path().to_owned(),
-                found: format!("`y` of shape ({})", join(&shape)),
-                expected: format!("({}), one label for each row of `x`", self.len),
-            });
-        }
-        let width = element.width();
-        let mut archive = npz::Archive::open(&self.file)?;
-        let mut y = archive.array("y")?;
-        let bytes = y.read(self.len)?;
-        let labels = bytes.chunks_exact(width).enumerate().map(|(row, b)| {
-            let label =
-                element.integer(b).ok_or_else(|| DatasetError::element(self.path(), "y", &format!("{element:?}")))?;
-            u32::try_from(label).ok().filter(|l| (*l as usize) < classes).ok_or_else(|| DatasetError::Label {
-                path: self.path().to_owned(),
-                row,
-                label,
-                classes,
-            })
-        });
-        labels.collect()
+        let labels = self.unchanged(self.format.labels(self.len))?;
+        let labels = labels.ok_or_else(|| self.no_labels())?;
+        labels.resolve(self.path(), &self.classes, classes, |i| self.name(i))
     }
 }
 
-/// What was made of the file, unless it is no longer the file that was opened: that explains whatever came of it.
-fn unchanged<T, E: From<DatasetError>>(file: &SharedFile, result: Result<T, E>) -> Result<T, E> {
-    if file.is_unchanged() { result } else { Err(DatasetError::Changed { path: file.path().to_owned() }.into()) }
+/// How many items there are, the shape of one of them as the model takes it, and what makes it of the item.
+fn items(
+    opened: &Opened,
+    format: &Format,
+    input: &[i64],
+    preprocessing: &Preprocessing,
+) -> Result<(usize, Vec<i64>, Convert), DatasetError> {
+    let path = || opened.path().to_owned();
+    let expected = || format!("(N, {})", join(input));
+    let fail = |shape: &[i64], expected: String| {
+        let found = format!("`x` of shape ({})", join(shape));
+        Err(DatasetError::Shape { path: path(), found, expected })
+    };
+    let (shape, element, flat) = match format.inputs()? {
+        Inputs::Array { shape, element, flat } => (shape, element, flat),
+        Inputs::Images { len: 0 } => return fail(&[0], format!("{}, not empty", expected())),
+        Inputs::Images { len } => {
+            let images = Images::new(preprocessing, input)
+                .map_err(|problem| DatasetError::Preprocessing { path: path(), problem })?;
+            let first = format.pass(|rows| {
+                images.tensor(rows.next()?).map_err(|problem| DatasetError::Image {
+                    path: path(),
+                    entry: format.name(0),
+                    problem,
+                })
+            })?;
+            return Ok((len, first.shape, Convert::Images(images)));
+        }
+    };
+    if shape.is_empty() || shape.contains(&0) {
+        return fail(&shape, format!("{}, not empty", expected()));
+    }
+    let item = if flat { fit_flat(shape[1], input) } else { fit(&shape[1..], input) };
+    let Some(item) = item else { return fail(&shape, expected()) };
+    let normalizer = Normalizer::new(preprocessing, &item)
+        .map_err(|problem| DatasetError::Preprocessing { path: path(), problem })?;
+    let convert = match element {
+        Element::U8 => Convert::Bytes(normalizer),
+        Element::F32 => Convert::Floats(normalizer),
+        other => return Err(DatasetError::element(opened.path(), "x", &format!("{other:?}"))),
+    };
+    Ok((shape[0] as usize, item, convert))
+}
+
+/// What was made of the source, unless it is no longer what was opened: that explains whatever came of it.
+fn unchanged<T, E: From<DatasetError>>(opened: &Opened, result: Result<T, E>) -> Result<T, E> {
+    if opened.is_unchanged() { result } else { Err(DatasetError::Changed { path: opened.path().to_owned() }.into()) }
 }
 
 /// The shape of one input where `found` (from the data) can be taken for `expected` (from the model, -1 for any).
@@ -252,6 +326,16 @@ fn fit(found: &[i64], expected: &[i64]) -> Option<Vec<i64>> {
     // Grey images come without a channel axis.
     let with_channel: Vec<i64> = std::iter::once(1).chain(found.iter().copied()).collect();
     same(&with_channel).then_some(with_channel)
+}
+
+/// The same for `numbers` in a row, whose dimensions the model's input alone tells.
+fn fit_flat(numbers: i64, expected: &[i64]) -> Option<Vec<i64>> {
+    match expected {
+        [-1] => Some(vec![numbers]),
+        _ => {
+            (expected.iter().all(|d| *d > 0) && expected.iter().product::<i64>() == numbers).then(|| expected.to_vec())
+        }
+    }
 }
 
 fn join(shape: &[i64]) -> String {

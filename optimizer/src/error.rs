@@ -33,11 +33,11 @@ pub enum Error {
     #[error("the recipe reads calibration data and the task has no data set")]
     NoDataset,
     #[error(
-        "{shared} of {images} images of {} are in the calibration data too, the first at index {first}; expected none, or \
+        "{shared} of {images} images of {} are in the calibration data too, the first at {first}; expected none, or \
          the accuracy is measured on what the candidate was made with",
         evaluation.display()
     )]
-    SharedImages { evaluation: PathBuf, shared: u64, images: u64, first: usize },
+    SharedImages { evaluation: PathBuf, shared: u64, images: u64, first: String },
     #[error("the candidate gives {candidate} classes; expected {original}, as the original gives")]
     Classes { original: usize, candidate: usize },
     #[error("output {output:?} has shape {found:?}; top-1 accuracy needs (N, classes)")]

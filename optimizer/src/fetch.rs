@@ -1,4 +1,4 @@
-//! Brings a source to a local file and knows its digest. What was hashed is what is used, whoever writes to the volume.
+//! Brings a source to a local file, or finds a directory, and knows its digest. What was hashed is what is used, whoever writes to the volume.
 
 mod model;
 
@@ -14,8 +14,10 @@ use reqwest::blocking::{Client, Response};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::dataset::{DatasetError, OpenError, Opened};
 use crate::error::is_full;
 use crate::file::SharedFile;
+use crate::folder::Folder;
 use crate::interrupt::{self, Interrupted};
 use crate::onnx::MAX_MODEL_BYTES;
 
@@ -47,15 +49,16 @@ impl Purpose {
     }
 }
 
-/// A local file whose content has this digest.
+/// A local file, or a directory of a data set, whose content has this digest.
 #[derive(Clone, Debug)]
 pub struct Fetched {
     /// A model is a copy in the scratch directory, with its external data beside it.
     pub path: PathBuf,
-    /// Of the file; of a model with external data, [`PackageRecord::source`](drydock_contract::PackageRecord::source).
+    /// Of the file. Of several, that of what `sha256sum` prints for them: those of a model as
+    /// [`PackageRecord::source`](drydock_contract::PackageRecord::source) has them, those of a data set by name.
     pub digest: Digest,
     /// Open since before it was hashed. Data sets are too large to copy.
-    pub file: SharedFile,
+    pub file: Opened,
     /// Holds what was copied or downloaded, as long as somebody uses it.
     _scratch: Option<Arc<TempDir>>,
 }
@@ -72,6 +75,13 @@ pub enum FetchError {
     Location { purpose: Purpose, source_name: String, problem: &'static str },
     #[error("model: its weights lie in {files}, which sha256 does not cover; save it as one file, or leave sha256 out")]
     Uncovered { files: String },
+    #[error(
+        "{}: {source_name} needs {files} more files beside it, which sha256 does not cover; name their directory, or leave sha256 out",
+        purpose.as_str()
+    )]
+    Beside { purpose: Purpose, source_name: String, files: usize },
+    #[error("{}: {problem}", purpose.as_str())]
+    Data { purpose: Purpose, problem: DatasetError },
     #[error("model: external data {location:?}: {problem}")]
     External { location: String, problem: String },
     #[error("cannot write {} to the scratch directory: {source}", path.display())]
@@ -83,16 +93,21 @@ pub enum FetchError {
 impl FetchError {
     pub fn reason(&self) -> FailureReason {
         match self {
-            Self::Unreachable { .. } => FailureReason::SourceUnreachable,
+            // What it is now may be a good data set: a writer was at work.
+            Self::Unreachable { .. } | Self::Data { problem: DatasetError::Changed { .. }, .. } => {
+                FailureReason::SourceUnreachable
+            }
             Self::Digest { .. } => FailureReason::DigestMismatch,
             Self::TooLarge { purpose: Purpose::Model, .. } | Self::Uncovered { .. } | Self::External { .. } => {
                 FailureReason::InvalidModel
             }
-            Self::TooLarge { .. } => FailureReason::InvalidDataset,
+            Self::Interrupted(_) | Self::Data { problem: DatasetError::Interrupted(_), .. } => {
+                FailureReason::Interrupted
+            }
+            Self::TooLarge { .. } | Self::Beside { .. } | Self::Data { .. } => FailureReason::InvalidDataset,
             Self::Location { .. } => FailureReason::InvalidTask,
             Self::Scratch { source, .. } if is_full(source) => FailureReason::DiskFull,
             Self::Scratch { .. } => FailureReason::Internal,
-            Self::Interrupted(_) => FailureReason::Interrupted,
         }
     }
 }
@@ -108,7 +123,7 @@ pub fn fetch(input: &Input, purpose: Purpose, scratch: &Path) -> Result<Fetched,
         Location::Path(path) if purpose == Purpose::Model => {
             (path.clone(), model::copy_file(Path::new(path), scratch)?)
         }
-        Location::Path(path) => (path.clone(), hash_file(Path::new(path), purpose)?),
+        Location::Path(path) => (path.clone(), hash_data(Path::new(path), input.sha256.is_some(), purpose)?),
         Location::Url(url) => download(url, input.sha256.is_some(), purpose, scratch)?,
     };
     match &input.sha256 {
@@ -128,11 +143,36 @@ pub fn fetch(input: &Input, purpose: Purpose, scratch: &Path) -> Result<Fetched,
     Ok(fetched)
 }
 
-fn hash_file(path: &Path, purpose: Purpose) -> Result<Fetched, FetchError> {
+fn hash_data(path: &Path, verified: bool, purpose: Purpose) -> Result<Fetched, FetchError> {
     let name = path.display().to_string();
-    let file = SharedFile::open(path).map_err(|e| unreachable(purpose, &name, &e))?;
-    let digest = copy(BufReader::new(file.reader()), &mut std::io::sink(), &name, purpose, Path::new(""))?;
-    Ok(Fetched { path: path.to_owned(), digest, file, _scratch: None })
+    let opened = Opened::open(path).map_err(|e| match e {
+        OpenError::Io(e) => unreachable(purpose, &name, &e),
+        OpenError::Data(problem) => FetchError::Data { purpose, problem },
+    })?;
+    let digest = match &opened {
+        Opened::File(file) => hash_file(file, &name, purpose)?,
+        Opened::Folder(folder) if verified && folder.root() != path => {
+            return Err(FetchError::Beside { purpose, source_name: name, files: folder.len() - 1 });
+        }
+        Opened::Folder(folder) => hash_folder(folder, &name, purpose)?,
+    };
+    Ok(Fetched { path: path.to_owned(), digest, file: opened, _scratch: None })
+}
+
+fn hash_file(file: &SharedFile, name: &str, purpose: Purpose) -> Result<Digest, FetchError> {
+    copy(BufReader::new(file.reader()), &mut std::io::sink(), name, purpose, Path::new(""))
+}
+
+fn hash_folder(folder: &Folder, name: &str, purpose: Purpose) -> Result<Digest, FetchError> {
+    let mut hasher = Sha256::new();
+    let mut left = purpose.limit();
+    for i in 0..folder.len() {
+        let file = folder.open(i).map_err(|e| FetchError::Data { purpose, problem: e.into() })?;
+        left = left.checked_sub(file.size()).ok_or_else(|| too_large(purpose, name))?;
+        let digest = hash_file(&file, &file.path().display().to_string(), purpose)?;
+        hasher.update(format!("{}  {}\n", digest.hex(), folder.name(i)));
+    }
+    Ok(Digest::from_hash(&hasher.finalize()))
 }
 
 /// A file in a new directory in `scratch`.
@@ -145,7 +185,7 @@ fn keep(from: impl Read, name: &str, file_name: &str, purpose: Purpose, scratch:
     let path = directory.path().join(file_name);
     let mut file = File::create(&path).map_err(scratch_error(&path))?;
     let digest = copy(from, &mut file, name, purpose, &path)?;
-    let file = SharedFile::open(&path).map_err(scratch_error(&path))?;
+    let file = Opened::File(SharedFile::open(&path).map_err(scratch_error(&path))?);
     Ok(Fetched { path, digest, file, _scratch: Some(Arc::new(directory)) })
 }
 

@@ -15,8 +15,8 @@ pub struct SharedFile {
 }
 
 /// Changes with each write to the file. A writer can set the modification time back, but not that of the inode's change.
-#[derive(Clone, Copy, Debug)]
-struct Stamp {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
     length: u64,
     links: u64,
     modified: (i64, i64),
@@ -24,7 +24,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(m: &Metadata) -> Self {
+    pub(crate) fn of(m: &Metadata) -> Self {
         Self {
             length: m.len(),
             links: m.nlink(),
@@ -43,6 +43,14 @@ impl SharedFile {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.stamp.length
     }
 
     /// Reads from the beginning.

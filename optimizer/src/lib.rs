@@ -17,6 +17,7 @@ pub mod error;
 pub mod evaluate;
 pub mod fetch;
 pub mod file;
+pub mod folder;
 pub mod inspect;
 pub mod interrupt;
 pub mod job;

@@ -1,6 +1,7 @@
 //! The optimization Job's program, usable by hand.
 
 mod cli;
+mod preprocessing_args;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -13,6 +13,7 @@
 mod digest;
 mod model;
 mod package;
+mod preprocessing;
 mod recipe;
 mod report;
 mod split;
@@ -20,12 +21,13 @@ mod target;
 mod task;
 
 pub use digest::{Digest, DigestError};
-pub use model::{Datatype, Preprocessing, TensorSignature};
+pub use model::{Datatype, TensorSignature};
 pub use package::{
     AccuracyChange, AccuracyMeasurement, CONFUSION_FILE, FidelityMeasurement, LatencyMeasurement, MANIFEST_FILE,
     MODEL_FILE, Machine, MemoryMeasurement, ModelFile, PackageContent, PackageManifest, PackageRecord, SCHEMA,
     SizeMeasurement,
 };
+pub use preprocessing::{ChannelOrder, Crop, Filter, Preprocessing, Resize};
 pub use recipe::{
     Calibration, Distill, Factorize, Format, Importance, Pattern, Prune, Quantize, Recipe, Rounding, Sparsify,
     Technique,

@@ -1,28 +1,6 @@
 use std::fmt;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// How raw data becomes the model's input: `(value * scale - mean[c]) / std[c]`, channel `c` first.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Preprocessing {
-    /// Multiplies each raw value first; 1/255 (0.00392156862745098) for 8-bit images. Default 1.
-    #[serde(default = "one")]
-    pub scale: f64,
-    /// One value for each channel, or one for all. Default 0.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    pub mean: Vec<f64>,
-    /// One value for each channel, or one for all. Default 1.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    pub std: Vec<f64>,
-}
-
-fn one() -> f64 {
-    1.0
-}
 
 /// An input or output of the model, in Open Inference Protocol words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -214,7 +214,12 @@ mod tests {
                 model: ModelFile { sha256: Digest::of(b"model"), size: 5 },
                 inputs: Vec::new(),
                 outputs: Vec::new(),
-                preprocessing: Preprocessing { scale: x, mean: vec![x / 3.0], std: vec![x / 7.0] },
+                preprocessing: Preprocessing {
+                    scale: x,
+                    mean: vec![x / 3.0],
+                    std: vec![x / 7.0],
+                    ..Preprocessing::default()
+                },
                 labels: Vec::new(),
                 target: None,
             };

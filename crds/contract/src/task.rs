@@ -44,7 +44,7 @@ pub struct Dataset {
     pub training: Option<Input>,
 }
 
-/// A file to read.
+/// A file to read, or a directory of a data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Input {
@@ -56,7 +56,7 @@ pub struct Input {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Location {
-    /// A file that the pod has mounted.
+    /// A file or directory that the pod has mounted.
     Path(String),
     /// `https://`, or `http://` where a digest is given.
     Url(String),

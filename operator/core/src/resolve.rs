@@ -214,7 +214,7 @@ fn work(errors: &mut SpecErrors, model: &Model, o: &Optimization, defaults: &Def
 
 /// `Preprocessing::default()` multiplies by 0; what the schema's defaults say is "as it is".
 fn no_preprocessing() -> drydock_contract::Preprocessing {
-    drydock_contract::Preprocessing { scale: 1.0, mean: Vec::new(), std: Vec::new() }
+    drydock_contract::Preprocessing { scale: 1.0, ..drydock_contract::Preprocessing::default() }
 }
 
 impl fmt::Display for Mount {

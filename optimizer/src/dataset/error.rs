@@ -1,12 +1,25 @@
 use std::path::{Path, PathBuf};
 
+use drydock_preprocessing::{ImageError, PreprocessingError};
+
+use crate::folder::FolderError;
 use crate::interrupt::Interrupted;
+
+/// What a data set may be.
+pub(super) const FORMATS: &str =
+    "a directory or tar of images, CSV beside its images, WebDataset tar, Parquet, .npz or .npy";
 
 /// Why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    #[error("cannot read {}: {problem}; expected an .npz file that numpy.savez wrote", path.display())]
-    Read { path: PathBuf, problem: String },
+    #[error("cannot read {}: {problem}; expected {expected}", path.display())]
+    Read { path: PathBuf, problem: String, expected: &'static str },
+    #[error("{}: {entry}: {problem}", path.display())]
+    Entry { path: PathBuf, entry: String, problem: String },
+    #[error("{}: {entry}: {problem}", path.display())]
+    Image { path: PathBuf, entry: String, problem: ImageError },
+    #[error("{}: {problem}", path.display())]
+    Preprocessing { path: PathBuf, problem: PreprocessingError },
     #[error("{} has no array `{array}`; expected `x` (inputs) and, for labels, `y`", path.display())]
     Missing { path: PathBuf, array: String },
     #[error("{}: found {found}; expected {expected}", path.display())]
@@ -25,11 +38,38 @@ pub enum DatasetError {
     OneClass { path: PathBuf, class: u32, images: usize },
     #[error("{}: label {label} of row {row}; the model has classes 0 to {}", path.display(), classes.saturating_sub(1))]
     Label { path: PathBuf, row: usize, label: i64, classes: usize },
+    #[error("{}: class {name:?} of {entry}; expected one of the model's labels, {labels}", path.display())]
+    UnknownClass { path: PathBuf, name: String, entry: String, labels: String },
+    #[error(
+        "{}: {found} class names, {names}, for a model of {classes} classes; expected as many, or the names of all classes in the \
+         order of its output as the model's labels",
+        path.display()
+    )]
+    ClassNames { path: PathBuf, found: usize, names: String, classes: usize },
 }
 
 impl DatasetError {
     pub(super) fn element(path: &Path, array: &str, found: &str) -> Self {
         let expected = if array == "y" { "integers" } else { "uint8 or little-endian float32, in C order" };
         Self::Element { path: path.to_owned(), array: array.to_owned(), found: found.to_owned(), expected }
+    }
+
+    pub(super) fn entry(path: &Path, entry: &str, problem: impl std::fmt::Display) -> Self {
+        Self::Entry { path: path.to_owned(), entry: entry.to_owned(), problem: problem.to_string() }
+    }
+}
+
+impl From<FolderError> for DatasetError {
+    fn from(e: FolderError) -> Self {
+        match e {
+            FolderError::Read { path, problem } => {
+                Self::Read { path, problem: problem.to_string(), expected: "a file that can be read" }
+            }
+            FolderError::Refused { path, found, expected } => {
+                Self::Shape { path, found: found.into(), expected: expected.into() }
+            }
+            FolderError::Changed { path } => Self::Changed { path },
+            FolderError::Interrupted(e) => Self::Interrupted(e),
+        }
     }
 }

@@ -100,7 +100,7 @@ fn what_does_not_fit_says_so() {
 fn a_file_that_is_no_archive() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = open(&file, &[-1, 2]).unwrap_err().to_string();
-    assert!(error.contains("expected an .npz file"), "{error}");
+    assert!(error.contains("expected a directory or tar of images"), "{error}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub fn fetched(path: &Path) -> Fetched {
 
 /// `(x / 255 - 0.2860) / 0.3530`
 pub fn preprocessing() -> Preprocessing {
-    Preprocessing { scale: 1.0 / 255.0, mean: vec![0.2860], std: vec![0.3530] }
+    Preprocessing { scale: 1.0 / 255.0, mean: vec![0.2860], std: vec![0.3530], ..Preprocessing::default() }
 }
 
 pub fn int8(options: Quantize) -> Recipe {

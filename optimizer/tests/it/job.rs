@@ -248,5 +248,8 @@ fn images_in_both_sets_are_refused() {
     assert_eq!(command(directory.path(), &json, "1").status().unwrap().code(), Some(65));
     let failure = report(directory.path()).failure.unwrap();
     assert_eq!(failure.reason, FailureReason::InvalidDataset);
-    assert!(failure.message.contains("1000 of 1000 images") && failure.message.contains("index 0"), "{failure:?}");
+    assert!(
+        failure.message.contains("1000 of 1000 images") && failure.message.contains("the first at row 0"),
+        "{failure:?}"
+    );
 }

@@ -3,6 +3,8 @@
 
 mod common;
 mod compress;
+mod datasets;
+mod datasets_bad;
 mod distill;
 mod graphs;
 mod hostile;
