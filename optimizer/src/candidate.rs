@@ -4,7 +4,7 @@ use std::path::Path;
 
 use drydock_contract::{
     AccuracyMeasurement, CONFUSION_FILE, CandidateReport, Datatype, Measurements, PackageContent, PackageManifest,
-    PackageRecord, Preprocessing, Recipe, SCHEMA, SizeMeasurement, TensorSignature,
+    PackageRecord, Preprocessing, Recipe, SCHEMA, SEARCH_FILE, SizeMeasurement, TensorSignature,
 };
 
 use crate::Error;
@@ -17,6 +17,7 @@ use crate::interrupt;
 use crate::memory;
 use crate::onnx;
 use crate::progress::Progress;
+use crate::search::Record;
 use crate::store::Store;
 use crate::technique;
 
@@ -30,6 +31,8 @@ pub struct Request<'a> {
     pub name: &'a str,
     /// None: the model as it came.
     pub recipe: Option<&'a Recipe>,
+    /// What the recipe makes, where it has been made already.
+    pub found: Option<Found<'a>>,
     pub model: &'a Fetched,
     pub calibration: Option<&'a Fetched>,
     pub evaluation: Option<&'a Fetched>,
@@ -40,6 +43,13 @@ pub struct Request<'a> {
     pub needs_labels: bool,
     /// This program's binary, which the memory measurement starts again; None leaves that measurement out.
     pub program: Option<&'a Path>,
+}
+
+/// A recipe's result, and the search that it came out of.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    pub model: &'a [u8],
+    pub search: &'a Record,
 }
 
 /// Versions of what the result depends on.
@@ -74,7 +84,10 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
             if let (Some(calibration), Some(evaluation), false) = (&calibration, &evaluation, same_data) {
                 disjoint(calibration, evaluation)?;
             }
-            Some(technique::apply(engine, graph, recipe, calibration.as_ref(), progress)?)
+            Some(match request.found {
+                Some(found) => found.model.to_vec(),
+                None => technique::apply(engine, graph, recipe, calibration.as_ref(), progress)?,
+            })
         }
         None => None,
     };
@@ -102,7 +115,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
 
     interrupt::check()?;
     progress.stage(95.0, 100.0);
-    let staged = Store::open(request.store)?.stage(result)?;
+    let mut staged = Store::open(request.store)?.stage(result)?;
     if let (Some(shape), Some(program)) = (&shape, request.program) {
         measured.memory = Some(memory::measure(program, &staged.model_path(), shape)?);
     }
@@ -128,6 +141,9 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     if let Some(confusion) = &confusion {
         staged.attach(CONFUSION_FILE, confusion)?;
     }
+    if let Some(found) = request.found {
+        staged.attach(SEARCH_FILE, found.search)?;
+    }
     staged.publish(&PackageManifest { digest: digest.clone(), content, record })?;
     progress.step("publish", 1, 1, "package");
     Ok(CandidateReport {
@@ -138,7 +154,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     })
 }
 
-fn open(
+pub(crate) fn open(
     file: Option<&Fetched>,
     inputs: &[TensorSignature],
     preprocessing: &Preprocessing,
@@ -147,7 +163,7 @@ fn open(
 }
 
 /// A candidate that was made with the images that it is measured on looks better than it is.
-fn disjoint(calibration: &Dataset, evaluation: &Dataset) -> Result<(), Error> {
+pub(crate) fn disjoint(calibration: &Dataset, evaluation: &Dataset) -> Result<(), Error> {
     match evaluation.overlap(calibration)? {
         None => Ok(()),
         Some(Overlap { images: shared, first }) => Err(Error::SharedImages {
@@ -160,7 +176,7 @@ fn disjoint(calibration: &Dataset, evaluation: &Dataset) -> Result<(), Error> {
 }
 
 /// The shape of one input at a time; `None` where there are several inputs or a dimension is not known.
-fn run_shape(inputs: &[TensorSignature], data: Option<&Dataset>) -> Option<Vec<i64>> {
+pub(crate) fn run_shape(inputs: &[TensorSignature], data: Option<&Dataset>) -> Option<Vec<i64>> {
     let [input] = inputs else { return None };
     let (batch, rest) = input.shape.split_first()?;
     let rest = data.map_or(rest, Dataset::item_shape);

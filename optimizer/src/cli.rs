@@ -12,6 +12,8 @@ use drydock_optimizer::fetch::{Fetched, Purpose, fetch};
 use drydock_optimizer::progress::Progress;
 use drydock_optimizer::{job, onnx, technique};
 
+use crate::cli_search::SearchArgs;
+
 /// Takes a trained ONNX model and a recipe to a smaller, faster, measured model package.
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -28,6 +30,8 @@ pub(crate) enum Command {
     Optimize(OptimizeArgs),
     /// Apply one recipe to one model and nothing more: write the resulting file
     Apply(ApplyArgs),
+    /// Look for the best recipe within a time budget, and put the package into a store
+    Search(SearchArgs),
     /// Say what a model is
     Inspect { model: PathBuf },
     /// Print the peak memory, in bytes, of loading and running a model
@@ -131,6 +135,7 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
     let request = Request {
         name: &recipe.name,
         recipe: Some(&recipe),
+        found: None,
         model: &model,
         calibration: Some(&calibration),
         evaluation: evaluation.as_ref(),
@@ -164,7 +169,7 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn table(report: &CandidateReport) -> String {
+pub(crate) fn table(report: &CandidateReport) -> String {
     let m = &report.measurements;
     let mut rows: Vec<[String; 4]> = vec![["", "original", &report.candidate, ""].map(str::to_owned)];
     let mut row = |what: &str, original: String, candidate: String, note: String| {

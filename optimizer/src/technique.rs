@@ -20,34 +20,45 @@ use crate::progress::Progress;
 /// The recipe's techniques, one after another; the result as a file.
 pub fn apply(
     engine: &Engine,
-    mut graph: Graph,
+    graph: Graph,
     recipe: &Recipe,
     calibration: Option<&Dataset>,
     progress: &mut Progress,
 ) -> Result<Vec<u8>, Error> {
     check(recipe)?;
-    let cleaned;
-    (graph, cleaned) = passes::clean(graph, engine)?;
+    let (mut graph, cleaned) = passes::clean(graph, engine)?;
     progress.note(&format!("clean: {cleaned}"));
-    // What `distill` learns from: the model as it came.
     let teacher = recipe.techniques.iter().any(|t| t.distill.is_some()).then(|| graph.clone());
     for technique in &recipe.techniques {
-        interrupt::check()?;
-        if let Some(options) = &technique.factorize {
-            graph = factorize::factorize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
-        }
-        if let Some(options) = &technique.prune {
-            graph = prune::prune(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
-        }
-        if let (Some(options), Some(teacher)) = (&technique.distill, &teacher) {
-            let data = calibration.ok_or(Error::NoDataset)?;
-            graph = distill::distill(engine, graph, teacher, options, data, progress)?;
-        }
-        if let Some(options) = &technique.quantize {
-            graph = quantize::quantize(engine, graph, options, calibration, progress)?;
-        }
+        graph = step(engine, graph, technique, teacher.as_ref(), calibration, progress)?;
     }
     Ok(graph.encode())
+}
+
+/// One technique. `teacher` is what `distill` learns from: the model as it came, cleaned.
+pub(crate) fn step(
+    engine: &Engine,
+    mut graph: Graph,
+    technique: &Technique,
+    teacher: Option<&Graph>,
+    calibration: Option<&Dataset>,
+    progress: &mut Progress,
+) -> Result<Graph, Error> {
+    interrupt::check()?;
+    if let Some(options) = &technique.factorize {
+        graph = factorize::factorize(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
+    }
+    if let Some(options) = &technique.prune {
+        graph = prune::prune(engine, graph, options, calibration.ok_or(Error::NoDataset)?, progress)?;
+    }
+    if let (Some(options), Some(teacher)) = (&technique.distill, teacher) {
+        let data = calibration.ok_or(Error::NoDataset)?;
+        graph = distill::distill(engine, graph, teacher, options, data, progress)?;
+    }
+    if let Some(options) = &technique.quantize {
+        graph = quantize::quantize(engine, graph, options, calibration, progress)?;
+    }
+    Ok(graph)
 }
 
 fn check(recipe: &Recipe) -> Result<(), Error> {

@@ -10,14 +10,17 @@
 //!
 //! Plain data only: no client, no runtime, no I/O.
 
+mod choice;
 mod digest;
 mod model;
 mod package;
 mod recipe;
 mod report;
+mod search;
 mod split;
 mod task;
 
+pub use choice::{Broken, Gate, Limits, Numbers, Objective, front, rounded};
 pub use digest::{Digest, DigestError};
 pub use model::{Datatype, Preprocessing, TensorSignature};
 pub use package::{
@@ -27,5 +30,6 @@ pub use package::{
 };
 pub use recipe::{Calibration, Distill, Factorize, Format, Importance, Prune, Quantize, Recipe, Rounding, Technique};
 pub use report::{CandidateReport, Failure, FailureReason, Measurements, TERMINATION_MESSAGE_LIMIT};
+pub use search::{SEARCH_CANDIDATE, SEARCH_FILE, Search};
 pub use split::{SPLIT_ANNOTATION, Split, SplitWindow};
-pub use task::{Dataset, Input, Location, TASK_ENV, Task};
+pub use task::{Dataset, Input, Location, TASK_ENV, Task, Work};

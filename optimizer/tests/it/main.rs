@@ -10,3 +10,4 @@ mod job;
 mod models;
 mod node_tests;
 mod passes;
+mod search;

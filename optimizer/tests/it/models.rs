@@ -14,6 +14,7 @@ fn make(model: &str, evaluation: &str, recipe: &Recipe) -> (CandidateReport, Tem
     let request = Request {
         name: &recipe.name,
         recipe: Some(recipe),
+        found: None,
         model: &fetched(&example(model)),
         calibration: Some(&fetched(&example("fashion-calibration.npz"))),
         evaluation: Some(&fetched(&example(evaluation))),
@@ -153,6 +154,7 @@ fn without_labels_outputs_are_compared_all_the_same() {
     let request = Request {
         name: &recipe.name,
         recipe: Some(&recipe),
+        found: None,
         model: &fetched(&example("fashion-mobilenet.onnx")),
         calibration: Some(&fetched(&example("fashion-evaluation.npz"))),
         evaluation: Some(&fetched(&unlabelled)),

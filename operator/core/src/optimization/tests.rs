@@ -18,6 +18,7 @@ fn work() -> OptimizationWork {
             labels: vec![],
             dataset: None,
             recipes: vec![Recipe { name: "int8".into(), techniques: vec![] }],
+            search: None,
             store: "/store".into(),
         },
         task_json: String::new(),
