@@ -68,22 +68,27 @@ pub(super) fn space(profile: Profile, objective: Objective) -> Vec<Entry> {
     }
     for percent in [50, 35, 25, 18, 70] {
         entries.push(rung(Ladder::Prune, percent, "int8", vec![prune(percent), int8()]));
+        if percent == 50 {
+            // Made on the way, and best where int8 is no faster.
+            entries.push(alone("prune-50", vec![prune(percent)]));
+        }
     }
     for percent in [50, 35, 70] {
         entries.push(rung(Ladder::Factorize, percent, "int8", vec![factorize(percent), int8()]));
+        if percent == 50 {
+            entries.push(alone("factorize-50", vec![factorize(percent)]));
+        }
     }
     for percent in [50, 35, 25, 18] {
         let distill = Technique { distill: Some(Distill::default()), ..Technique::default() };
         let taught = rung(Ladder::Distill, percent, "distill-int8", vec![prune(percent), distill, int8()]);
         entries.push(Entry { instead_of: Some(format!("prune-{percent}-int8")), ..taught });
     }
-    // For accuracy, and for machines on which int8 is no faster.
+    // For accuracy.
     let mse = Quantize { calibration: Calibration::Mse, ..Quantize::default() };
     entries.push(alone("int8-mse", vec![quantize(mse.clone())]));
     entries
         .push(alone("int8-adaptive", vec![quantize(Quantize { rounding: Rounding::Adaptive, images: IMAGES, ..mse })]));
-    entries.push(alone("prune-50", vec![prune(50)]));
-    entries.push(alone("factorize-50", vec![factorize(50)]));
     if objective != Objective::Latency {
         // Smaller files that are no faster.
         entries.push(alone("float16", vec![format(Format::Float16)]));
