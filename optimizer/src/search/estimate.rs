@@ -111,7 +111,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "chosen, not computed")]
     fn medians() {
         // Ranks of the published tables: n = 6 takes the extremes, 10 the second, 20 the sixth.
         for (n, rank) in [(1, 1), (5, 1), (6, 1), (9, 2), (10, 2), (12, 3), (20, 6), (60, 22)] {

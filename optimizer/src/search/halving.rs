@@ -26,7 +26,7 @@ pub(super) fn skip(trials: &[Trial], at: usize, search: &Search) -> Option<Verdi
     let Entry { step, instead_of, .. } = &trials.get(at)?.entry;
     let lost = |t: &&Trial| match &t.verdict {
         Some(Verdict::BreaksGate { broken, certain: true, .. }) => broken.iter().any(|b| b.gate == Gate::AccuracyDrop),
-        Some(Verdict::Failed(_) | Verdict::OutOfTime { .. }) => true,
+        Some(Verdict::Failed(_)) => true,
         _ => false,
     };
     let milder = step.and_then(|(ladder, percent)| {
@@ -37,7 +37,7 @@ pub(super) fn skip(trials: &[Trial], at: usize, search: &Search) -> Option<Verdi
         return Some(Verdict::Hopeless { like: milder.name().to_owned() });
     }
     let plain = trials.iter().find(|t| Some(t.name()) == instead_of.as_deref())?;
-    if matches!(plain.verdict, Some(Verdict::Failed(_) | Verdict::OutOfTime { .. })) {
+    if matches!(plain.verdict, Some(Verdict::Failed(_))) {
         return Some(Verdict::Hopeless { like: plain.name().to_owned() });
     }
     let keeps = plain.running().is_some() && plain.broken(search).is_empty();

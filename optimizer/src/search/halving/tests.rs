@@ -187,12 +187,6 @@ fn what_need_not_be_tried() {
         ("a milder one", with(Some(gate(true))), fresh(Ladder::Prune, 70, None), ""),
         ("another ladder", with(Some(gate(true))), fresh(Ladder::Distill, 35, None), ""),
         ("failed", with(Some(failed.clone())), fresh(Ladder::Prune, 35, None), "not tried: half asks less"),
-        (
-            "out of time",
-            with(Some(Verdict::OutOfTime { seconds: 1.0 })),
-            fresh(Ladder::Prune, 35, None),
-            "not tried: half",
-        ),
         ("good without", with(None), fresh(Ladder::Distill, 50, Some("half")), "not tried: half takes less time"),
         ("bad without", with(Some(gate(true))), fresh(Ladder::Distill, 50, Some("half")), ""),
         ("impossible without", with(Some(failed)), fresh(Ladder::Distill, 50, Some("half")), "not tried: half asks"),
