@@ -38,6 +38,7 @@ pub enum Reason {
     DigestMismatch,
     InvalidDataset,
     InvalidRecipe,
+    TimeBudgetTooShort,
     InvalidTask,
     SourceUnreachable,
     StoreUnavailable,

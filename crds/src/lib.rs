@@ -10,6 +10,7 @@ mod model_deployment;
 mod optimization;
 mod quantity;
 mod rollout;
+mod search;
 mod serving;
 mod source;
 mod status;
@@ -18,9 +19,12 @@ pub use artifact_store::{AccessMode, ArtifactStore};
 pub use conditions::{ConditionType, Reason};
 pub use manifest::{CRD_FILE, crd_yaml};
 pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
-pub use optimization::{CandidateFallback, Dataset, FurtherModel, Gates, Objective, Optimization};
+// What the optimizer's search compares by is in the contract; it is a part of the API all the same.
+pub use drydock_contract::Objective;
+pub use optimization::{CandidateFallback, Dataset, FurtherModel, Gates, Optimization};
 pub use quantity::Amount;
 pub use rollout::{Analysis, CanaryStep, Rollout};
+pub use search::Search;
 pub use serving::{Autoscaling, Batching, PodTemplate, Resources, Serving};
 pub use source::{ImageSource, Source, UrlSource, VolumeSource};
 pub use status::{

@@ -1,9 +1,9 @@
-use drydock_contract::{Recipe, Target};
+use drydock_contract::{Objective, Recipe, Target};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Amount, Resources, Source};
+use crate::{Amount, Resources, Search, Source};
 
 /// How to make candidates of the model and which of them to keep.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,6 +12,8 @@ use crate::{Amount, Resources, Source};
     .message("recipes need dataset: its calibration file sets the ranges, its evaluation file measures the accuracy that the gates look at"))]
 #[x_kube(validation = Rule::new("!has(self.recipes) || self.recipes.all(r, r.techniques.all(t, !has(t.distill) || [has(t.distill.teacher) ? t.distill.teacher : '', has(t.distill.student) ? t.distill.student : ''].all(n, n == '' || (has(self.models) && self.models.exists(m, m.name == n)))))")
     .message("distill.teacher and distill.student name entries of models: add one of that name, or leave them out"))]
+#[x_kube(validation = Rule::new("!has(self.search) || has(self.dataset)")
+    .message("search needs dataset: what it tries is made with the calibration file and measured on the evaluation file"))]
 pub struct Optimization {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<Dataset>,
@@ -28,9 +30,14 @@ pub struct Optimization {
         .message("each recipe needs a name of its own"))]
     #[x_kube(validation = Rule::new("self.all(r, r.name != 'original')")
         .message("'original' names the model as it came: give the recipe another name"))]
+    #[x_kube(validation = Rule::new("self.all(r, r.name != 'auto')")
+        .message("'auto' names what search finds: give the recipe another name"))]
     #[x_kube(validation = Rule::new("self.all(r, r.techniques.all(t, [has(t.factorize), has(t.prune), has(t.sparsify), has(t.distill), has(t.quantize)].filter(x, x).size() == 1))")
         .message("each entry of techniques names one technique: write factorize: {}, prune: {}, sparsify: {}, distill: {} or quantize: {}"))]
     pub recipes: Vec<Recipe>,
+    /// Looks for a recipe itself, beside those of `recipes`: one more candidate, named `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
     /// The hardware that the packages are made for: sets the form of int8, and which formats are taken (docs/targets.md).
     /// Default: the processor of the node that the optimization runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +51,7 @@ pub struct Optimization {
     /// Of the container that optimizes. Default: requests of 500m CPU and 512Mi, a memory limit of 2Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// The whole optimization is given up after this many seconds.
+    /// The whole optimization is given up after this many seconds; the time budget of `search` comes on top.
     #[serde(default = "default_deadline")]
     #[schemars(range(min = 10, max = 604_800))]
     pub deadline_seconds: i64,
@@ -62,6 +69,7 @@ impl Default for Optimization {
             models: Vec::new(),
             recipes: Vec::new(),
             target: None,
+            search: None,
             gates: Gates::default(),
             objective: Objective::default(),
             when_no_candidate_passes: CandidateFallback::default(),
@@ -134,18 +142,6 @@ impl Default for Gates {
             max_memory: None,
         }
     }
-}
-
-/// What the best of the candidates that pass the gates is best in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Objective {
-    /// The lowest CPU time of one inference.
-    #[default]
-    Latency,
-    /// The smallest file.
-    Size,
-    /// The highest top-1.
-    Accuracy,
 }
 
 /// What to serve when every candidate breaks a gate.

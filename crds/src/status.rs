@@ -96,7 +96,7 @@ fn is_zero(n: &i32) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CandidateStatus {
-    /// `original`, or the recipe's name.
+    /// `original`, the recipe's name, or `auto`: what `search` found.
     pub name: String,
     pub state: CandidateState,
     /// No other candidate that passes is at least as good in accuracy, latency and size.

@@ -16,11 +16,11 @@ use energy::Meter;
 pub use machine::machine;
 
 /// Rounds where the models are quick enough.
-const ROUNDS: u32 = 60;
+pub(crate) const ROUNDS: u32 = 60;
 /// Fewer say nothing of a median.
 const LEAST_ROUNDS: u32 = 5;
 /// Time of one model's turn: long against the clock's resolution, short against what else happens on the machine.
-const TURN: Duration = Duration::from_millis(40);
+pub(crate) const TURN: Duration = Duration::from_millis(40);
 /// Time for all of it, warm-up included.
 const BUDGET: Duration = Duration::from_secs(10);
 
@@ -35,6 +35,26 @@ pub fn benchmark(
     shape: &[i64],
     progress: &mut Progress,
 ) -> Result<LatencyMeasurement, Error> {
+    Ok(compare(engine, original, candidate, shape, ROUNDS, progress)?.latency)
+}
+
+/// What a comparison of at most so many rounds came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Comparison {
+    pub latency: LatencyMeasurement,
+    /// Times as fast as the original, in each round.
+    pub speedups: Vec<f64>,
+}
+
+/// As [`benchmark`], in fewer rounds for whoever is in a hurry.
+pub(crate) fn compare(
+    engine: &Engine,
+    original: &[u8],
+    candidate: Option<&[u8]>,
+    shape: &[i64],
+    most: u32,
+    progress: &mut Progress,
+) -> Result<Comparison, Error> {
     let input = input(shape);
     let meter = Meter::open();
     let mut original = Subject::new(engine.open(original, 1)?, shape, &input, meter.as_ref());
@@ -49,19 +69,21 @@ pub fn benchmark(
         candidate.warm_up().map_err(Error::Candidate)?;
     }
     let mut rounds = 0;
-    while rounds < ROUNDS && (rounds < LEAST_ROUNDS || begin.elapsed() < BUDGET) {
+    while rounds < most && (rounds < LEAST_ROUNDS || begin.elapsed() < BUDGET) {
         interrupt::check()?;
         original.turn()?;
         if let Some(candidate) = &mut candidate {
             candidate.turn().map_err(Error::Candidate)?;
         }
         rounds += 1;
-        progress.step("benchmark", rounds as usize, ROUNDS as usize, "rounds");
+        progress.step("benchmark", rounds as usize, most as usize, "rounds");
     }
 
+    let turns = candidate.as_ref().map_or(&original.cpu, |c| &c.cpu);
+    let speedups = original.cpu.iter().zip(turns).map(|(original, own)| original / own).collect();
     let original = original.summary();
     let own = candidate.map_or(original, Subject::summary);
-    Ok(LatencyMeasurement {
+    let latency = LatencyMeasurement {
         on_target: None,
         cpu: own.cpu,
         original_cpu: original.cpu,
@@ -73,7 +95,8 @@ pub fn benchmark(
         energy_millijoules: own.energy,
         original_energy_millijoules: original.energy,
         machine: Some(machine::machine()),
-    })
+    };
+    Ok(Comparison { latency, speedups })
 }
 
 /// Noise, the same in each run: zeros would take short cuts that images do not.

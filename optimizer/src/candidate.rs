@@ -5,7 +5,7 @@ use std::path::Path;
 
 use drydock_contract::{
     AccuracyMeasurement, CONFUSION_FILE, CandidateReport, Datatype, Measurements, PackageContent, PackageManifest,
-    PackageRecord, Preprocessing, Recipe, SCHEMA, SizeMeasurement, Target, TensorSignature,
+    PackageRecord, Preprocessing, Recipe, SCHEMA, SEARCH_FILE, SizeMeasurement, Target, TensorSignature,
 };
 
 use crate::Error;
@@ -18,6 +18,7 @@ use crate::interrupt;
 use crate::memory;
 use crate::onnx::{self, Graph};
 use crate::progress::Progress;
+use crate::search::Record;
 use crate::store::Store;
 use crate::technique::{self, Given};
 
@@ -31,6 +32,8 @@ pub struct Request<'a> {
     pub name: &'a str,
     /// None: the model as it came.
     pub recipe: Option<&'a Recipe>,
+    /// What the recipe makes, where it has been made already.
+    pub found: Option<Found<'a>>,
     /// What the package is for.
     pub target: Option<Target>,
     pub model: &'a Fetched,
@@ -47,6 +50,13 @@ pub struct Request<'a> {
     pub needs_labels: bool,
     /// This program's binary, which the memory measurement starts again; None leaves that measurement out.
     pub program: Option<&'a Path>,
+}
+
+/// A recipe's result, and the search that it came out of.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    pub model: &'a [u8],
+    pub search: &'a Record,
 }
 
 /// Versions of what the result depends on.
@@ -87,14 +97,19 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
             if let (Some(training), Some(evaluation)) = (&training, &evaluation) {
                 disjoint(training, evaluation)?;
             }
-            let models = further(request.models)?;
-            let given = Given {
-                calibration: calibration.as_ref(),
-                training: training.as_ref(),
-                models: Some(&models),
-                target: Some(target),
-            };
-            Some(technique::apply(engine, graph, recipe, &given, progress)?)
+            Some(match request.found {
+                Some(found) => found.model.to_vec(),
+                None => {
+                    let models = further(request.models)?;
+                    let given = Given {
+                        calibration: calibration.as_ref(),
+                        training: training.as_ref(),
+                        models: Some(&models),
+                        target: Some(target),
+                    };
+                    technique::apply(engine, graph, recipe, &given, progress)?
+                }
+            })
         }
         None => None,
     };
@@ -129,7 +144,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
 
     interrupt::check()?;
     progress.stage(95.0, 100.0);
-    let staged = Store::open(request.store)?.stage(result)?;
+    let mut staged = Store::open(request.store)?.stage(result)?;
     if let (Some(shape), Some(program)) = (&shape, request.program) {
         measured.memory = Some(memory::measure(program, &staged.model_path(), shape)?);
     }
@@ -158,6 +173,9 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     if let Some(confusion) = &confusion {
         staged.attach(CONFUSION_FILE, confusion)?;
     }
+    if let Some(found) = request.found {
+        staged.attach(SEARCH_FILE, found.search)?;
+    }
     staged.publish(&PackageManifest { digest: digest.clone(), content, record })?;
     progress.step("publish", 1, 1, "package");
     Ok(CandidateReport {
@@ -168,7 +186,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     })
 }
 
-fn open(
+pub(crate) fn open(
     file: Option<&Fetched>,
     inputs: &[TensorSignature],
     preprocessing: &Preprocessing,
@@ -178,19 +196,19 @@ fn open(
 }
 
 /// Both sets number classes alike: as the model's labels have them, or by the names in the evaluation set.
-fn class_names(labels: &[String], evaluation: Option<&Dataset>) -> Result<Vec<String>, Error> {
+pub(crate) fn class_names(labels: &[String], evaluation: Option<&Dataset>) -> Result<Vec<String>, Error> {
     match evaluation {
         Some(data) if labels.is_empty() => Ok(data.class_names()?),
         _ => Ok(labels.to_vec()),
     }
 }
 
-fn further(models: &BTreeMap<String, Fetched>) -> Result<BTreeMap<String, Graph>, Error> {
+pub(crate) fn further(models: &BTreeMap<String, Fetched>) -> Result<BTreeMap<String, Graph>, Error> {
     models.iter().map(|(name, f)| Ok((name.clone(), onnx::load(&f.path)?.check()?.graph))).collect()
 }
 
 /// A candidate that was made with the images that it is measured on looks better than it is.
-fn disjoint(calibration: &Dataset, evaluation: &Dataset) -> Result<(), Error> {
+pub(crate) fn disjoint(calibration: &Dataset, evaluation: &Dataset) -> Result<(), Error> {
     match evaluation.overlap(calibration)? {
         None => Ok(()),
         Some(Overlap { images: shared, first }) => Err(Error::SharedImages {
@@ -203,7 +221,7 @@ fn disjoint(calibration: &Dataset, evaluation: &Dataset) -> Result<(), Error> {
 }
 
 /// The shape of one input at a time; `None` where there are several inputs or a dimension is not known.
-fn run_shape(inputs: &[TensorSignature], data: Option<&Dataset>) -> Option<Vec<i64>> {
+pub(crate) fn run_shape(inputs: &[TensorSignature], data: Option<&Dataset>) -> Option<Vec<i64>> {
     let [input] = inputs else { return None };
     let (batch, rest) = input.shape.split_first()?;
     let rest = data.map_or(rest, Dataset::item_shape);

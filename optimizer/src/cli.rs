@@ -13,6 +13,7 @@ use drydock_optimizer::progress::Progress;
 use drydock_optimizer::technique::Given;
 use drydock_optimizer::{job, onnx, technique};
 
+use crate::cli_search::SearchArgs;
 use crate::preprocessing_args::PreprocessingArgs;
 
 /// Takes a trained ONNX model and a recipe to a smaller, faster, measured model package.
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Optimize(OptimizeArgs),
     /// Apply one recipe to one model and nothing more: write the resulting file
     Apply(ApplyArgs),
+    /// Look for the best recipe within a time budget, and put the package into a store
+    Search(SearchArgs),
     /// Say what a model is
     Inspect { model: PathBuf },
     /// Print the peak memory, in bytes, of loading and running a model
@@ -86,7 +89,7 @@ struct RecipeArgs {
     preprocessing: PreprocessingArgs,
 }
 
-fn named(text: &str) -> Result<(String, PathBuf), String> {
+pub(crate) fn named(text: &str) -> Result<(String, PathBuf), String> {
     let (name, path) = text.split_once('=').ok_or_else(|| format!("{text:?}; expected NAME=FILE"))?;
     Ok((name.to_owned(), path.into()))
 }
@@ -143,6 +146,7 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
         name: &recipe.name,
         recipe: Some(&recipe),
         target: args.recipe.target,
+        found: None,
         model: &model,
         calibration: Some(&calibration),
         evaluation: evaluation.as_ref(),
@@ -189,7 +193,7 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn table(report: &CandidateReport) -> String {
+pub(crate) fn table(report: &CandidateReport) -> String {
     let m = &report.measurements;
     let mut rows: Vec<[String; 4]> = vec![["", "original", &report.candidate, ""].map(str::to_owned)];
     let mut row = |what: &str, original: String, candidate: String, note: String| {

@@ -28,6 +28,11 @@ pub enum Error {
     Store(#[from] StoreError),
     #[error("{0}")]
     Recipe(String),
+    #[error(
+        "a search needs {needed} seconds or more for one candidate of this model, measured on {images} images; found a time \
+         budget of {given}"
+    )]
+    TimeBudget { needed: u64, given: u64, images: usize },
     #[error("{0}")]
     Task(String),
     #[error("the recipe reads calibration data and the task has no data set")]
@@ -72,6 +77,7 @@ impl Error {
             | Self::Write { .. }
             | Self::Internal(_) => FailureReason::Internal,
             Self::Recipe(_) | Self::Candidate(_) | Self::Classes { .. } => FailureReason::InvalidRecipe,
+            Self::TimeBudget { .. } => FailureReason::TimeBudgetTooShort,
             Self::Task(_) => FailureReason::InvalidTask,
             Self::Fetch(e) => e.reason(),
             Self::Store(e) => e.reason(),

@@ -1,5 +1,6 @@
 //! What a candidate answers beside what the original answers, on the same images.
 
+mod answers;
 mod paired;
 mod tally;
 
@@ -9,6 +10,7 @@ use crate::Error;
 use crate::dataset::{Dataset, DatasetError};
 use crate::engine::{Engine, Session};
 use crate::progress::Progress;
+pub use answers::{Answers, answers};
 pub use paired::{Interval, McNemar, difference_interval};
 pub use tally::{Confusion, Tally};
 
@@ -71,7 +73,7 @@ pub fn evaluate(
 }
 
 /// None if there are none.
-fn labels(data: &Dataset, classes: usize) -> Result<Option<Vec<u32>>, Error> {
+pub(crate) fn labels(data: &Dataset, classes: usize) -> Result<Option<Vec<u32>>, Error> {
     let labels = match data.labels(classes) {
         Ok(labels) => labels,
         Err(DatasetError::NoLabels { .. }) => return Ok(None),
@@ -85,7 +87,7 @@ fn labels(data: &Dataset, classes: usize) -> Result<Option<Vec<u32>>, Error> {
     }
 }
 
-fn as_candidate(e: Error) -> Error {
+pub(crate) fn as_candidate(e: Error) -> Error {
     match e {
         Error::Engine(e) => Error::Candidate(e),
         other => other,

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use drydock_contract::{CandidateReport, Failure, FailureReason, Input, Measurements, Recipe, Task};
+use drydock_contract::{CandidateReport, Failure, FailureReason, Input, Measurements, Recipe, Task, Work};
 
 use crate::Error;
 use crate::candidate::{self, Request};
@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::fetch::{Fetched, Purpose, fetch};
 use crate::interrupt::{self, Interrupted};
 use crate::progress::Progress;
+use crate::search;
 use crate::store::{ResultKey, Sources, Store};
 
 /// The kubelet sets it on pods of an Indexed Job.
@@ -112,7 +113,7 @@ fn parse(config: &Config) -> Result<(Task, usize, String), Error> {
         .map_err(|_| Error::Task(format!("{INDEX_ENV} is {:?}; expected a number from 0", config.index)))?;
     let name = task.candidate_name(index).map(str::to_owned);
     let name = name.ok_or_else(|| {
-        Error::Task(format!("index {index} of a task with {} recipes; expected at most that", task.recipes.len()))
+        Error::Task(format!("index {index} of a task with {} candidates; expected less than that", task.candidates()))
     })?;
     Ok((task, index, name))
 }
@@ -122,12 +123,16 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
     let engine = Engine::load()?;
     let scratch =
         tempfile::tempdir().map_err(|source| Error::Write { what: "a scratch directory in TMPDIR".into(), source })?;
-    let recipe = index.checked_sub(1).and_then(|i| task.recipes.get(i));
+    let work = task.work(index).unwrap_or(Work::Original);
+    let recipe = if let Work::Recipe(recipe) = work { Some(recipe) } else { None };
 
     progress.stage(0.0, 5.0);
-    let wanted: BTreeSet<&str> = recipe.into_iter().flat_map(Recipe::models).collect();
-    let training =
-        task.dataset.as_ref().and_then(|d| d.training.as_ref()).filter(|_| recipe.is_some_and(Recipe::trains));
+    let searches = matches!(work, Work::Search(_));
+    let named = recipe.into_iter().flat_map(Recipe::models);
+    let wanted: BTreeSet<&str> =
+        if searches { task.models.keys().map(String::as_str).collect() } else { named.collect() };
+    let trains = searches || recipe.is_some_and(Recipe::trains);
+    let training = task.dataset.as_ref().and_then(|d| d.training.as_ref()).filter(|_| trains);
     let steps = 1 + task.dataset.iter().count() * 2 + training.iter().count() + wanted.len();
     let mut done = 0;
     let mut bring = |input: &Input, purpose: Purpose| -> Result<Fetched, Error> {
@@ -141,7 +146,7 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
     let evaluation = dataset.map(|d| bring(&d.evaluation, Purpose::Evaluation)).transpose()?;
     // The original is not calibrated.
     let calibration =
-        dataset.filter(|_| recipe.is_some()).map(|d| bring(&d.calibration, Purpose::Calibration)).transpose()?;
+        dataset.filter(|_| work != Work::Original).map(|d| bring(&d.calibration, Purpose::Calibration)).transpose()?;
 
     let training = training.map(|t| bring(t, Purpose::Training)).transpose()?;
     let mut models = BTreeMap::new();
@@ -168,6 +173,7 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
         name,
         recipe,
         target: task.target,
+        found: None,
         model: &model,
         calibration: calibration.as_ref(),
         evaluation: evaluation.as_ref(),
@@ -179,7 +185,10 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
         needs_labels: true,
         program: Some(&config.program),
     };
-    let report = candidate::make(&engine, &request, &mut progress)?;
+    let report = match work {
+        Work::Search(wanted) => search::run(&engine, &request, wanted, &mut progress)?.0,
+        Work::Original | Work::Recipe(_) => candidate::make(&engine, &request, &mut progress)?,
+    };
     // The package is there: not to find it by itself the next time is no reason to fail.
     if let Err(e) = store.keep_result(&key, sources, report.clone()) {
         progress.note(&format!("the result is not kept for another time: {e}"));

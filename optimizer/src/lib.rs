@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`job`] does it for one index of the optimization Job, [`candidate::make`] for any caller. The same inputs give the
-//! same `model.onnx`, bit for bit.
+//! same `model.onnx`, bit for bit. [`search`] looks for the recipe.
 
 pub mod benchmark;
 pub mod calibrate;
@@ -26,6 +26,7 @@ pub mod onnx;
 pub mod passes;
 pub mod progress;
 pub mod proto;
+pub mod search;
 pub mod store;
 pub mod technique;
 pub mod train;

@@ -1,6 +1,7 @@
 //! The optimization Job's program, usable by hand.
 
 mod cli;
+mod cli_search;
 mod preprocessing_args;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         },
         cli::Command::Optimize(args) => watched(|| cli::optimize(&args)),
         cli::Command::Apply(args) => watched(|| cli::apply(&args)),
+        cli::Command::Search(args) => watched(|| cli_search::search(&args)),
         cli::Command::Inspect { model } => match inspect::describe(&model) {
             Ok(text) => print(&text),
             Err(e) => fail(&e.to_string(), 65),

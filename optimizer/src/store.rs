@@ -1,7 +1,7 @@
 //! The artifact store: model packages in a directory, each there whole or not at all.
 //!
 //! ```text
-//! packages/<hex of the package digest>/package.json, model.onnx, confusion.json
+//! packages/<hex of the package digest>/package.json, model.onnx, confusion.json, search.json
 //! packages/.staging-…/      being written, or left by a run that died
 //! results/<hex>.json        what a task came to, so that it need not be done again
 //! ```
@@ -79,7 +79,7 @@ impl Store {
         let path = directory.path().join(MODEL_FILE);
         write_synced(&path, model)?;
         let file = ModelFile { sha256: Digest::of(model), size: model.len() as u64 };
-        Ok(Staged { store: self.clone(), directory, file })
+        Ok(Staged { store: self.clone(), directory, file, attached: Vec::new() })
     }
 }
 
@@ -89,6 +89,7 @@ pub struct Staged {
     store: Store,
     directory: TempDir,
     file: ModelFile,
+    attached: Vec<String>,
 }
 
 impl Staged {
@@ -101,14 +102,16 @@ impl Staged {
     }
 
     /// Adds a file that servers do not read, as JSON.
-    pub fn attach(&self, name: &str, content: &impl serde::Serialize) -> Result<(), StoreError> {
+    pub fn attach(&mut self, name: &str, content: &impl serde::Serialize) -> Result<(), StoreError> {
         let path = self.directory.path().join(name);
         let json = serde_json::to_vec(content).map_err(|e| failed("encode", &path)(e.into()))?;
-        write_synced(&path, &json)
+        write_synced(&path, &json)?;
+        self.attached.push(name.to_owned());
+        Ok(())
     }
 
     /// Adds the manifest and gives the package its name, in one step for any reader. If an equal one is there, that one
-    /// stays.
+    /// stays, with what is attached to this one.
     pub fn publish(self, manifest: &PackageManifest) -> Result<PathBuf, StoreError> {
         let path = self.directory.path().join(MANIFEST_FILE);
         let json = serde_json::to_vec_pretty(manifest).map_err(|e| failed("encode", &path)(e.into()))?;
@@ -122,6 +125,10 @@ impl Staged {
         let rename = || std::fs::rename(self.directory.path(), &target);
         if let Err(first) = rename() {
             if is_whole(&target, &manifest.digest) {
+                for name in &self.attached {
+                    let to = target.join(name);
+                    std::fs::rename(self.directory.path().join(name), &to).map_err(failed("replace", &to))?;
+                }
                 return Ok(target);
             }
             if !target.exists() {

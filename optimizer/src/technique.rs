@@ -54,39 +54,51 @@ impl<'a> Given<'a> {
 /// The recipe's techniques, one after another; the result as a file.
 pub fn apply(
     engine: &Engine,
-    mut graph: Graph,
+    graph: Graph,
     recipe: &Recipe,
     given: &Given<'_>,
     progress: &mut Progress,
 ) -> Result<Vec<u8>, Error> {
     check(recipe, given.target)?;
-    let target = given.target.unwrap_or_else(|| Target::of(&machine()));
-    let cleaned;
-    (graph, cleaned) = passes::clean(graph, engine)?;
+    let (mut graph, cleaned) = passes::clean(graph, engine)?;
     progress.note(&format!("clean: {cleaned}"));
-    // What `distill` learns from, where it names nothing else: the model as it came.
     let original = recipe.trains().then(|| graph.clone());
-    let mut sparse = false;
-    for technique in &recipe.techniques {
-        interrupt::check()?;
-        if let Some(options) = &technique.factorize {
-            graph = factorize::factorize(engine, graph, options, given.calibration()?, progress)?;
-        }
-        if let Some(options) = &technique.prune {
-            graph = prune::prune(engine, graph, options, given.calibration()?, progress)?;
-        }
-        if let Some(options) = &technique.sparsify {
-            graph = sparsify::sparsify(engine, graph, options, given.calibration()?, progress)?;
-            sparse = true;
-        }
-        if let (Some(options), Some(original)) = (&technique.distill, &original) {
-            graph = distill::distill(engine, graph, original, (options, sparse), given, progress)?;
-        }
-        if let Some(options) = &technique.quantize {
-            graph = quantize::quantize(engine, graph, (options, target), given.calibration, progress)?;
-        }
+    for i in 0..recipe.techniques.len() {
+        graph = step(engine, graph, &recipe.techniques[..=i], original.as_ref(), given, progress)?;
     }
     Ok(graph.encode())
+}
+
+/// The last of these techniques; the others have been applied. `original` is what `distill` learns from, where it names nothing
+/// else: the model as it came, cleaned.
+pub(crate) fn step(
+    engine: &Engine,
+    mut graph: Graph,
+    techniques: &[Technique],
+    original: Option<&Graph>,
+    given: &Given<'_>,
+    progress: &mut Progress,
+) -> Result<Graph, Error> {
+    interrupt::check()?;
+    let Some((technique, before)) = techniques.split_last() else { return Ok(graph) };
+    if let Some(options) = &technique.factorize {
+        graph = factorize::factorize(engine, graph, options, given.calibration()?, progress)?;
+    }
+    if let Some(options) = &technique.prune {
+        graph = prune::prune(engine, graph, options, given.calibration()?, progress)?;
+    }
+    if let Some(options) = &technique.sparsify {
+        graph = sparsify::sparsify(engine, graph, options, given.calibration()?, progress)?;
+    }
+    if let (Some(options), Some(original)) = (&technique.distill, original) {
+        let keep_zeros = before.iter().any(|t| t.sparsify.is_some());
+        graph = distill::distill(engine, graph, original, (options, keep_zeros), given, progress)?;
+    }
+    if let Some(options) = &technique.quantize {
+        let target = given.target.unwrap_or_else(|| Target::of(&machine()));
+        graph = quantize::quantize(engine, graph, (options, target), given.calibration, progress)?;
+    }
+    Ok(graph)
 }
 
 fn check(recipe: &Recipe, target: Option<Target>) -> Result<(), Error> {

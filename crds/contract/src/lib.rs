@@ -10,16 +10,19 @@
 //!
 //! Plain data only: no client, no runtime, no I/O.
 
+mod choice;
 mod digest;
 mod model;
 mod package;
 mod preprocessing;
 mod recipe;
 mod report;
+mod search;
 mod split;
 mod target;
 mod task;
 
+pub use choice::{Broken, Gate, Limits, Numbers, Objective, front, rounded};
 pub use digest::{Digest, DigestError};
 pub use model::{Datatype, TensorSignature};
 pub use package::{
@@ -33,6 +36,7 @@ pub use recipe::{
     Technique,
 };
 pub use report::{CandidateReport, Failure, FailureReason, Measurements, TERMINATION_MESSAGE_LIMIT};
+pub use search::{SEARCH_CANDIDATE, SEARCH_FILE, Search};
 pub use split::{SPLIT_ANNOTATION, Split, SplitWindow};
 pub use target::{Activations, Bias, Int8Rules, TARGETS, Target, TargetRules};
-pub use task::{Dataset, Input, Location, TASK_ENV, Task};
+pub use task::{Dataset, Input, Location, TASK_ENV, Task, Work};

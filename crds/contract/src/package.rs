@@ -51,7 +51,7 @@ pub struct ModelFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PackageRecord {
-    /// `original`, or the recipe's name.
+    /// `original`, the recipe's name, or `auto`: then the recipe is the one that a search found.
     pub candidate: String,
     pub recipe: Option<Recipe>,
     /// Digest of the model as it came from its source; where its weights lie in further files, the digest of what `sha256sum`

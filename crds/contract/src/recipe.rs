@@ -17,7 +17,8 @@ pub use sparsify::{Pattern, Sparsify};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Recipe {
-    /// Names the candidate in status, metrics and logs; unique in the list. `original` is taken by the model as it came.
+    /// Names the candidate in status, metrics and logs; unique in the list. `original` is taken by the model as it came, `auto`
+    /// by what `search` finds.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Applied in this order.

@@ -10,7 +10,7 @@ pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CandidateReport {
-    /// `original`, or the recipe's name.
+    /// `original`, the recipe's name, or `auto`.
     pub candidate: String,
     /// The package that was written; `None` if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +57,8 @@ pub enum FailureReason {
     InvalidDataset,
     /// The recipe cannot be applied to this model.
     InvalidRecipe,
+    /// The search's time budget is not enough for one candidate.
+    TimeBudgetTooShort,
     /// The task itself cannot be read: operator and optimizer are of different versions.
     InvalidTask,
     /// A source did not answer; worth trying again.
@@ -83,7 +85,11 @@ impl FailureReason {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::InvalidTask => 64,
-            Self::InvalidModel | Self::DigestMismatch | Self::InvalidDataset | Self::InvalidRecipe => 65,
+            Self::InvalidModel
+            | Self::DigestMismatch
+            | Self::InvalidDataset
+            | Self::InvalidRecipe
+            | Self::TimeBudgetTooShort => 65,
             Self::SourceUnreachable | Self::StoreUnavailable | Self::DiskFull | Self::Interrupted | Self::Internal => {
                 EX_TEMPFAIL
             }

@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Preprocessing, Recipe, Target};
+use crate::{Digest, Preprocessing, Recipe, SEARCH_CANDIDATE, Search, Target};
 
 /// The environment variable of the optimization Job that holds the [`Task`] as JSON.
 pub const TASK_ENV: &str = "DRYDOCK_TASK";
 
 /// What one optimization Job is to do. All indexes get the same task: `JOB_COMPLETION_INDEX` 0 is the original, index
-/// `i` is `recipes[i - 1]`.
+/// `i` is `recipes[i - 1]`, and the search comes last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Task {
@@ -17,7 +17,7 @@ pub struct Task {
     pub preprocessing: Preprocessing,
     #[serde(default)]
     pub labels: Vec<String>,
-    /// Required as soon as there is a recipe.
+    /// Required as soon as there is a recipe or a search.
     #[serde(default)]
     pub dataset: Option<Dataset>,
     #[serde(default)]
@@ -28,6 +28,9 @@ pub struct Task {
     /// What the packages are for; `None`: the machine that makes them, [`Target::of`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    // Left out where there is none: a task that asks for nothing new keeps its hash, and with it its Job and results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
     /// Root of the artifact store: a directory that outlives the Job.
     pub store: String,
 }
@@ -62,12 +65,75 @@ pub enum Location {
     Url(String),
 }
 
+/// What one index of the Job makes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Work<'t> {
+    Original,
+    Recipe(&'t Recipe),
+    Search(&'t Search),
+}
+
 impl Task {
-    /// `original`, or the recipe's name; `None` past the last recipe.
-    pub fn candidate_name(&self, index: usize) -> Option<&str> {
-        match index.checked_sub(1) {
-            None => Some("original"),
-            Some(i) => self.recipes.get(i).map(|r| r.name.as_str()),
+    /// Indexes of the Job.
+    pub fn candidates(&self) -> usize {
+        1 + self.recipes.len() + usize::from(self.search.is_some())
+    }
+
+    /// `None` past the last index.
+    pub fn work(&self, index: usize) -> Option<Work<'_>> {
+        let Some(i) = index.checked_sub(1) else { return Some(Work::Original) };
+        match self.recipes.get(i) {
+            Some(recipe) => Some(Work::Recipe(recipe)),
+            None if i == self.recipes.len() => self.search.as_ref().map(Work::Search),
+            None => None,
         }
+    }
+
+    /// `original`, the recipe's name, or `auto`; `None` past the last index.
+    pub fn candidate_name(&self, index: usize) -> Option<&str> {
+        self.work(index).map(|work| match work {
+            Work::Original => "original",
+            Work::Recipe(recipe) => recipe.name.as_str(),
+            Work::Search(_) => SEARCH_CANDIDATE,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, Objective};
+
+    #[test]
+    fn the_search_is_the_last_index() {
+        let recipe = |name: &str| Recipe { name: name.into(), techniques: Vec::new() };
+        let search = Search {
+            time_budget_seconds: 300,
+            max_candidates: 8,
+            limits: Limits::default(),
+            objective: Objective::Size,
+        };
+        let mut task = Task {
+            model: Input { location: Location::Path("m".into()), sha256: None },
+            preprocessing: Preprocessing::default(),
+            labels: Vec::new(),
+            dataset: None,
+            recipes: vec![recipe("a"), recipe("b")],
+            search: None,
+            models: BTreeMap::new(),
+            target: None,
+            store: "s".into(),
+        };
+        let names = |task: &Task| (0..9).map_while(|i| task.candidate_name(i).map(str::to_owned)).collect::<Vec<_>>();
+        assert_eq!(names(&task), ["original", "a", "b"]);
+        assert_eq!(task.candidates(), 3);
+        let without = serde_json::to_string(&task).unwrap();
+        assert!(!without.contains("search"), "{without}");
+        task.search = Some(search);
+        assert_eq!(names(&task), ["original", "a", "b", "auto"]);
+        assert_eq!(task.candidates(), 4);
+        assert_eq!(serde_json::from_str::<Task>(&serde_json::to_string(&task).unwrap()).unwrap(), task);
+        task.recipes.clear();
+        assert_eq!(names(&task), ["original", "auto"]);
     }
 }

@@ -34,7 +34,7 @@ pub fn failed(job: &Job) -> BTreeSet<usize> {
     indexes(job.status.as_ref().and_then(|s| s.failed_indexes.as_deref()))
 }
 
-/// No Job has more than 33 indexes: the list of recipes ends at 32.
+/// No Job has more than 34 indexes: the list of recipes ends at 32.
 const MANY: usize = 1000;
 
 /// `0,2-4` is 0, 2, 3 and 4.

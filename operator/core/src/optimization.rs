@@ -1,6 +1,6 @@
 //! What the optimization Job has found so far.
 
-use drydock_contract::{CandidateReport, Failure, FailureReason, Measurements};
+use drydock_contract::{CandidateReport, Failure, FailureReason, Measurements, Numbers, rounded};
 use drydock_crds::{CandidateState, CandidateStatus, OptimizationStatus};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use crate::children::optimization_job::CONTAINER;
 use crate::labels::{self, annotation, label};
 use crate::resolved::OptimizationWork;
-use crate::{job_state, pod_state, quantity};
+use crate::{job_state, pod_state};
 
 /// The candidates as they stand, before any is compared with a gate. `job` is the one of this work, if it is there.
 pub fn read(
@@ -19,7 +19,7 @@ pub fn read(
 ) -> OptimizationStatus {
     // Results live as long as their Job: whoever deletes it by hand asks for it to be done again.
     let remembered = remembered.filter(|o| o.task == work.hash);
-    let candidates = (0..work.candidates())
+    let candidates = (0..work.task.candidates())
         .map(|index| {
             let name = work.task.candidate_name(index).unwrap_or_default();
             let seen = job.map_or_else(|| waiting(name), |job| candidate(work, name, index, job, pods));
@@ -83,10 +83,11 @@ fn candidate(work: &OptimizationWork, name: &str, index: usize, job: &Job, pods:
         let reason = condition.reason.as_deref().unwrap_or_default();
         return if reason == "DeadlineExceeded" {
             let limit = work.deadline_seconds;
+            let with = if work.task.search.is_some() { " and search.timeBudgetSeconds" } else { "" };
             failed(
                 name,
                 FailureReason::DeadlineExceeded,
-                format!("not finished within {limit} seconds (optimization.deadlineSeconds)"),
+                format!("not finished within {limit} seconds (optimization.deadlineSeconds{with})"),
             )
         } else {
             let message = condition.message.as_deref().unwrap_or_default();
@@ -190,36 +191,15 @@ fn finished(name: &str, report: &CandidateReport) -> Seen {
 }
 
 fn measured(status: &mut CandidateStatus, m: &Measurements) {
-    if let Some(a) = &m.accuracy {
-        status.accuracy = rounded(a.top1);
-        status.accuracy_change = rounded(a.top1 - a.original_top1);
-        status.agreement = rounded(a.agreement);
-    }
-    if let Some(l) = &m.latency {
-        status.latency_milliseconds = rounded(l.cpu);
-        status.speedup = rounded(l.speedup());
-    }
-    if let Some(s) = &m.size {
-        status.size_bytes = Some(whole(s.bytes));
-        status.size_ratio = rounded(s.bytes as f64 / s.original_bytes as f64);
-    }
-    status.memory_bytes = m.memory.as_ref().map(|m| whole(m.peak_bytes));
-}
-
-/// Four decimals: what is shown is what is compared, and it comes back from JSON as the same number.
-fn rounded(value: f64) -> Option<f64> {
-    let value = (value * 1e4).round() / 1e4;
-    // No -0.0: it is no change, and prints as one.
-    value.is_finite().then_some(value + 0.0)
-}
-
-fn whole(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
-}
-
-/// `300 MiB`, for people.
-pub fn mebibytes(bytes: f64) -> String {
-    format!("{:.1} MiB", bytes / quantity::value("1Mi").unwrap_or(1.0))
+    let numbers = Numbers::from(m);
+    status.accuracy = numbers.accuracy;
+    status.accuracy_change = numbers.accuracy_change;
+    status.agreement = m.accuracy.as_ref().and_then(|a| rounded(a.agreement));
+    status.latency_milliseconds = numbers.latency_milliseconds;
+    status.speedup = numbers.speedup;
+    status.size_bytes = numbers.size_bytes;
+    status.size_ratio = numbers.size_ratio;
+    status.memory_bytes = numbers.memory_bytes;
 }
 
 #[cfg(test)]

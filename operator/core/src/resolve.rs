@@ -4,10 +4,10 @@ mod source;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use drydock_contract::{Dataset, Task};
+use drydock_contract::{Dataset, Limits, Search, Task};
 use drydock_crds::{
-    Amount, ArtifactStore, Model, ModelDeployment, ModelDeploymentSpec, Optimization, Resources, Rollout, Serving,
-    Source,
+    Amount, ArtifactStore, Gates, Model, ModelDeployment, ModelDeploymentSpec, Optimization, Resources, Rollout,
+    Serving, Source,
 };
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -100,17 +100,15 @@ fn read(errors: &mut SpecErrors, metadata: &ObjectMeta, spec: &ModelDeploymentSp
     check_amount(errors, "spec.artifactStore.size", &spec.artifact_store.size);
 
     let optimization = spec.optimization.clone().unwrap_or_default();
-    let gates = optimization.gates.clone();
-    if let Some(amount) = &gates.max_memory {
+    if let Some(amount) = &optimization.gates.max_memory {
         check_amount(errors, "spec.optimization.gates.maxMemory", amount);
     }
     let selection = SelectionRules {
-        max_memory_bytes: gates.max_memory.as_ref().and_then(|a| quantity::value(&a.0)),
-        gates,
+        limits: limits(&optimization.gates),
         objective: optimization.objective,
         fallback: optimization.when_no_candidate_passes,
     };
-    let optimization = work(errors, &spec.model, &optimization, defaults);
+    let optimization = work(errors, &spec.model, &optimization, &selection, defaults);
     let serving = serving(errors, &spec.serving, defaults);
 
     Resolved {
@@ -140,7 +138,23 @@ fn required(errors: &mut SpecErrors, field: &str, value: Option<&String>) -> Str
     value.cloned().unwrap_or_default()
 }
 
-fn work(errors: &mut SpecErrors, model: &Model, o: &Optimization, defaults: &Defaults) -> OptimizationWork {
+fn limits(gates: &Gates) -> Limits {
+    Limits {
+        max_accuracy_drop: gates.max_accuracy_drop,
+        min_speedup: gates.min_speedup,
+        max_latency_milliseconds: gates.max_latency_milliseconds,
+        max_size_ratio: gates.max_size_ratio,
+        max_memory_bytes: gates.max_memory.as_ref().and_then(|a| quantity::value(&a.0)),
+    }
+}
+
+fn work(
+    errors: &mut SpecErrors,
+    model: &Model,
+    o: &Optimization,
+    selection: &SelectionRules,
+    defaults: &Defaults,
+) -> OptimizationWork {
     let mut mounts = BTreeMap::new();
     let mut read = |errors: &mut SpecErrors, field: &str, name: &str, source| {
         let (input, mount) = source::input(errors, field, name, source);
@@ -168,9 +182,15 @@ fn work(errors: &mut SpecErrors, model: &Model, o: &Optimization, defaults: &Def
         evaluation: read(errors, "spec.optimization.dataset.evaluation", "evaluation", &d.evaluation),
         training: (d.training.as_ref()).map(|t| read(errors, "spec.optimization.dataset.training", "training", t)),
     });
-    if dataset.is_none() && !o.recipes.is_empty() {
-        errors.add("spec.optimization.dataset", "is missing; recipes need it");
+    if dataset.is_none() && (!o.recipes.is_empty() || o.search.is_some()) {
+        errors.add("spec.optimization.dataset", "is missing; recipes and search need it");
     }
+    let search = o.search.as_ref().map(|s| Search {
+        time_budget_seconds: s.time_budget_seconds,
+        max_candidates: s.max_candidates,
+        limits: selection.limits.clone(),
+        objective: selection.objective,
+    });
     let task = Task {
         model: input,
         preprocessing: model.preprocessing.clone().unwrap_or_else(no_preprocessing),
@@ -179,6 +199,7 @@ fn work(errors: &mut SpecErrors, model: &Model, o: &Optimization, defaults: &Def
         recipes: o.recipes.clone(),
         models,
         target: o.target,
+        search,
         store: STORE.to_owned(),
     };
     let json = serde_json::to_value(&task).unwrap_or_default();
@@ -208,7 +229,7 @@ fn work(errors: &mut SpecErrors, model: &Model, o: &Optimization, defaults: &Def
         image,
         image_pull_policy: defaults.image_pull_policy.clone(),
         resources,
-        deadline_seconds: o.deadline_seconds,
+        deadline_seconds: o.deadline_seconds + o.search.as_ref().map_or(0, |s| i64::from(s.time_budget_seconds)),
     }
 }
 

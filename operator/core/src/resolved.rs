@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use drydock_contract::Task;
-use drydock_crds::{ArtifactStore, Autoscaling, CandidateFallback, Gates, Objective, Rollout};
+use drydock_contract::{Limits, Objective, Task};
+use drydock_crds::{ArtifactStore, Autoscaling, CandidateFallback, Rollout};
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
@@ -43,6 +43,7 @@ pub struct OptimizationWork {
     pub image: String,
     pub image_pull_policy: Option<String>,
     pub resources: ResourceRequirements,
+    /// The time budget of a search included.
     pub deadline_seconds: i64,
 }
 
@@ -56,9 +57,7 @@ pub enum Mount {
 /// What decides between candidates that are measured already.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SelectionRules {
-    pub gates: Gates,
-    /// `gates.maxMemory` in bytes.
-    pub max_memory_bytes: Option<f64>,
+    pub limits: Limits,
     pub objective: Objective,
     pub fallback: CandidateFallback,
 }
@@ -81,11 +80,4 @@ pub enum Replicas {
     Automatic(Autoscaling),
     /// The spec does not say: however many there are.
     Unknown,
-}
-
-impl OptimizationWork {
-    /// Indexes of the Job: the original, and one for each recipe.
-    pub fn candidates(&self) -> usize {
-        self.task.recipes.len() + 1
-    }
 }

@@ -21,6 +21,7 @@ enum Event {
     Replicas(i32),
     Autoscaling(i32, i32),
     Recipes(u8),
+    Search(bool),
     MinSpeedup(bool),
     Steps(u8),
     Suspend(bool),
@@ -44,6 +45,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0..4i32).prop_map(Event::Replicas),
         1 => (1..4i32, 0..3i32).prop_map(|(min, more)| Event::Autoscaling(min, min + more)),
         1 => (1..3u8).prop_map(Event::Recipes),
+        1 => any::<bool>().prop_map(Event::Search),
         1 => any::<bool>().prop_map(Event::MinSpeedup),
         1 => (0..3u8).prop_map(Event::Steps),
         1 => any::<bool>().prop_map(Event::Suspend),
@@ -98,6 +100,7 @@ fn edit(spec: &mut ModelDeploymentSpec, event: &Event) {
         Event::Recipes(n) => {
             optimization.recipes = (0..*n).map(|i| recipe(if i == 0 { "int8" } else { "int8-b" })).collect();
         }
+        Event::Search(on) => optimization.search = on.then(drydock_crds::Search::default),
         Event::MinSpeedup(much) => optimization.gates.min_speedup = much.then_some(100.0),
         Event::Steps(n) => {
             spec.rollout.steps = fashion().spec.rollout.steps.into_iter().take(usize::from(*n)).collect();

@@ -4,7 +4,7 @@
 
 mod simulation;
 
-use drydock_crds::{Amount, FurtherModel, ModelDeploymentSpec, PodTemplate, Resources, Source, UrlSource};
+use drydock_crds::{Amount, FurtherModel, ModelDeploymentSpec, PodTemplate, Resources, Search, Source, UrlSource};
 use drydock_operator_core::{Defaults, resolve};
 use serde_json::json;
 use simulation::fixtures::fashion;
@@ -95,6 +95,37 @@ fn amounts() {
         "quantity",
     );
     assert!(errors(|s| s.serving.resources = resources("1Gi", "1024Mi")).is_empty());
+}
+
+/// A search looks for what the gates ask for; a recipe is made the same whatever they are.
+#[test]
+fn gates_are_part_of_the_work_where_there_is_a_search() {
+    let work = |search: Option<Search>, max_accuracy_drop: f64| {
+        let mut md = fashion();
+        let optimization = md.spec.optimization.as_mut().unwrap();
+        optimization.search = search;
+        optimization.gates.max_accuracy_drop = max_accuracy_drop;
+        optimization.gates.max_memory = Some(Amount("64Mi".into()));
+        resolve(&md, &Defaults::default()).unwrap().optimization
+    };
+    let (without, other_gates) = (work(None, 1.0), work(None, 0.5));
+    assert_eq!(without, other_gates);
+    let minute = Search { time_budget_seconds: 60, ..Search::default() };
+    let with = work(Some(minute.clone()), 0.5);
+    assert_ne!(with.hash, work(Some(minute), 1.0).hash);
+    assert_eq!((without.task.candidates(), with.task.candidates()), (2, 3));
+    assert_eq!(with.deadline_seconds, without.deadline_seconds + 60, "the recipes keep their time");
+    let search = with.task.search.unwrap();
+    assert_eq!((search.limits.max_accuracy_drop, search.limits.max_memory_bytes), (0.5, Some(67_108_864.0)));
+    assert_eq!((search.time_budget_seconds, search.max_candidates), (60, Search::default().max_candidates));
+
+    let blind = |s: &mut ModelDeploymentSpec| {
+        let optimization = s.optimization.as_mut().unwrap();
+        optimization.search = Some(Search::default());
+        optimization.recipes.clear();
+        optimization.dataset = None;
+    };
+    one(&errors(blind), "spec.optimization.dataset", "is missing");
 }
 
 #[test]

@@ -5,11 +5,11 @@
 mod simulation;
 
 use drydock_contract::FailureReason;
-use drydock_crds::{Amount, Analysis, Autoscaling, CandidateFallback, Resources};
+use drydock_crds::{Amount, Analysis, Autoscaling, CandidateFallback, Resources, Search};
 use drydock_operator_core::{ChildKind, Memory, guard, keep, pods_to_ask};
 use k8s_openapi::api::batch::v1::JobSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use simulation::fixtures::{failure, fashion, recipe};
+use simulation::fixtures::{failure, fashion, recipe, report};
 use simulation::story::Story;
 use simulation::{Behaviour, Cluster, Outcome};
 
@@ -179,6 +179,36 @@ fn one_candidate_out_of_memory() {
     assert_eq!(candidate.reason.as_deref(), Some("OutOfMemory"));
     assert!(candidate.message.as_deref().unwrap().contains("2Gi"), "{candidate:?}");
     story.check("one_candidate_out_of_memory");
+}
+
+/// `auto` is shown, gated and chosen as any other candidate; other gates are another search, and a recipe's result comes again.
+#[test]
+fn searched() {
+    let mut md = fashion();
+    md.spec.optimization.as_mut().unwrap().search = Some(Search::default());
+    let mut cluster = Cluster::new(md);
+    let mut found = report("auto");
+    found.measurements.latency.as_mut().unwrap().cpu = 0.5;
+    cluster.outcomes.insert("auto".into(), vec![Outcome::Report(Box::new(found)); 2].into());
+    let mut story = Story::of(cluster);
+    story.run(20);
+    let names = |s: &Story| -> Vec<String> {
+        s.cluster
+            .status()
+            .optimization
+            .unwrap()
+            .candidates
+            .into_iter()
+            .map(|c| format!("{} {:?}", c.name, c.state))
+            .collect()
+    };
+    assert_eq!(names(&story), ["original Passed", "int8 Passed", "auto Selected"]);
+    story.act("at most 0.05 points lost", |c| {
+        c.edit(|s| s.optimization.as_mut().unwrap().gates.max_accuracy_drop = 0.05);
+    });
+    story.run(12);
+    assert_eq!(names(&story), ["original Passed", "int8 Rejected", "auto Rejected"]);
+    story.check("searched");
 }
 
 #[test]

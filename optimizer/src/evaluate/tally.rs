@@ -124,7 +124,7 @@ impl Tally {
 }
 
 /// Position of the largest value, the first of equals; none if all are NaN.
-fn top(values: &[f32]) -> Option<usize> {
+pub(super) fn top(values: &[f32]) -> Option<usize> {
     let best = values.iter().enumerate().filter(|(_, v)| !v.is_nan());
     best.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(i, _)| i)
 }

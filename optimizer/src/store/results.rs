@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use drydock_contract::{CandidateReport, Digest, Task};
+use drydock_contract::{CandidateReport, Digest, Task, Work};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, failed};
@@ -35,7 +35,12 @@ struct Kept {
 impl ResultKey {
     /// `tools` are versions of what makes the result: another version may make another one.
     pub fn new(task: &Task, index: usize, tools: &str) -> Self {
-        let task = serde_json::to_string(task).unwrap_or_default();
+        let mut task = task.clone();
+        if !matches!(task.work(index), Some(Work::Search(_))) {
+            // Its gates are nothing to a recipe: other ones must not make what is there already.
+            task.search = None;
+        }
+        let task = serde_json::to_string(&task).unwrap_or_default();
         Self(Digest::of(format!("{task}\n{index}\n{tools}").as_bytes()))
     }
 }

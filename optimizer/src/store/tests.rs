@@ -1,4 +1,7 @@
-use drydock_contract::{CandidateReport, Measurements, PackageContent, PackageRecord, Preprocessing, SCHEMA, Task};
+use drydock_contract::{
+    CandidateReport, Limits, Measurements, Objective, PackageContent, PackageRecord, Preprocessing, SCHEMA, Search,
+    Task,
+};
 
 use super::*;
 
@@ -124,8 +127,40 @@ fn a_result_is_reused_for_equal_sources_and_a_whole_package_only() {
     assert_eq!(store.result(&key, &other), None);
     assert_eq!(store.result(&ResultKey::new(&task, 1, "1"), &sources), None);
     assert_eq!(store.result(&ResultKey::new(&task, 0, "2"), &sources), None);
+    // A search is nothing to the other indexes, and everything to its own.
+    let limits = |max_accuracy_drop| Limits { max_accuracy_drop, ..Limits::default() };
+    let with = |drop| Task {
+        search: Some(Search {
+            time_budget_seconds: 60,
+            max_candidates: 8,
+            limits: limits(drop),
+            objective: Objective::Latency,
+        }),
+        ..task.clone()
+    };
+    assert_eq!(ResultKey::new(&with(0.5), 0, "1"), key);
+    assert_ne!(ResultKey::new(&with(0.5), 1, "1"), ResultKey::new(&with(0.6), 1, "1"));
     std::fs::remove_file(store.package_path(&package).join(MODEL_FILE)).unwrap();
     assert_eq!(store.result(&key, &sources), None);
+}
+
+/// Found by one search and then by another: the model stays, what is said of it is the newer.
+#[test]
+fn what_is_attached_to_an_equal_package_takes_the_place_of_the_old() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let publish = |attached: Option<u32>| {
+        let mut staged = store.stage(b"model").unwrap();
+        if let Some(n) = attached {
+            staged.attach("search.json", &n).unwrap();
+        }
+        let manifest = manifest(staged.file());
+        let package = staged.publish(&manifest).unwrap();
+        std::fs::read_to_string(package.join("search.json")).ok()
+    };
+    let found = [None, Some(1), Some(2), None].map(publish);
+    assert_eq!(found, [None, Some("1".into()), Some("2".into()), Some("2".into())]);
+    assert_eq!(names(root.path()).len(), 1);
 }
 
 #[test]

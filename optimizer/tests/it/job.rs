@@ -7,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use crate::common::{example, int8, library, preprocessing, with_opset};
 use drydock_contract::{
-    CandidateReport, Dataset, Digest, FailureReason, Input, Location, PackageManifest, Quantize, Task,
+    CandidateReport, Dataset, Digest, FailureReason, Input, Limits, Location, Objective, PackageManifest, Quantize,
+    Search, Task,
 };
 use drydock_optimizer::proto::tensor_proto::DataLocation;
 use drydock_optimizer::proto::{ModelProto, StringStringEntryProto};
@@ -32,6 +33,7 @@ fn task(store: &Path) -> Task {
         recipes: vec![int8(Quantize { images: 32, ..Quantize::default() })],
         models: BTreeMap::new(),
         target: None,
+        search: None,
         store: store.display().to_string(),
     }
 }
@@ -104,6 +106,36 @@ fn both_indexes_and_a_second_run() {
     let output = command(directory.path(), &json, "1").output().unwrap();
     assert!(stdout(&output).contains("already"), "{}", stdout(&output));
     assert_eq!(report(directory.path()), first);
+}
+
+#[test]
+fn a_search_is_the_last_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let with = |time_budget_seconds| {
+        let limits = Limits { max_accuracy_drop: 2.0, ..Limits::default() };
+        let search = Search { time_budget_seconds, max_candidates: 1, limits, objective: Objective::Size };
+        let task = Task { recipes: Vec::new(), search: Some(search), ..task(&store) };
+        serde_json::to_string(&task).unwrap()
+    };
+    let run = |task: &str, index: &str| command(directory.path(), task, index).output().unwrap();
+
+    assert_eq!(run(&with(1), "1").status.code(), Some(65));
+    let failure = report(directory.path()).failure.unwrap();
+    assert_eq!(failure.reason, FailureReason::TimeBudgetTooShort);
+    assert!(failure.message.contains("budget of 1"), "{}", failure.message);
+
+    let output = run(&with(120), "1");
+    assert!(output.status.success(), "{output:?}");
+    assert!(stdout(&output).contains("s left, try int8: 1/"), "{}", stdout(&output));
+    let found = report(directory.path());
+    assert_eq!(found.candidate, "auto");
+    assert!(found.measurements.memory.is_some() && found.measurements.latency.is_some());
+    assert!(store_package(&store, &found).join("search.json").is_file());
+    assert_eq!(run(&with(120), "2").status.code(), Some(64), "it is the last");
+
+    let output = run(&with(120), "1");
+    assert!(stdout(&output).contains("already") && report(directory.path()) == found, "{}", stdout(&output));
 }
 
 #[test]

@@ -13,4 +13,5 @@ mod job;
 mod models;
 mod node_tests;
 mod passes;
+mod search;
 mod sparse;

@@ -28,7 +28,7 @@ const ONE_AT_A_TIME: i32 = 1;
 /// kept as it is, also when a newer operator would make it otherwise: the name says that its result is the same.
 pub fn optimization_job(r: &Resolved, existing: Option<&Job>) -> Job {
     let work = &r.optimization;
-    let completions = i32::try_from(work.candidates()).unwrap_or(i32::MAX);
+    let completions = i32::try_from(work.task.candidates()).unwrap_or(i32::MAX);
     let mut spec = existing.and_then(|j| j.spec.clone()).unwrap_or_else(|| JobSpec {
         completion_mode: Some("Indexed".to_owned()),
         completions: Some(completions),

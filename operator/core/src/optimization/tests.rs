@@ -20,6 +20,7 @@ fn work() -> OptimizationWork {
             recipes: vec![Recipe { name: "int8".into(), techniques: vec![] }],
             models: BTreeMap::new(),
             target: None,
+            search: None,
             store: "/store".into(),
         },
         task_json: String::new(),

@@ -1,12 +1,11 @@
 use strum::VariantArray as _;
 
 use super::*;
-use drydock_crds::Gates;
+use drydock_contract::{Limits, Objective};
 
 fn rules(change: impl FnOnce(&mut SelectionRules)) -> SelectionRules {
     let mut rules = SelectionRules {
-        gates: Gates::default(),
-        max_memory_bytes: None,
+        limits: Limits { max_accuracy_drop: 1.0, ..Limits::default() },
         objective: Objective::Latency,
         fallback: CandidateFallback::KeepCurrent,
     };
@@ -89,27 +88,27 @@ fn ties_do_not_depend_on_the_order_of_the_list() {
 #[test]
 fn gates_show_each_number_beside_its_limit() {
     let both = rules(|r| {
-        r.gates.max_accuracy_drop = 0.5;
-        r.gates.max_size_ratio = Some(0.27);
+        r.limits.max_accuracy_drop = 0.5;
+        r.limits.max_size_ratio = Some(0.27);
     });
     assert_eq!(
         message(candidate("c", 88.8, 2.0, 310), &both).unwrap(),
         "accuracy drop 1.20 points, limit 0.50 points; size 31.0 %, limit 27.0 %"
     );
-    let latency = rules(|r| r.gates.max_latency_milliseconds = Some(3.0));
+    let latency = rules(|r| r.limits.max_latency_milliseconds = Some(3.0));
     assert_eq!(message(candidate("c", 90.0, 3.004, 310), &latency).unwrap(), "latency 3.004 ms, limit 3.000 ms");
-    let memory = rules(|r| r.max_memory_bytes = Some(64.0 * 1024.0 * 1024.0));
+    let memory = rules(|r| r.limits.max_memory_bytes = Some(64.0 * 1024.0 * 1024.0));
     assert_eq!(message(candidate("c", 90.0, 3.0, 310), &memory).unwrap(), "memory 100.0 MiB, limit 64.0 MiB");
-    let speedup = rules(|r| r.gates.min_speedup = Some(3.0));
+    let speedup = rules(|r| r.limits.min_speedup = Some(3.0));
     assert_eq!(message(candidate("c", 90.0, 5.0, 310), &speedup).unwrap(), "speedup 2.00x, limit 3.00x");
 }
 
 #[test]
 fn at_the_limit_passes() {
     let exact = rules(|r| {
-        r.gates.max_accuracy_drop = 0.3;
-        r.gates.max_size_ratio = Some(0.29);
-        r.gates.min_speedup = Some(2.0);
+        r.limits.max_accuracy_drop = 0.3;
+        r.limits.max_size_ratio = Some(0.29);
+        r.limits.min_speedup = Some(2.0);
     });
     assert_eq!(message(candidate("c", 89.7, 5.0, 290), &exact), None);
 }
@@ -165,7 +164,7 @@ fn nothing_is_said_before_all_are_measured_but_that_the_model_is_bad() {
 fn other_gates_are_another_selection() {
     let mut list = vec![original(), candidate("fast", 89.2, 2.0, 500), candidate("exact", 89.9, 5.0, 600)];
     assert_eq!(select(&mut list, &rules(|_| {})), Verdict::Chosen("fast".into()));
-    let strict = rules(|r| r.gates.max_accuracy_drop = 0.5);
+    let strict = rules(|r| r.limits.max_accuracy_drop = 0.5);
     assert_eq!(select(&mut list, &strict), Verdict::Chosen("exact".into()));
     assert_eq!(list[1].state, CandidateState::Rejected);
     let once = list.clone();

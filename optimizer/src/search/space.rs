@@ -1,0 +1,177 @@
+//! The recipes that a search may try, in the order in which it tries them.
+
+use drydock_contract::{
+    Calibration, Distill, Factorize, Format, Objective, Prune, Quantize, Recipe, Rounding, Technique,
+};
+
+use crate::Error;
+use crate::onnx::{Graph, Shapes, macs};
+use crate::passes::{Form, Layer};
+
+/// Calibration images for what fits layers anew: more take longer and change little.
+const IMAGES: u32 = 1000;
+
+/// A network that comes with weights is brought nearer, not taught anew.
+const STEPS: u32 = 100;
+const RATE: f64 = 0.0002;
+
+/// What decides which recipes suit a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Profile {
+    /// Multiply-accumulates of layers with weights that can be changed: convolutions, and products of matrices.
+    pub convolutions: u64,
+    pub products: u64,
+}
+
+impl Profile {
+    pub(super) fn of(graph: &Graph) -> Result<Self, Error> {
+        let counted = macs(graph, &Shapes::infer_batch(graph, 1)?)?;
+        let mut profile = Self::default();
+        for layer in Layer::all(graph)? {
+            // At least one: a layer whose size is not known is a layer.
+            let macs = counted.by_node.get(layer.node).copied().flatten().unwrap_or(0).max(1);
+            match layer.form {
+                Form::Conv(_) => profile.convolutions = profile.convolutions.saturating_add(macs),
+                Form::Dense { .. } => profile.products = profile.products.saturating_add(macs),
+            }
+        }
+        Ok(profile)
+    }
+}
+
+/// Recipes that differ in one ratio only: what a mild one loses, a stronger one loses too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ladder {
+    Prune,
+    Factorize,
+    Distill,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub recipe: Recipe,
+    /// The ladder, and the percentage of the multiply-accumulates that is left.
+    pub step: Option<(Ladder, u32)>,
+    /// Only worth its time where this recipe does not keep the gates.
+    pub instead_of: Option<String>,
+}
+
+/// Those that suit the model, and the further models in its place: the cheap and promising first, as time may run out.
+pub(super) fn space<'s>(profile: Profile, objective: Objective, students: impl Iterator<Item = &'s str>) -> Vec<Entry> {
+    let Profile { convolutions, products } = profile;
+    let mut entries = Vec::new();
+    if convolutions == 0 && products == 0 {
+        return entries;
+    }
+    let int8 = || quantize(Quantize::default());
+    let format = |format| quantize(Quantize { format, ..Quantize::default() });
+    entries.push(alone("int8", vec![int8()]));
+    if products > convolutions {
+        // Transformers: activations whose ranges differ from input to input.
+        entries.push(alone("dynamic-int8", vec![format(Format::DynamicInt8)]));
+    }
+    for name in students {
+        let options =
+            Distill { student: Some(name.to_owned()), steps: STEPS, learning_rate: RATE, ..Distill::default() };
+        let taught = Technique { distill: Some(options), ..Technique::default() };
+        entries.push(alone(&format!("{name}-distill-int8"), vec![taught, int8()]));
+    }
+    for percent in [50, 35, 25, 18, 70] {
+        entries.push(rung(Ladder::Prune, percent, "int8", vec![prune(percent), int8()]));
+        if percent == 50 {
+            // Made on the way, and best where int8 is no faster.
+            entries.push(alone("prune-50", vec![prune(percent)]));
+        }
+    }
+    for percent in [50, 35, 70] {
+        entries.push(rung(Ladder::Factorize, percent, "int8", vec![factorize(percent), int8()]));
+        if percent == 50 {
+            entries.push(alone("factorize-50", vec![factorize(percent)]));
+        }
+    }
+    for percent in [50, 35, 25, 18] {
+        let distill = Technique { distill: Some(Distill::default()), ..Technique::default() };
+        let taught = rung(Ladder::Distill, percent, "distill-int8", vec![prune(percent), distill, int8()]);
+        entries.push(Entry { instead_of: Some(format!("prune-{percent}-int8")), ..taught });
+    }
+    // For accuracy.
+    let mse = Quantize { calibration: Calibration::Mse, ..Quantize::default() };
+    entries.push(alone("int8-mse", vec![quantize(mse.clone())]));
+    entries
+        .push(alone("int8-adaptive", vec![quantize(Quantize { rounding: Rounding::Adaptive, images: IMAGES, ..mse })]));
+    if objective != Objective::Latency {
+        // Smaller files that are no faster.
+        entries.push(alone("float16", vec![format(Format::Float16)]));
+        if products > convolutions {
+            entries.push(alone("weight-int8", vec![format(Format::WeightInt8)]));
+            entries.push(alone("weight-int4", vec![format(Format::WeightInt4)]));
+        }
+    }
+    entries
+}
+
+fn alone(name: &str, techniques: Vec<Technique>) -> Entry {
+    Entry { recipe: Recipe { name: name.to_owned(), techniques }, step: None, instead_of: None }
+}
+
+fn rung(ladder: Ladder, percent: u32, then: &str, techniques: Vec<Technique>) -> Entry {
+    let first = if ladder == Ladder::Factorize { "factorize" } else { "prune" };
+    Entry { step: Some((ladder, percent)), ..alone(&format!("{first}-{percent}-{then}"), techniques) }
+}
+
+fn quantize(options: Quantize) -> Technique {
+    Technique { quantize: Some(options), ..Technique::default() }
+}
+
+fn prune(percent: u32) -> Technique {
+    let options = Prune { macs_ratio: f64::from(percent) / 100.0, images: IMAGES, ..Prune::default() };
+    Technique { prune: Some(options), ..Technique::default() }
+}
+
+fn factorize(percent: u32) -> Technique {
+    let options = Factorize { macs_ratio: f64::from(percent) / 100.0, images: IMAGES, ..Factorize::default() };
+    Technique { factorize: Some(options), ..Technique::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn names(profile: Profile, objective: Objective) -> Vec<String> {
+        space(profile, objective, std::iter::empty()).into_iter().map(|e| e.recipe.name).collect()
+    }
+
+    #[test]
+    fn what_suits_the_model() {
+        let vision = Profile { convolutions: 100, products: 1 };
+        let text = Profile { convolutions: 0, products: 100 };
+        for (profile, objective, has, has_not) in [
+            (vision, Objective::Latency, "prune-35-int8", "float16"),
+            (vision, Objective::Size, "float16", "weight-int4"),
+            (vision, Objective::Accuracy, "int8-adaptive", "dynamic-int8"),
+            (text, Objective::Latency, "dynamic-int8", "weight-int8"),
+            (text, Objective::Size, "weight-int4", "original"),
+        ] {
+            let found = names(profile, objective);
+            let holds = |name: &str| found.iter().any(|n| n == name);
+            assert!(holds(has) && !holds(has_not), "{profile:?}, {objective:?}: {found:?}");
+            assert_eq!(found[0], "int8", "what takes a second comes first");
+        }
+        assert!(names(Profile::default(), Objective::Size).is_empty());
+    }
+
+    /// As the API asks of recipes, and as others refer to them.
+    #[test]
+    fn names_are_unique_and_known() {
+        let all = space(Profile { convolutions: 1, products: 2 }, Objective::Size, ["tiny"].into_iter());
+        let names: BTreeSet<&str> = all.iter().map(|e| e.recipe.name.as_str()).collect();
+        assert_eq!(names.len(), all.len());
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        for entry in &all {
+            assert!(entry.recipe.name.len() <= 40 && entry.recipe.name.chars().all(is_name), "{entry:?}");
+            assert!(entry.instead_of.iter().all(|other| names.contains(other.as_str())), "{entry:?}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! One recipe of the space, and what is known of it.
+
+use std::path::PathBuf;
+
+use drydock_contract::{Broken, Search};
+
+use super::estimate::{Estimate, known};
+use super::space::Entry;
+use super::verdict::Verdict;
+
+#[derive(Clone, Debug)]
+pub(super) struct Trial {
+    pub entry: Entry,
+    /// What the recipe made.
+    pub model: Option<PathBuf>,
+    /// Which images it answers right, in the order of the bench.
+    pub right: Vec<bool>,
+    /// One for each time that it was measured.
+    pub estimates: Vec<Estimate>,
+    /// To make it and to measure it.
+    pub seconds: f64,
+    /// `None` while it is in the running.
+    pub verdict: Option<Verdict>,
+}
+
+impl Trial {
+    pub fn new(entry: Entry) -> Self {
+        Self { entry, model: None, right: Vec::new(), estimates: Vec::new(), seconds: 0.0, verdict: None }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.entry.recipe.name
+    }
+
+    pub fn latest(&self) -> Option<&Estimate> {
+        self.estimates.last()
+    }
+
+    /// The newest estimate, while it is in the running.
+    pub fn running(&self) -> Option<&Estimate> {
+        self.latest().filter(|_| self.verdict.is_none())
+    }
+
+    /// Gates that it breaks as far as is known.
+    pub fn broken(&self, search: &Search) -> Vec<Broken> {
+        let numbers = self.latest().map(Estimate::numbers).unwrap_or_default();
+        known(&search.limits, &numbers).broken(&numbers, search.objective)
+    }
+
+    /// Gates that it breaks however lucky it is from here on.
+    pub fn surely_broken(&self, search: &Search) -> Vec<Broken> {
+        let numbers = self.latest().map(Estimate::at_best).unwrap_or_default();
+        known(&search.limits, &numbers).broken(&numbers, search.objective)
+    }
+}
