@@ -104,6 +104,10 @@ pub struct Config {
     #[arg(long, env = "DRYDOCK_SESSIONS", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub sessions: Option<u16>,
 
+    /// A page at `/` where a person drops an image and sees the answer. For trying out: it is off unless asked for.
+    #[arg(long, env = "DRYDOCK_PAGE", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub page: bool,
+
     /// Requests that may wait; more are refused with 429.
     #[arg(long, env = "DRYDOCK_QUEUE_SIZE", default_value_t = 64)]
     pub queue_size: u16,

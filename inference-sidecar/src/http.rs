@@ -1,7 +1,9 @@
 //! The Open Inference Protocol over HTTP.
 
 mod exchange;
+mod image;
 mod infer;
+mod page;
 mod predict;
 mod repository;
 
@@ -27,7 +29,7 @@ use crate::serve::{App, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERV
 /// A smaller answer is in one packet anyway.
 const COMPRESSED_FROM: u64 = 1024;
 
-pub(crate) fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(app: Arc<App>, with_page: bool) -> Router {
     let model = Router::new()
         .route("/", get(metadata))
         .route("/ready", get(model_ready))
@@ -37,8 +39,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     // Only who asks, and only what is worth it.
     let compression =
         CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(COMPRESSED_FROM));
-    Router::new()
-        .route("/v2", get(server_metadata))
+    let page = if with_page { Router::new().route("/", get(page::page)) } else { Router::new() };
+    page.route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
         .route("/v2/health/live", get(live))
         .route("/v2/health/ready", get(ready))

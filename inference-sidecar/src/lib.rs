@@ -20,6 +20,7 @@ mod encoding;
 mod error;
 mod grpc;
 mod http;
+mod images;
 mod lifecycle;
 mod memory;
 mod metrics;

@@ -13,6 +13,7 @@ use crate::backend::{Engine, OnnxRuntime, Signature};
 use crate::config::Config;
 use crate::connection::{self, Kind};
 use crate::error::StartError;
+use crate::images::Images;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::Metrics;
 use crate::package::Package;
@@ -57,7 +58,7 @@ impl Server {
         };
         let admin = listen(config.admin_port, admin::router(app.clone()), Kind::Http).await?;
         let grpc = listen(config.grpc_port, grpc::router(app.clone()).await, Kind::Grpc).await?;
-        let http = listen(config.http_port, http::router(app.clone()), Kind::Http).await?;
+        let http = listen(config.http_port, http::router(app.clone(), config.page), Kind::Http).await?;
         if let (Some(path), Some(splitter)) = (config.split_file.clone(), app.splitter.clone()) {
             tokio::spawn(split::watch(path, splitter));
         }
@@ -91,6 +92,7 @@ fn load(config: &Config, lifecycle: Lifecycle) -> Result<App, StartError> {
         revision,
         digest: package.manifest.digest,
         signature,
+        images: Images::of(&package.manifest.content),
         labels: package.manifest.content.labels,
         statistics: metrics.statistics.clone(),
         max_rows: config.max_rows as usize,

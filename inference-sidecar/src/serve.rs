@@ -11,6 +11,7 @@ use crate::backend::Signature;
 use crate::budget::Budget;
 use crate::classification;
 use crate::error::ServeError;
+use crate::images::Images;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -73,6 +74,8 @@ pub(crate) struct Model {
     pub(crate) signature: Signature,
     /// Class names by index of the first output.
     pub(crate) labels: Vec<String>,
+    /// How it takes images, or why it takes none.
+    pub(crate) images: Result<Images, String>,
     pub(crate) max_rows: usize,
     pub(crate) queue: Queue,
     pub(crate) statistics: Arc<Statistics>,

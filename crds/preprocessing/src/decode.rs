@@ -1,6 +1,6 @@
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::ImageError;
 
@@ -18,24 +18,37 @@ pub(crate) struct Pixels {
     pub(crate) data: Vec<u8>,
 }
 
+/// Width and height.
+pub(crate) fn size(encoded: &[u8]) -> Result<(u32, u32), ImageError> {
+    Ok(open(encoded)?.0.dimensions())
+}
+
 /// As Pillow's `Image.open(…).convert("RGB")`, or `convert("L")`.
 pub(crate) fn decode(encoded: &[u8], grey: bool) -> Result<Pixels, ImageError> {
-    let format = match image::guess_format(encoded) {
-        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => format,
+    let (decoder, name) = open(encoded)?;
+    let (width, height) = decoder.dimensions();
+    let fail = |problem: String| ImageError::Decode { format: name, problem };
+    // The decoder takes what is missing of a JPEG for grey.
+    if name == JPEG && is_cut(encoded) {
+        return Err(fail("it is truncated: there is no end of image".into()));
+    }
+    let image = DynamicImage::from_decoder(decoder).map_err(|e| fail(e.to_string()))?;
+    Ok(Pixels { width, height, channels: if grey { 1 } else { 3 }, data: convert(image, grey) })
+}
+
+const JPEG: &str = "JPEG";
+
+/// A decoder that has read the header, and the name of the format.
+fn open(encoded: &[u8]) -> Result<(impl ImageDecoder, &'static str), ImageError> {
+    let (format, name) = match image::guess_format(encoded) {
+        Ok(format @ ImageFormat::Jpeg) => (format, JPEG),
+        Ok(format @ ImageFormat::Png) => (format, "PNG"),
+        Ok(format @ ImageFormat::WebP) => (format, "WebP"),
         Ok(other) => return Err(ImageError::Format { found: format!("{other:?}") }),
         Err(_) if encoded.is_empty() => return Err(ImageError::Format { found: "an empty file".into() }),
         Err(_) => return Err(ImageError::Format { found: "content that is no image".into() }),
     };
-    let name = match format {
-        ImageFormat::Jpeg => "JPEG",
-        ImageFormat::Png => "PNG",
-        _ => "WebP",
-    };
     let fail = |problem: String| ImageError::Decode { format: name, problem };
-    // The decoder takes what is missing of a JPEG for grey.
-    if format == ImageFormat::Jpeg && is_cut(encoded) {
-        return Err(fail("it is truncated: there is no end of image".into()));
-    }
     let mut reader = ImageReader::with_format(Cursor::new(encoded), format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_ALLOCATION);
@@ -45,8 +58,7 @@ pub(crate) fn decode(encoded: &[u8], grey: bool) -> Result<Pixels, ImageError> {
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(ImageError::TooLarge { width, height });
     }
-    let image = DynamicImage::from_decoder(decoder).map_err(|e| fail(e.to_string()))?;
-    Ok(Pixels { width, height, channels: if grey { 1 } else { 3 }, data: convert(image, grey) })
+    Ok((decoder, name))
 }
 
 /// Whether the last scan has no end-of-image marker after it. Thumbnails have markers of their own, before it.

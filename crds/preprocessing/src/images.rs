@@ -51,6 +51,19 @@ impl Images {
         Ok(Self { layout, target, crop, order, normalizer })
     }
 
+    /// Bytes that [`Images::tensor`] takes for this image at most, from its first bytes alone.
+    ///
+    /// # Errors
+    /// It is no image, or too large for any.
+    pub fn memory(&self, encoded: &[u8]) -> Result<usize, ImageError> {
+        let (width, height) = decode::size(encoded)?;
+        let pixels = |w: u32, h: u32| w as usize * h as usize;
+        let resized = self.target.and_then(|(target, _)| target.size(width, height)).unwrap_or((width, height));
+        let (found, made) = (pixels(width, height), pixels(resized.0, resized.1));
+        // 16-bit RGBA and what is made of it; then the resized copy, between two passes twice as much; then the values.
+        Ok(found * (8 + 3) + (found + made) * 3 + made * (3 + self.layout.channels * size_of::<f32>()))
+    }
+
     /// The input that an encoded image becomes.
     ///
     /// # Errors

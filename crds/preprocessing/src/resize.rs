@@ -18,7 +18,7 @@ pub(crate) enum Target {
 
 impl Target {
     /// The longer side is cut off to whole pixels, as torchvision does.
-    fn size(self, width: u32, height: u32) -> Option<(u32, u32)> {
+    pub(crate) fn size(self, width: u32, height: u32) -> Option<(u32, u32)> {
         let longer = |side: u32, long: u32, short: u32| u64::from(side) * u64::from(long) / u64::from(short.max(1));
         let (width, height) = match self {
             Self::Exact { width, height } => (u64::from(width), u64::from(height)),

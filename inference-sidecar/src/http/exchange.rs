@@ -113,7 +113,7 @@ impl Exchange for HttpExchange {
     async fn serve(&self) -> Self::Answer {
         let (body, share) = (self.body.clone(), self.share.beside());
         let answer = match self.call {
-            Call::Infer => infer::answer(&self.app, &self.headers, body, share).await,
+            Call::Infer => infer::answer(&self.app, &self.path, &self.headers, body, share).await,
             Call::Predict => predict::answer(&self.app, body, share).await,
         };
         match answer {

@@ -4,9 +4,10 @@ use axum::extract::{OriginalUri, Path, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::uri::PathAndQuery;
 
-use super::ModelPath;
 use super::exchange::{self, Call, off_the_way};
+use super::{ModelPath, image};
 use crate::budget::Share;
 use crate::error::ServeError;
 use crate::oip::{self, Bounds, Encoding, HEADER_LENGTH, OutputRequest};
@@ -35,10 +36,14 @@ pub(super) fn decisions(answer: &http::Response<Bytes>) -> Option<Vec<Decision>>
 
 pub(super) async fn answer(
     app: &App,
+    path: &PathAndQuery,
     headers: &HeaderMap,
     body: Bytes,
     mut share: Share,
 ) -> Result<http::Response<Bytes>, ServeError> {
+    if image::is_one(headers, &body) {
+        return image::answer(app, path, body, share).await;
+    }
     let header_length = header_length(headers);
     let json_length = header_length.as_deref().and_then(|l| l.trim().parse().ok()).unwrap_or(body.len());
     let (expected, max_rows) = (app.model.signature.inputs.clone(), app.model.max_rows);

@@ -5,6 +5,7 @@
 mod canary;
 mod compression;
 mod extensions;
+mod images;
 mod limits;
 mod onnx;
 mod predict;

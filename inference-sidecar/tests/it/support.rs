@@ -39,6 +39,10 @@ impl Package {
 
     /// The example model with these labels.
     pub(crate) fn fashion(labels: Vec<String>) -> Self {
+        Self::fashion_of(labels, Preprocessing::default())
+    }
+
+    pub(crate) fn fashion_of(labels: Vec<String>, preprocessing: Preprocessing) -> Self {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/fashion-mobilenet.onnx");
         let model = std::fs::read(&model).unwrap_or_else(|e| panic!("{}: {e}", model.display()));
         let tensor = |name: &str, shape: &[i64]| TensorSignature {
@@ -46,7 +50,8 @@ impl Package {
             datatype: Datatype::Fp32,
             shape: shape.to_vec(),
         };
-        Self::of(&model, vec![tensor("input", &[-1, 1, 28, 28])], vec![tensor("logits", &[-1, 10])], labels)
+        let (input, output) = (tensor("input", &[-1, 1, 28, 28]), tensor("logits", &[-1, 10]));
+        Self::with(&model, vec![input], vec![output], labels, preprocessing)
     }
 
     pub(crate) fn of(
@@ -55,12 +60,22 @@ impl Package {
         outputs: Vec<TensorSignature>,
         labels: Vec<String>,
     ) -> Self {
+        Self::with(model, inputs, outputs, labels, Preprocessing::default())
+    }
+
+    pub(crate) fn with(
+        model: &[u8],
+        inputs: Vec<TensorSignature>,
+        outputs: Vec<TensorSignature>,
+        labels: Vec<String>,
+        preprocessing: Preprocessing,
+    ) -> Self {
         let content = PackageContent {
             schema: SCHEMA,
             model: ModelFile { sha256: Digest::of(model), size: model.len() as u64 },
             inputs,
             outputs,
-            preprocessing: Preprocessing::default(),
+            preprocessing,
             labels,
             target: None,
         };
