@@ -97,18 +97,17 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
             if let (Some(training), Some(evaluation)) = (&training, &evaluation) {
                 disjoint(training, evaluation)?;
             }
-            Some(match request.found {
-                Some(found) => found.model.to_vec(),
-                None => {
-                    let models = further(request.models)?;
-                    let given = Given {
-                        calibration: calibration.as_ref(),
-                        training: training.as_ref(),
-                        models: Some(&models),
-                        target: Some(target),
-                    };
-                    technique::apply(engine, graph, recipe, &given, progress)?
-                }
+            Some(if let Some(found) = request.found {
+                found.model.to_vec()
+            } else {
+                let models = further(request.models)?;
+                let given = Given {
+                    calibration: calibration.as_ref(),
+                    training: training.as_ref(),
+                    models: Some(&models),
+                    target: Some(target),
+                };
+                technique::apply(engine, graph, recipe, &given, progress)?
             })
         }
         None => None,
