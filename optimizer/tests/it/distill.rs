@@ -48,7 +48,7 @@ fn another_student_learns_from_the_original() {
     assert_eq!(count(&result, "BatchNormalization"), 0, "trained, then folded");
     let (before, after) = (agreement(&original, &student().encode()), agreement(&original, &result));
     assert!(after > before - 3.0, "agreement {before} became {after}");
-    assert!(result == with_further(&[taught.clone()], student()).unwrap(), "equal inputs, unequal bytes");
+    assert!(result == with_further(std::slice::from_ref(&taught), student()).unwrap(), "equal inputs, unequal bytes");
 
     let int8 = Technique { quantize: Some(Quantize { images: 64, ..Quantize::default() }), ..Technique::default() };
     assert!(count(&with_further(&[taught, int8], student()).unwrap(), "QuantizeLinear") > 0);
