@@ -40,8 +40,8 @@ e2e: ## Tests on a real cluster: the local one, or that of KUBECONFIG
 	@e2e/run.sh
 
 .PHONY: gen
-gen: ## Everything that is generated and committed
-	cargo run -q --locked -p drydock-crds --bin crdgen crds/yaml charts/drydock/crds
+gen: ## Everything that is generated and committed: the CRD, the schema of package.json
+	cargo run -q --locked -p drydock-crds --bin crdgen .
 
 .PHONY: images
 images: ## The product's images as OCI archives in $DRYDOCK_CACHE/images

@@ -17,7 +17,7 @@ mod status;
 
 pub use artifact_store::{AccessMode, ArtifactStore};
 pub use conditions::{ConditionType, Reason};
-pub use manifest::{CRD_FILE, crd_yaml};
+pub use manifest::{crd_yaml, generated};
 pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
 // What the optimizer's search compares by is in the contract; it is a part of the API all the same.
 pub use drydock_contract::Objective;

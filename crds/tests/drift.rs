@@ -5,13 +5,11 @@ use std::path::Path;
 use kube::CustomResourceExt as _;
 
 #[test]
-fn committed_manifests_are_up_to_date() {
+fn committed_files_are_up_to_date() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let expected = drydock_crds::crd_yaml().unwrap();
-    for dir in ["crds/yaml", "charts/drydock/crds"] {
-        let file = root.join(dir).join(drydock_crds::CRD_FILE);
-        let found = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        assert!(found == expected, "{} differs from the types in crds/src: run `make gen`", file.display());
+    for (file, expected) in drydock_crds::generated().unwrap() {
+        let found = std::fs::read_to_string(root.join(&file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert!(found == expected, "{file} differs from the types in crds: run `make gen`");
     }
 }
 

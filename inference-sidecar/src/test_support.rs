@@ -1,9 +1,6 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use drydock_contract::{
-    Digest, Measurements, ModelFile, PackageContent, PackageManifest, PackageRecord, Preprocessing, SCHEMA,
-};
+use drydock_contract::{Digest, ModelFile, PackageContent, PackageManifest, PackageRecord, Preprocessing, SCHEMA};
 
 use crate::metrics::Metrics;
 
@@ -18,16 +15,6 @@ pub(crate) fn metrics() -> Arc<Metrics> {
         labels: vec![],
         target: None,
     };
-    let record = PackageRecord {
-        candidate: "original".into(),
-        recipe: None,
-        source: empty,
-        calibration: None,
-        evaluation: None,
-        training: None,
-        models: std::collections::BTreeMap::new(),
-        measurements: Measurements::default(),
-        tools: BTreeMap::new(),
-    };
+    let record = PackageRecord::new("original", empty);
     Metrics::new(&PackageManifest { digest: content.digest(), content, record }, "m", "r1")
 }

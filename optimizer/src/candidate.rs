@@ -4,26 +4,24 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use drydock_contract::{
-    AccuracyMeasurement, CONFUSION_FILE, CandidateReport, Datatype, Measurements, PackageContent, PackageManifest,
-    PackageRecord, Preprocessing, Recipe, SCHEMA, SEARCH_FILE, SizeMeasurement, Target, TensorSignature,
+    CandidateReport, PackageContent, PackageManifest, PackageRecord, Preprocessing, Recipe, SCHEMA, SEARCH_FILE,
+    Target, TensorSignature,
 };
 
 use crate::Error;
-use crate::benchmark::{benchmark, machine};
+use crate::benchmark::machine;
 use crate::dataset::{Dataset, Overlap};
 use crate::engine::Engine;
-use crate::evaluate::evaluate;
 use crate::fetch::Fetched;
 use crate::interrupt;
+use crate::measure::{Measured, Models, measure};
 use crate::memory;
 use crate::onnx::{self, Graph};
 use crate::progress::Progress;
+use crate::report::{self, Package};
 use crate::search::Record;
 use crate::store::Store;
 use crate::technique::{self, Given};
-
-/// A model that declares a larger input is not run without data: 1 GiB of float32.
-const MAX_INPUT_ELEMENTS: i64 = 1 << 28;
 
 /// One candidate to make. Everything in it is local already.
 #[derive(Clone, Copy, Debug)]
@@ -113,39 +111,29 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         None => None,
     };
 
-    progress.stage(30.0, 80.0);
-    let mut measured = Measurements::default();
-    let mut confusion = None;
-    if let (Some(data), Some(output)) = (&evaluation, outputs.first()) {
-        if request.needs_labels {
-            data.require_labels()?;
-        }
-        let found = evaluate(engine, &original, candidate.as_deref(), &output.name, data, progress)?;
-        measured.accuracy = found.accuracy.map(|accuracy| AccuracyMeasurement { same_data, ..accuracy });
-        measured.fidelity = Some(found.fidelity);
-        confusion = found.confusion;
+    let notes = progress.take_notes();
+
+    if let (Some(data), true) = (&evaluation, request.needs_labels) {
+        data.require_labels()?;
     }
-    progress.stage(80.0, 95.0);
-    let shape = run_shape(&inputs, evaluation.as_ref());
-    match &shape {
-        Some(shape) => {
-            let mut latency = benchmark(engine, &original, candidate.as_deref(), shape, progress)?;
-            latency.on_target = request.target.zip(latency.machine.as_ref()).map(|(t, m)| t.rules().is(m));
-            if latency.on_target == Some(false) {
-                progress.note("this machine is not the target: the times are this machine's");
-            }
-            measured.latency = Some(latency);
-        }
-        None => progress.note("latency and memory are not measured: they need one FP32 input of known shape"),
-    }
+    let models = Models {
+        original: &original,
+        candidate: candidate.as_deref(),
+        inputs: &inputs,
+        output: outputs.first().map(|o| o.name.as_str()),
+        data: evaluation.as_ref(),
+        preprocessing: request.preprocessing,
+        same_data,
+        target: request.target,
+    };
+    let Measured { mut measurements, graphs, baseline, confusion, study, shape } = measure(engine, &models, progress)?;
     let result = candidate.as_deref().unwrap_or(&original);
-    measured.size = Some(SizeMeasurement { bytes: result.len() as u64, original_bytes: original.len() as u64 });
 
     interrupt::check()?;
-    progress.stage(95.0, 100.0);
+    progress.stage(99.0, 100.0);
     let mut staged = Store::open(request.store)?.stage(result)?;
     if let (Some(shape), Some(program)) = (&shape, request.program) {
-        measured.memory = Some(memory::measure(program, &staged.model_path(), shape)?);
+        measurements.memory = Some(memory::measure(program, &staged.model_path(), shape)?);
     }
     interrupt::check()?;
     let content = PackageContent {
@@ -166,23 +154,20 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         evaluation: request.evaluation.map(|f| f.digest.clone()),
         training: request.recipe.and(request.training).map(|f| f.digest.clone()),
         models: request.models.iter().map(|(name, f)| (name.clone(), f.digest.clone())).collect(),
-        measurements: measured.clone(),
+        measurements: measurements.clone(),
         tools: tools(engine),
+        notes,
+        graphs,
+        baseline,
     };
-    if let Some(confusion) = &confusion {
-        staged.attach(CONFUSION_FILE, confusion)?;
-    }
+    let package = Package { manifest: PackageManifest { digest: digest.clone(), content, record }, confusion, study };
+    report::attach(&mut staged, &package)?;
     if let Some(found) = request.found {
-        staged.attach(SEARCH_FILE, found.search)?;
+        staged.attach_json(SEARCH_FILE, found.search)?;
     }
-    staged.publish(&PackageManifest { digest: digest.clone(), content, record })?;
+    staged.publish(&package.manifest)?;
     progress.step("publish", 1, 1, "package");
-    Ok(CandidateReport {
-        candidate: request.name.to_owned(),
-        package: Some(digest),
-        measurements: measured,
-        failure: None,
-    })
+    Ok(CandidateReport { candidate: request.name.to_owned(), package: Some(digest), measurements, failure: None })
 }
 
 pub(crate) fn open(
@@ -217,15 +202,4 @@ pub(crate) fn disjoint(calibration: &Dataset, evaluation: &Dataset) -> Result<()
             first: evaluation.name(first),
         }),
     }
-}
-
-/// The shape of one input at a time; `None` where there are several inputs or a dimension is not known.
-pub(crate) fn run_shape(inputs: &[TensorSignature], data: Option<&Dataset>) -> Option<Vec<i64>> {
-    let [input] = inputs else { return None };
-    let (batch, rest) = input.shape.split_first()?;
-    let rest = data.map_or(rest, Dataset::item_shape);
-    let shape: Vec<i64> = std::iter::once((*batch).max(1)).chain(rest.iter().copied()).collect();
-    let elements = shape.iter().try_fold(1_i64, |n, d| n.checked_mul(*d));
-    let usable = shape.iter().all(|d| *d > 0) && elements.is_some_and(|n| n <= MAX_INPUT_ELEMENTS);
-    (usable && input.datatype == Datatype::Fp32).then_some(shape)
 }

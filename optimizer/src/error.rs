@@ -8,6 +8,7 @@ use crate::engine::EngineError;
 use crate::fetch::FetchError;
 use crate::interrupt::Interrupted;
 use crate::onnx::ModelError;
+use crate::report::PackageError;
 use crate::store::StoreError;
 use crate::train::TrainError;
 
@@ -26,6 +27,8 @@ pub enum Error {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Package(#[from] PackageError),
     #[error("{0}")]
     Recipe(String),
     #[error(
@@ -64,6 +67,7 @@ impl Error {
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::Model(_)
+            | Self::Package(_)
             | Self::NotClassifier { .. }
             | Self::Engine(EngineError::Load(_) | EngineError::Run(_) | EngineError::Output { .. }) => {
                 FailureReason::InvalidModel

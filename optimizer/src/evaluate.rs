@@ -1,18 +1,23 @@
 //! What a candidate answers beside what the original answers, on the same images.
 
 mod answers;
+mod baseline;
+mod changes;
 mod paired;
+mod probabilities;
 mod tally;
 
-use drydock_contract::{AccuracyMeasurement, FidelityMeasurement};
+use drydock_contract::{AccuracyMeasurement, Baseline, FidelityMeasurement};
 
 use crate::Error;
 use crate::dataset::{Dataset, DatasetError};
 use crate::engine::{Engine, Session};
 use crate::progress::Progress;
 pub use answers::{Answers, answers};
+use baseline::BaselineCollector;
+pub use changes::{Answer, Changes, Sample};
 pub use paired::{Interval, McNemar, difference_interval};
-pub use tally::{Confusion, Tally};
+pub use tally::{Cell, Confusion, Tally};
 
 const BATCH: usize = 64;
 
@@ -24,6 +29,31 @@ pub struct Evaluation {
     pub fidelity: FidelityMeasurement,
     /// Needs labels.
     pub confusion: Option<Confusion>,
+    /// Of the candidate's answers.
+    pub baseline: Option<Baseline>,
+    pub changes: Changes,
+}
+
+/// What is counted as the images go by.
+struct Counters {
+    tally: Tally,
+    labels: Option<Vec<u32>>,
+    baseline: BaselineCollector,
+    changes: Changes,
+}
+
+impl Counters {
+    /// Whether there are labels, and which there may be, is known once the model has answered.
+    fn new(data: &Dataset, answered: &Scores) -> Result<Self, Error> {
+        let classes = answered.classes;
+        let softmax = !probabilities::are_probabilities(answered.values.get(..classes).unwrap_or_default());
+        Ok(Self {
+            tally: Tally::new(classes),
+            labels: labels(data, classes)?,
+            baseline: BaselineCollector::new(data.item_shape(), classes, softmax),
+            changes: Changes::new(softmax),
+        })
+    }
 }
 
 /// Runs both models over the whole set. `candidate: None` measures the original against itself.
@@ -41,8 +71,7 @@ pub fn evaluate(
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut original = engine.open(original, threads)?;
     let mut candidate = candidate.map(|c| engine.open(c, threads)).transpose().map_err(Error::Candidate)?;
-    // Whether there are labels, and which there may be, is known once the model has answered.
-    let mut state: Option<(Tally, Option<Vec<u32>>)> = None;
+    let mut counters: Option<Counters> = None;
     data.batches(usize::MAX, BATCH, |batch| {
         let expected = scores(&mut original, output, batch.shape, batch.data)?;
         let found = match &mut candidate {
@@ -53,23 +82,27 @@ pub fn evaluate(
         if found.classes != expected.classes {
             return Err(Error::Classes { original: expected.classes, candidate: found.classes });
         }
-        let (tally, labels) = match &mut state {
-            Some(state) => state,
-            None => state.insert((Tally::new(expected.classes), labels(data, expected.classes)?)),
+        let counters = match &mut counters {
+            Some(counters) => counters,
+            None => counters.insert(Counters::new(data, &expected)?),
         };
         let rows = expected.values.chunks(expected.classes).zip(found.values.chunks(found.classes));
-        for (row, (original, candidate)) in rows.take(batch.count).enumerate() {
-            let label = labels.as_ref().and_then(|l| l.get(batch.start + row)).map(|l| *l as usize);
-            tally.add(label, original, candidate);
+        let inputs = batch.data.chunks(data.item_shape().iter().product::<i64>().max(1) as usize);
+        for (row, ((original, candidate), input)) in rows.zip(inputs).take(batch.count).enumerate() {
+            let index = batch.start + row;
+            let label = counters.labels.as_ref().and_then(|l| l.get(index)).map(|l| *l as usize);
+            counters.tally.add(label, original, candidate);
+            counters.baseline.add(input, candidate);
+            counters.changes.add(index, label, input, [original, candidate]);
         }
         progress.step("evaluate", batch.start + batch.count, data.len(), "images");
         Ok::<(), Error>(())
     })?;
-    let (tally, labels) = state.unwrap_or_else(|| (Tally::new(1), None));
+    let Some(Counters { tally, labels, baseline, changes }) = counters else { return Ok(Tally::new(1).finish()) };
     if labels.is_none() {
         progress.note("the evaluation data has no labels: agreement and SQNR are measured, accuracy is not");
     }
-    Ok(tally.finish())
+    Ok(Evaluation { baseline: Some(baseline.finish()), changes, ..tally.finish() })
 }
 
 /// None if there are none.

@@ -15,6 +15,7 @@ use crate::interrupt::{self, Interrupted};
 use crate::progress::Progress;
 use crate::search;
 use crate::store::{ResultKey, Sources, Store};
+use crate::strict;
 
 /// The kubelet sets it on pods of an Indexed Job.
 pub const INDEX_ENV: &str = "JOB_COMPLETION_INDEX";
@@ -105,7 +106,7 @@ fn work(config: &Config) -> CandidateReport {
 }
 
 fn parse(config: &Config) -> Result<(Task, usize, String), Error> {
-    let task: Task = serde_json::from_str(&config.task)
+    let task: Task = strict::json(&config.task)
         .map_err(|e| Error::Task(format!("cannot read the task: {e}; is the operator of another version?")))?;
     let index: usize = config
         .index

@@ -1,8 +1,8 @@
 //! Takes a trained ONNX model and a recipe to a smaller, faster, measured model package.
 //!
 //! ```text
-//!  fetch ─▶ onnx ─▶ passes (calibrate between) ─▶ evaluate ─▶ benchmark ─▶ memory ─▶ store
-//!           Graph   Graph → (Graph, report)       Measurements                      PackageManifest
+//!  fetch ─▶ onnx ─▶ passes (calibrate between) ─▶ measure: evaluate, benchmark, study ─▶ report ─▶ store
+//!           Graph   Graph → (Graph, report)       Measurements                                     PackageManifest
 //! ```
 //!
 //! [`job`] does it for one index of the optimization Job, [`candidate::make`] for any caller. The same inputs give the
@@ -12,6 +12,7 @@ pub mod benchmark;
 pub mod calibrate;
 pub mod candidate;
 pub mod dataset;
+pub mod diff;
 pub mod engine;
 pub mod error;
 pub mod evaluate;
@@ -21,13 +22,16 @@ pub mod folder;
 pub mod inspect;
 pub mod interrupt;
 pub mod job;
+pub mod measure;
 pub mod memory;
 pub mod onnx;
 pub mod passes;
 pub mod progress;
 pub mod proto;
+pub mod report;
 pub mod search;
 pub mod store;
+pub mod strict;
 pub mod technique;
 pub mod train;
 

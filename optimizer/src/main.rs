@@ -1,8 +1,6 @@
 //! The optimization Job's program, usable by hand.
 
 mod cli;
-mod cli_search;
-mod preprocessing_args;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,7 +17,13 @@ fn main() -> ExitCode {
         },
         cli::Command::Optimize(args) => watched(|| cli::optimize(&args)),
         cli::Command::Apply(args) => watched(|| cli::apply(&args)),
-        cli::Command::Search(args) => watched(|| cli_search::search(&args)),
+        cli::Command::Search(args) => watched(|| cli::search(&args)),
+        cli::Command::Evaluate(args) => watched(|| cli::evaluate(&args)),
+        cli::Command::Report(args) => watched(|| cli::report(&args)),
+        cli::Command::Diff(args) => match cli::diff(&args) {
+            Ok(differs) => ExitCode::from(u8::from(differs && args.exit_code)),
+            Err(e) => failed(&e),
+        },
         cli::Command::Inspect { model } => match inspect::describe(&model) {
             Ok(text) => print(&text),
             Err(e) => fail(&e.to_string(), 65),
@@ -43,8 +47,12 @@ fn watched(work: impl FnOnce() -> Result<(), Error>) -> ExitCode {
     }
     match work() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => fail(&format!("{}: {e}", e.reason()), e.reason().exit_code()),
+        Err(e) => failed(&e),
     }
+}
+
+fn failed(e: &Error) -> ExitCode {
+    fail(&format!("{}: {e}", e.reason()), e.reason().exit_code())
 }
 
 fn print(text: &str) -> ExitCode {

@@ -14,7 +14,7 @@ mod topology;
 pub use error::ModelError;
 pub use external::open_external;
 pub use graph::{Graph, Index, OPSETS};
-pub use macs::{Macs, OperatorCount, macs, operators};
+pub use macs::{Macs, macs, operators};
 pub use node::{
     attribute_float, attribute_int, attribute_ints, attribute_text, integer_attribute, integers_attribute, new_node,
     text_attribute,

@@ -1,7 +1,7 @@
 //! The artifact store: model packages in a directory, each there whole or not at all.
 //!
 //! ```text
-//! packages/<hex of the package digest>/package.json, model.onnx, confusion.json, search.json
+//! packages/<hex of the package digest>/package.json, model.onnx, search.json, and what people read
 //! packages/.staging-…/      being written, or left by a run that died
 //! results/<hex>.json        what a task came to, so that it need not be done again
 //! ```
@@ -101,13 +101,18 @@ impl Staged {
         &self.file
     }
 
-    /// Adds a file that servers do not read, as JSON.
-    pub fn attach(&mut self, name: &str, content: &impl serde::Serialize) -> Result<(), StoreError> {
-        let path = self.directory.path().join(name);
-        let json = serde_json::to_vec(content).map_err(|e| failed("encode", &path)(e.into()))?;
-        write_synced(&path, &json)?;
+    /// Adds a file that servers do not read.
+    pub fn attach(&mut self, name: &str, content: &[u8]) -> Result<(), StoreError> {
+        write_synced(&self.directory.path().join(name), content)?;
         self.attached.push(name.to_owned());
         Ok(())
+    }
+
+    /// The same as JSON.
+    pub fn attach_json(&mut self, name: &str, content: &impl serde::Serialize) -> Result<(), StoreError> {
+        let json =
+            serde_json::to_vec(content).map_err(|e| failed("encode", &self.directory.path().join(name))(e.into()))?;
+        self.attach(name, &json)
     }
 
     /// Adds the manifest and gives the package its name, in one step for any reader. If an equal one is there, that one

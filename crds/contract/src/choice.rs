@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::EnumString;
@@ -11,7 +12,8 @@ use strum::EnumString;
 use crate::Measurements;
 
 /// What the best of the candidates that pass the gates is best in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum Objective {
     /// The lowest CPU time of one inference.
     #[default]

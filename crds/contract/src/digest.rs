@@ -75,6 +75,22 @@ impl From<Digest> for String {
     }
 }
 
+/// By hand: the conversions that serde uses hide the pattern.
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Digest {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Digest".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A SHA-256 digest, as OCI writes it.",
+            "type": "string",
+            "pattern": "^sha256:[0-9a-f]{64}$",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

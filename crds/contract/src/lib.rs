@@ -26,9 +26,10 @@ pub use choice::{Broken, Gate, Limits, Numbers, Objective, front, rounded};
 pub use digest::{Digest, DigestError};
 pub use model::{Datatype, TensorSignature};
 pub use package::{
-    AccuracyChange, AccuracyMeasurement, CONFUSION_FILE, FidelityMeasurement, LatencyMeasurement, MANIFEST_FILE,
-    MODEL_FILE, Machine, MemoryMeasurement, ModelFile, PackageContent, PackageManifest, PackageRecord, SCHEMA,
-    SizeMeasurement,
+    AccuracyChange, AccuracyMeasurement, Baseline, CONFUSION_FILE, Distribution, FidelityMeasurement, GraphSummary,
+    Graphs, LatencyMeasurement, MANIFEST_FILE, MODEL_FILE, Machine, MemoryMeasurement, ModelFile, OperatorCount,
+    OutputBaseline, PackageContent, PackageManifest, PackageRecord, REPORT_FILE, SCHEMA, STUDY_FILE, SizeMeasurement,
+    Statistics,
 };
 pub use preprocessing::{ChannelOrder, Crop, Filter, Preprocessing, Resize};
 pub use recipe::{

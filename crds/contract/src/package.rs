@@ -1,6 +1,14 @@
+mod baseline;
+mod record;
+
+#[cfg(feature = "schema")]
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Measurements, Preprocessing, Recipe, Target, TensorSignature};
+pub use baseline::{Baseline, Distribution, OutputBaseline, Statistics};
+pub use record::{GraphSummary, Graphs, OperatorCount, PackageRecord};
+
+use crate::{Digest, Preprocessing, Target, TensorSignature};
 
 /// File name of the manifest in a package directory.
 pub const MANIFEST_FILE: &str = "package.json";
@@ -8,23 +16,30 @@ pub const MANIFEST_FILE: &str = "package.json";
 pub const MODEL_FILE: &str = "model.onnx";
 /// File name of the confusion matrices in a package directory, for reports; there only where there were labels.
 pub const CONFUSION_FILE: &str = "confusion.json";
+/// File name of what only the report shows: layers, and images whose answer changed.
+pub const STUDY_FILE: &str = "study.json";
+/// File name of the report for people in a package directory.
+pub const REPORT_FILE: &str = "report.html";
 /// `PackageContent.schema` of this version.
 pub const SCHEMA: u32 = 1;
 
 /// `package.json`, beside `model.onnx` in the directory `packages/<hex of digest>/` of an artifact store.
 ///
 /// `content` is what a server needs and what the digest covers, so that equal inputs give an equal digest;
-/// `record` is how it came to be and what was measured, which no two runs share.
+/// `record` is how it came to be and what was measured, which no two runs share. Later versions may add fields to
+/// `record`: a reader passes over what it does not know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PackageManifest {
-    /// [`PackageContent::digest`] of `content`.
+    /// SHA-256 of the compact JSON of `content`, its fields in the order of the file.
     pub digest: Digest,
     pub content: PackageContent,
     pub record: PackageRecord,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PackageContent {
     pub schema: u32,
@@ -41,33 +56,12 @@ pub struct PackageContent {
 
 /// The model file of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ModelFile {
     pub sha256: Digest,
     /// Bytes.
     pub size: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PackageRecord {
-    /// `original`, the recipe's name, or `auto`: then the recipe is the one that a search found.
-    pub candidate: String,
-    pub recipe: Option<Recipe>,
-    /// Digest of the model as it came from its source; where its weights lie in further files, the digest of what `sha256sum`
-    /// prints for the `.onnx` file and then for each of them, by name.
-    pub source: Digest,
-    pub calibration: Option<Digest>,
-    pub evaluation: Option<Digest>,
-    /// What it learned on, where that is not the calibration data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub training: Option<Digest>,
-    /// Digests of the further models that its recipe read.
-    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub models: std::collections::BTreeMap<String, Digest>,
-    pub measurements: Measurements,
-    /// Program name to version: drydock-optimizer, onnxruntime.
-    pub tools: std::collections::BTreeMap<String, String>,
 }
 
 impl PackageContent {
@@ -83,6 +77,7 @@ impl PackageContent {
 
 /// Quality on the evaluation set, in percent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AccuracyMeasurement {
     pub top1: f64,
@@ -105,6 +100,7 @@ pub struct AccuracyMeasurement {
 
 /// Whether a change of top-1 is more than luck: both models answered the same images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AccuracyChange {
     /// 95 % confidence interval of the change, in points (Newcombe 1998, method 10).
@@ -120,6 +116,7 @@ pub struct AccuracyChange {
 
 /// How near the candidate's first output is to the original's on the evaluation set; needs no labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FidelityMeasurement {
     /// Percent of the images on which both name the same class. Top-1 cannot have changed by more than what is left.
@@ -133,6 +130,7 @@ pub struct FidelityMeasurement {
 
 /// One image, one thread, the candidate and the original taking turns in one process. Milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LatencyMeasurement {
     /// Median CPU time.
@@ -158,6 +156,7 @@ pub struct LatencyMeasurement {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Machine {
     /// `x86_64`, `aarch64`.
@@ -186,6 +185,7 @@ impl LatencyMeasurement {
 
 /// Bytes of the model file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SizeMeasurement {
     pub bytes: u64,
@@ -194,6 +194,7 @@ pub struct SizeMeasurement {
 
 /// Peak resident set, in bytes, of a process that loads and runs the model and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MemoryMeasurement {
     pub peak_bytes: u64,

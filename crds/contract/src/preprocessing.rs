@@ -1,9 +1,11 @@
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How raw data becomes the model's input. An image is decoded, resized and cropped; then each value of channel `c` becomes
 /// `(value * scale - mean[c]) / std[c]`. Arrays come at the model's size: only the last step is done to them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Preprocessing {
     /// Multiplies each raw value first; 1/255 (0.00392156862745098) for 8-bit images. Default 1.
@@ -11,11 +13,11 @@ pub struct Preprocessing {
     pub scale: f64,
     /// One value for each channel, or one for all. Default 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
     pub mean: Vec<f64>,
     /// One value for each channel, or one for all. Default 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
     pub std: Vec<f64>,
     // What is absent is not written: the digest of a package covers this, and those of older packages must stay.
     /// Of images: to which size, before `crop`. Without it they keep their size.
@@ -30,24 +32,26 @@ pub struct Preprocessing {
 }
 
 /// `shorterSide`, which keeps the aspect ratio, or both `width` and `height`. Pixels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Resize {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 8192))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 8192)))]
     pub shorter_side: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 8192))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 8192)))]
     pub width: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 8192))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 8192)))]
     pub height: Option<u32>,
     #[serde(default)]
     pub filter: Filter,
 }
 
 /// How pixels are weighted when an image is resized, as in Pillow: what is made smaller is smoothed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum Filter {
     #[default]
     Bilinear,
@@ -55,17 +59,19 @@ pub enum Filter {
 }
 
 /// Pixels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Crop {
-    #[schemars(range(min = 1, max = 8192))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 8192)))]
     pub width: u32,
-    #[schemars(range(min = 1, max = 8192))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 8192)))]
     pub height: u32,
 }
 
 /// What the model's channels are. `mean` and `std` are in this order too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum ChannelOrder {
     #[serde(rename = "RGB")]
     Rgb,

@@ -4,6 +4,7 @@ mod prune;
 mod quantize;
 mod sparsify;
 
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,15 +15,19 @@ pub use quantize::{Calibration, Format, Quantize, Rounding};
 pub use sparsify::{Pattern, Sparsify};
 
 /// An ordered list of techniques. One recipe makes one candidate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Recipe {
     /// Names the candidate in status, metrics and logs; unique in the list. `original` is taken by the model as it came, `auto`
     /// by what `search` finds.
-    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))
+    )]
     pub name: String,
     /// Applied in this order.
-    #[schemars(length(min = 1, max = 8))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 8)))]
     pub techniques: Vec<Technique>,
 }
 
@@ -39,7 +44,8 @@ impl Recipe {
 }
 
 /// One step of a recipe: exactly one of the fields is set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Technique {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,3 +1,5 @@
+#[cfg(feature = "schema")]
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
@@ -23,6 +25,7 @@ pub struct CandidateReport {
 
 /// Everything measured on one candidate; what could not be measured (no labelled data, say) is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Measurements {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,12 +1,13 @@
-//! Writes the CRD's manifest into each directory that is named: `crdgen crds/yaml charts/drydock/crds`.
+//! Writes everything that is generated from the types: `crdgen .`, with the root of the repository.
 
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let yaml = drydock_crds::crd_yaml()?;
-    for dir in std::env::args_os().skip(1).map(PathBuf::from) {
-        std::fs::create_dir_all(&dir)?;
-        std::fs::write(dir.join(drydock_crds::CRD_FILE), &yaml)?;
+    let root = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: crdgen ROOT")?);
+    for (file, content) in drydock_crds::generated()? {
+        let path = root.join(file);
+        std::fs::create_dir_all(path.parent().unwrap_or(&root))?;
+        std::fs::write(path, content)?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use clap::Parser as _;
 use drydock_contract::{
-    Datatype, Digest, MANIFEST_FILE, MODEL_FILE, Measurements, ModelFile, PackageContent, PackageManifest,
-    PackageRecord, Preprocessing, SCHEMA, TensorSignature,
+    Datatype, Digest, MANIFEST_FILE, MODEL_FILE, ModelFile, PackageContent, PackageManifest, PackageRecord,
+    Preprocessing, SCHEMA, TensorSignature,
 };
 use inference_sidecar::{Cli, Command, Config, Lifecycle, Phase, Server};
 use tempfile::TempDir;
@@ -79,17 +79,7 @@ impl Package {
             labels,
             target: None,
         };
-        let record = PackageRecord {
-            candidate: "original".into(),
-            recipe: None,
-            source: Digest::of(model),
-            calibration: None,
-            evaluation: None,
-            training: None,
-            models: BTreeMap::new(),
-            measurements: Measurements::default(),
-            tools: BTreeMap::new(),
-        };
+        let record = PackageRecord::new("original", Digest::of(model));
         let (directory, digest) = (tempfile::tempdir().unwrap(), content.digest());
         let package = Self { directory, digest: digest.clone() };
         std::fs::write(package.path(MODEL_FILE), model).unwrap();

@@ -2,15 +2,15 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use drydock_contract::{AccuracyChange, AccuracyMeasurement, FidelityMeasurement};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, McNemar, difference_interval};
+use super::{Changes, Evaluation, McNemar, difference_interval};
 
 const TOP: usize = 5;
 
 /// Counts of each pair of label and class named, of both models. What did not occur is absent, so that a thousand classes
 /// are no million zeros.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Confusion {
     pub classes: usize,
@@ -19,7 +19,7 @@ pub struct Confusion {
 }
 
 /// `class: None` is an answer of NaN only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cell {
     pub label: usize,
@@ -83,6 +83,7 @@ impl Tally {
         }
     }
 
+    /// Without what is not counted here.
     pub fn finish(self) -> Evaluation {
         let share = |n: u64, of: u64| 100.0 * n as f64 / of.max(1) as f64;
         let agreement = share(self.agreed, self.images);
@@ -93,7 +94,13 @@ impl Tally {
             images: self.images,
         };
         if self.labelled == 0 {
-            return Evaluation { accuracy: None, fidelity, confusion: None };
+            return Evaluation {
+                accuracy: None,
+                fidelity,
+                confusion: None,
+                baseline: None,
+                changes: Changes::default(),
+            };
         }
         let [both, lost, gained, _] = self.paired;
         let interval = difference_interval(self.paired);
@@ -119,7 +126,7 @@ impl Tally {
         };
         let [original, candidate] = self.confusion.map(cells);
         let confusion = Some(Confusion { classes: self.classes, original, candidate });
-        Evaluation { accuracy: Some(accuracy), fidelity, confusion }
+        Evaluation { accuracy: Some(accuracy), fidelity, confusion, baseline: None, changes: Changes::default() }
     }
 }
 
@@ -184,7 +191,7 @@ mod tests {
         for (label, original, candidate) in [(0, 0, 0), (1, 1, 0), (2, 0, 2), (5, 0, 1)] {
             tally.add(Some(label), &one_hot(original), &one_hot(candidate));
         }
-        let Evaluation { accuracy, fidelity, confusion } = tally.finish();
+        let Evaluation { accuracy, fidelity, confusion, .. } = tally.finish();
         let accuracy = accuracy.unwrap();
         assert_eq!((accuracy.top1, accuracy.original_top1, accuracy.agreement), (50.0, 50.0, 25.0));
         assert_eq!((accuracy.top5, accuracy.original_top5), (Some(75.0), Some(75.0)));
@@ -202,7 +209,7 @@ mod tests {
     fn without_labels_and_without_noise() {
         let mut tally = Tally::new(2);
         tally.add(None, &[1.0, 2.0], &[1.0, 2.0]);
-        let Evaluation { accuracy, fidelity, confusion } = tally.finish();
+        let Evaluation { accuracy, fidelity, confusion, .. } = tally.finish();
         assert!(accuracy.is_none() && confusion.is_none());
         assert_eq!(fidelity, FidelityMeasurement { agreement: 100.0, sqnr_decibels: None, images: 1 });
     }

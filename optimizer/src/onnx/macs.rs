@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use drydock_contract::OperatorCount;
+
 use super::{Graph, ModelError, Shapes, attribute_int};
 use crate::proto::NodeProto;
 
@@ -80,14 +82,6 @@ fn factors(node: &NodeProto, shapes: &Shapes) -> Option<Vec<i64>> {
         "Einsum" | "LSTM" | "GRU" | "RNN" | "Attention" | "DeformConv" | "DFT" | "STFT" => return None,
         _ => vec![0],
     })
-}
-
-/// What a model has of one operator.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OperatorCount {
-    pub nodes: usize,
-    /// Of the nodes that are known.
-    pub macs: u64,
 }
 
 /// By operator, with the domain before its name where it is not the default.

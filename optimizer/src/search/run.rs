@@ -15,9 +15,10 @@ use super::trial::Trial;
 use super::verdict::Verdict;
 use super::workshop::Workshop;
 use crate::Error;
-use crate::candidate::{self, Found, Request, class_names, disjoint, further, open, run_shape};
+use crate::candidate::{self, Found, Request, class_names, disjoint, further, open};
 use crate::engine::Engine;
 use crate::interrupt;
+use crate::measure::run_shape;
 use crate::memory;
 use crate::onnx;
 use crate::passes;
@@ -220,7 +221,7 @@ impl Run<'_, '_> {
         }
     }
 
-    fn tell(&self, at: usize) {
+    fn tell(&mut self, at: usize) {
         let trial = &self.trials[at];
         let numbers = trial.latest().map(|Estimate { change: c, speedup, bytes, original_bytes, images, .. }| {
             format!(

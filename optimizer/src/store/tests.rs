@@ -15,21 +15,7 @@ fn manifest(model: &ModelFile) -> PackageManifest {
         labels: Vec::new(),
         target: None,
     };
-    PackageManifest {
-        digest: content.digest(),
-        content,
-        record: PackageRecord {
-            candidate: "original".into(),
-            recipe: None,
-            source: Digest::of(b""),
-            calibration: None,
-            evaluation: None,
-            training: None,
-            models: std::collections::BTreeMap::new(),
-            measurements: Measurements::default(),
-            tools: [].into(),
-        },
-    }
+    PackageManifest { digest: content.digest(), content, record: PackageRecord::new("original", Digest::of(b"")) }
 }
 
 fn publish(store: &Store, model: &[u8]) -> Digest {
@@ -152,7 +138,7 @@ fn what_is_attached_to_an_equal_package_takes_the_place_of_the_old() {
     let publish = |attached: Option<u32>| {
         let mut staged = store.stage(b"model").unwrap();
         if let Some(n) = attached {
-            staged.attach("search.json", &n).unwrap();
+            staged.attach_json("search.json", &n).unwrap();
         }
         let manifest = manifest(staged.file());
         let package = staged.publish(&manifest).unwrap();

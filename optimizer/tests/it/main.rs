@@ -13,5 +13,6 @@ mod job;
 mod models;
 mod node_tests;
 mod passes;
+mod report;
 mod search;
 mod sparse;

@@ -1,56 +1,58 @@
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Trains the weights that the techniques before it left towards the answers of the model as it came, on the data set's
 /// training images, or those of calibration where there are none. Needs no labels. It makes up for what `prune` or `factorize`
 /// lost; after `quantize` it trains what the integers stand for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Distill {
     /// Whose answers are learned: the name of one of `optimization.models`. Default: the model as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 40))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 40)))]
     pub teacher: Option<String>,
     /// Takes the place of the model as it came: the name of one of `optimization.models`, with the same input and output. In the
     /// first technique of a recipe only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 40))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 40)))]
     pub student: Option<String>,
     /// Steps of the optimizer (AdamW), each with `batch` images.
     #[serde(default = "default_steps")]
-    #[schemars(range(min = 1, max = 1_000_000))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
     pub steps: u32,
     /// Images in a step.
     #[serde(default = "default_batch")]
-    #[schemars(range(min = 1, max = 1024))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1024)))]
     pub batch: u32,
     /// The highest: it rises over the first tenth of the steps, then falls as a cosine.
     #[serde(default = "default_learning_rate")]
-    #[schemars(range(min = 0.000_000_1, max = 1.0))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.000_000_1, max = 1.0)))]
     pub learning_rate: f64,
     /// Softens the answers that are learned, so that those of the classes not chosen count too.
     #[serde(default = "default_temperature")]
-    #[schemars(range(min = 0.1, max = 100.0))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.1, max = 100.0)))]
     pub temperature: f64,
     /// The share of the loss that the images' labels have; 0 reads none.
     #[serde(default)]
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub labels: f64,
     /// Weight, beside the loss on answers, of that on inner values which both networks have under one name and in one shape: where
     /// they add and pool. 0 compares none.
     #[serde(default)]
-    #[schemars(range(min = 0.0, max = 1000.0))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1000.0)))]
     pub features: f64,
     /// Pixels by which an image is moved at most, at random, each time that it is seen.
     #[serde(default = "default_shift")]
-    #[schemars(range(min = 0, max = 64))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 64)))]
     pub shift: u32,
     /// Mirrors every other image, left to right.
     #[serde(default)]
     pub flip: bool,
     /// Of the order of the images and their changes. Equal inputs give an equal model.
     #[serde(default)]
-    #[schemars(range(min = 0))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub seed: u32,
 }
 

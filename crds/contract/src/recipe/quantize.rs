@@ -1,8 +1,10 @@
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Numbers of fewer bits. What cannot be quantized stays in float; inputs and outputs keep their types.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Quantize {
     /// What becomes of weights and activations. The options below are for `Int8`, where they do not say otherwise.
@@ -13,14 +15,14 @@ pub struct Quantize {
     pub calibration: Calibration,
     /// The share of values, in percent, that the range keeps; read by `Percentile` only.
     #[serde(default = "default_percentile")]
-    #[schemars(range(min = 50.0, max = 100.0))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 50.0, max = 100.0)))]
     pub percentile: f64,
     /// One scale for each output channel of a weight; false: one for the whole tensor. Read by `DynamicInt8` too.
     #[serde(default = "default_true")]
     pub per_channel: bool,
     /// Calibration images to use; 0: all.
     #[serde(default = "default_images")]
-    #[schemars(range(min = 0, max = 1_000_000))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
     pub images: u32,
     /// Scale the channels of each activation towards one range, and undo it in the weights that read them
     /// (cross-layer equalization). The float network computes the same.
@@ -35,15 +37,16 @@ pub struct Quantize {
     /// Mixed precision: keep the most sensitive layers in float until the signal-to-noise ratio of the outputs on the
     /// calibration data, in dB, is at least this; 0: every layer is quantized.
     #[serde(default)]
-    #[schemars(range(min = 0.0, max = 120.0))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 120.0)))]
     pub min_sqnr: f64,
     /// Weights that share one scale; read by `WeightInt4` and `WeightInt8` only.
     #[serde(default = "default_block_size")]
-    #[schemars(extend("enum" = [16, 32, 64, 128, 256]))]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = [16, 32, 64, 128, 256])))]
     pub block_size: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum Format {
     /// Static int8 in QDQ form: activations U8, weights S8, the form that ONNX Runtime runs fastest on x86.
     #[default]
@@ -60,7 +63,8 @@ pub enum Format {
     BFloat16,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum Calibration {
     /// The smallest and the largest value seen.
     #[default]
@@ -73,7 +77,8 @@ pub enum Calibration {
     Mse,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub enum Rounding {
     /// Each weight to the nearest code.
     #[default]

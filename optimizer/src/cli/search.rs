@@ -1,19 +1,20 @@
 //! `drydock-optimizer search`.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use drydock_contract::{Input, Limits, Location, Objective, SEARCH_CANDIDATE, Search, Target};
+use drydock_contract::{Limits, Objective, SEARCH_CANDIDATE, Search, Target};
 use drydock_optimizer::candidate::Request;
 use drydock_optimizer::engine::Engine;
-use drydock_optimizer::fetch::{Fetched, Purpose, fetch};
+use drydock_optimizer::fetch::Purpose;
 use drydock_optimizer::progress::Progress;
 use drydock_optimizer::{Error, search as searching};
 
-use crate::cli::{named, table};
-use crate::preprocessing_args::PreprocessingArgs;
+use super::data::{further, local, named};
+use super::optimize::summary;
+use super::preprocessing::PreprocessingArgs;
+use super::print;
 
 #[derive(Debug, Args)]
 pub(crate) struct SearchArgs {
@@ -70,17 +71,11 @@ pub(crate) struct SearchArgs {
 
 pub(crate) fn search(args: &SearchArgs) -> Result<(), Error> {
     let engine = Engine::load()?;
-    let scratch = std::env::temp_dir();
-    let local = |path: &Path, purpose| -> Result<Fetched, Error> {
-        let location = Location::Path(path.display().to_string());
-        Ok(fetch(&Input { location, sha256: None }, purpose, &scratch)?)
-    };
     let model = local(&args.model, Purpose::Model)?;
     let calibration = local(&args.calibration, Purpose::Calibration)?;
     let evaluation = local(&args.evaluation, Purpose::Evaluation)?;
     let training = args.training.as_deref().map(|p| local(p, Purpose::Training)).transpose()?;
-    let models = args.models.iter().map(|(name, path)| Ok((name.clone(), local(path, Purpose::Model)?)));
-    let models = models.collect::<Result<_, Error>>()?;
+    let models = further(&args.models)?;
     let program = std::env::current_exe().ok();
     let request = Request {
         name: SEARCH_CANDIDATE,
@@ -99,7 +94,7 @@ pub(crate) fn search(args: &SearchArgs) -> Result<(), Error> {
         program: program.as_deref(),
     };
     let (report, record) = searching::run(&engine, &request, &args.wanted(), &mut Progress::default())?;
-    let _ = write!(std::io::stdout(), "{}\n{}", record.table(), table(&report));
+    print(&format!("{}\n{}", record.table(), summary(report)));
     Ok(())
 }
 
