@@ -9,6 +9,7 @@ mod histogram;
 mod means;
 mod noise;
 mod threshold;
+mod walk;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,7 @@ pub use histogram::Histogram;
 use means::MeanCollector;
 pub use noise::Noise;
 pub use threshold::{least_divergence, least_error};
+pub use walk::Walk;
 use window::Window;
 
 /// All activations of a batch are in memory at once.

@@ -8,6 +8,7 @@ use ort::ep;
 use ort::session::Session as OrtSession;
 use ort::session::builder::{BuilderResult, GraphOptimizationLevel, SessionBuilder};
 use ort::value::TensorRef;
+pub use tensors::Value;
 
 /// Names the ONNX Runtime library to load.
 pub const LIBRARY_ENV: &str = "ORT_DYLIB_PATH";

@@ -24,5 +24,5 @@ pub use shapes::{Dim, Shapes, ValueType};
 pub use signature::signature;
 pub use tensor::{
     element_count, float_tensor, float_value, floats, integer_tensor, integers, is_float, raw_bytes, tensor,
-    tensor_type,
+    tensor_type, typed_value,
 };

@@ -1,5 +1,7 @@
 //! Runs on tensors of any element type that ONNX Runtime hands out.
 
+use std::collections::HashMap;
+
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
 
@@ -8,7 +10,44 @@ use crate::onnx::{raw_bytes, tensor, tensor_type};
 use crate::proto::TensorProto;
 use crate::proto::tensor_proto::DataType;
 
+/// What a run takes and gives, in ONNX Runtime's own memory.
+#[derive(Debug)]
+pub struct Value(DynValue);
+
+impl Value {
+    /// # Errors
+    /// The data does not fit the shape.
+    pub fn of(shape: &[i64], data: &[f32]) -> Result<Self, EngineError> {
+        let tensor =
+            Tensor::from_array((shape.to_vec(), data.to_vec())).map_err(|e| EngineError::Run(e.to_string()))?;
+        Ok(Self(tensor.into_dyn()))
+    }
+
+    /// Shape and values of a float32 tensor; `name` is for the message.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn floats(&self, name: &str) -> Result<(&[i64], &[f32]), EngineError> {
+        let not_floats = |_| EngineError::Output { output: name.into(), found: self.0.dtype().to_string() };
+        self.0.try_extract_tensor::<f32>().map(|(shape, values)| (&**shape, values)).map_err(not_floats)
+    }
+}
+
 impl Session {
+    /// Runs once: all outputs, by name.
+    ///
+    /// # Errors
+    /// The run fails.
+    pub fn run_values<'v>(
+        &mut self,
+        inputs: impl Iterator<Item = (&'v str, &'v Value)>,
+    ) -> Result<HashMap<String, Value>, EngineError> {
+        let inputs: Vec<(&str, SessionInputValue<'_>)> =
+            inputs.map(|(name, value)| (name, SessionInputValue::from(&value.0))).collect();
+        let results = self.session.run(inputs).map_err(|e| EngineError::Run(e.to_string()))?;
+        Ok(results.into_iter().map(|(name, value)| (name.to_owned(), Value(value))).collect())
+    }
+
     /// Runs once; the outputs in the model's order, `None` where one is no tensor of numbers.
     ///
     /// # Errors

@@ -75,14 +75,20 @@ impl Graph {
         before - self.body.input.len()
     }
 
-    /// A model of some of the nodes, in topological order, which read nothing but the initializers.
-    pub(crate) fn encode_part(&self, node: Vec<NodeProto>, outputs: &[String]) -> Vec<u8> {
-        let read: HashSet<&str> = node.iter().flat_map(|n| &n.input).map(String::as_str).collect();
+    /// What a node reads, its subgraphs as well; a value that is read twice is there twice.
+    pub(crate) fn reads(&self, node: usize) -> impl Iterator<Item = &str> {
+        let node = &self.body.node[node];
+        reads(node).into_iter()
+    }
+
+    /// A model of some of the nodes, in topological order, which read nothing but the initializers and `input`.
+    pub(crate) fn encode_part(&self, node: Vec<NodeProto>, input: Vec<ValueInfoProto>, outputs: &[&str]) -> Vec<u8> {
+        let read: HashSet<&str> = node.iter().flat_map(reads).collect();
         let initializer = self.body.initializer.iter().filter(|t| read.contains(t.name.as_str())).cloned().collect();
         // ONNX Runtime finds the types by itself.
-        let value = |name: &String| ValueInfoProto { name: name.clone(), ..ValueInfoProto::default() };
+        let value = |name: &&str| ValueInfoProto { name: (*name).to_owned(), ..ValueInfoProto::default() };
         let output = outputs.iter().map(value).collect();
-        let graph = GraphProto { name: "part".into(), node, initializer, output, ..GraphProto::default() };
+        let graph = GraphProto { name: "part".into(), node, initializer, input, output, ..GraphProto::default() };
         ModelProto { graph: Some(graph), ..self.header.clone() }.encode_to_vec()
     }
 
@@ -91,15 +97,6 @@ impl Graph {
         if !self.header.opset_import.iter().any(|o| o.domain == domain) {
             self.header.opset_import.push(OperatorSetIdProto { domain: domain.into(), version });
         }
-    }
-
-    /// The first so many nodes, without outputs.
-    pub(crate) fn first(&self, nodes: usize) -> Self {
-        let mut graph = self.clone();
-        graph.body.node.truncate(nodes);
-        graph.body.output.clear();
-        graph.prune();
-        graph
     }
 
     /// Drops initializers that nothing reads, and shapes of values that are gone.
@@ -114,6 +111,12 @@ impl Graph {
         self.body.input.retain(|i| !dead.contains(&i.name));
         self.body.value_info.retain(|v| index.producer(&v.name).is_some());
     }
+}
+
+fn reads(node: &NodeProto) -> Vec<&str> {
+    let mut names: Vec<&str> = node.input.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    topology::captured(node, &mut |name| names.push(name));
+    names
 }
 
 fn default_opset(model: &ModelProto) -> i64 {

@@ -127,7 +127,12 @@ pub fn tensor(name: &str, data_type: DataType, dims: &[i64], raw_data: Vec<u8>) 
 
 /// Declares a float32 value whose shape is found by whoever runs the graph.
 pub fn float_value(name: &str) -> ValueInfoProto {
-    let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: None };
+    typed_value(name, DataType::Float)
+}
+
+/// A tensor of any shape.
+pub fn typed_value(name: &str, element: DataType) -> ValueInfoProto {
+    let tensor = type_proto::Tensor { elem_type: element as i32, shape: None };
     ValueInfoProto {
         name: name.to_owned(),
         r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }),

@@ -73,7 +73,7 @@ pub(super) fn sort(graph: &mut GraphProto) -> Result<(), ModelError> {
 }
 
 /// Calls `f` with each name that the node's subgraphs read and do not make themselves.
-pub(super) fn captured(node: &NodeProto, f: &mut dyn FnMut(&str)) {
+pub(super) fn captured<'n>(node: &'n NodeProto, f: &mut dyn FnMut(&'n str)) {
     for graph in node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs)) {
         let mut own: HashSet<&str> = graph.input.iter().map(|i| i.name.as_str()).collect();
         own.extend(graph.initializer.iter().map(|t| t.name.as_str()));

@@ -53,12 +53,15 @@ fn fold(mut graph: Graph, engine: &Engine) -> Result<(Graph, ConstantsReport), M
     let chosen: HashSet<usize> = foldable.iter().copied().collect();
     let read_on = |value: &str| index.is_captured(value) || index.consumers(value).iter().any(|c| !chosen.contains(c));
     let made = foldable.iter().flat_map(|i| &graph.nodes()[*i].output);
-    let wanted: Vec<String> = made.filter(|v| read_on(v)).cloned().collect();
+    let wanted: Vec<&str> = made.filter(|v| read_on(v)).map(String::as_str).collect();
     if wanted.is_empty() {
         return Ok((graph, report));
     }
     let nodes = foldable.iter().map(|i| graph.nodes()[*i].clone()).collect();
-    match engine.open(&graph.encode_part(nodes, &wanted), 1).and_then(|mut session| session.run_tensors(&[])) {
+    match engine
+        .open(&graph.encode_part(nodes, Vec::new(), &wanted), 1)
+        .and_then(|mut session| session.run_tensors(&[]))
+    {
         Ok(found) => {
             let found: Vec<TensorProto> = found.into_iter().flatten().collect();
             report.computed = found.len();

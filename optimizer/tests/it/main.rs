@@ -16,3 +16,4 @@ mod passes;
 mod report;
 mod search;
 mod sparse;
+mod walk;

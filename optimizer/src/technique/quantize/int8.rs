@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use drydock_contract::{Quantize, Rounding};
 
 use crate::Error;
-use crate::calibrate::{Noise, Source};
+use crate::calibrate::{Noise, Source, Walk};
 use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::onnx::Graph;
@@ -151,13 +151,17 @@ fn correct(
             (result, (limits, selection.channels_last(*i)))
         })
         .collect();
+    let mut walk = Walk::new(&source, quantized, report.layers.values().map(|written| written.end))?;
+    let source = Source { images: walk.images() as u32, ..source };
     let float = source.means(graph, &values)?;
+    let mut begin = 0;
     for (done, (layer, written)) in report.layers.iter().enumerate() {
         let result = selection.result(graph, *layer);
-        let mut means = source.means(&quantized.first(written.end), &[(result, values[result])].into())?;
-        if let (Some(float), Some(found)) = (float.get(result), means.remove(result)) {
+        let found = walk.means(quantized, (begin, written.end), result, values[result])?;
+        if let Some(float) = float.get(result) {
             passes::shift_bias(quantized, written, &passes::bias_shift(float, &found));
         }
+        begin = written.end;
         progress.step("correct biases", done + 1, report.layers.len(), "layers");
     }
     Ok(())
