@@ -48,6 +48,13 @@ impl Estimate {
         self.at(change, self.speedup.high, latency)
     }
 
+    /// As bad as it may still turn out.
+    pub fn at_worst(&self) -> Numbers {
+        let change = if self.all_images { self.change.value } else { self.change.low };
+        let latency = self.latency_milliseconds * self.speedup.value / self.speedup.low.max(f64::MIN_POSITIVE);
+        self.at(change, self.speedup.low, latency)
+    }
+
     fn at(&self, change: f64, speedup: f64, latency: f64) -> Numbers {
         let bytes = |b: u64| i64::try_from(b).unwrap_or(i64::MAX);
         Numbers {

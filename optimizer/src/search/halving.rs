@@ -84,11 +84,16 @@ pub(super) fn outranked(trials: &[Trial], search: &Search) -> Vec<(usize, Verdic
 
 /// The best by the objective of all that keep the gates as far as is known, those that were outranked too.
 pub(super) fn leader(trials: &[Trial], search: &Search) -> Option<usize> {
-    let can_win = |t: &Trial| {
-        let is_in = matches!(t.verdict, None | Some(Verdict::Outranked { .. }));
-        is_in && t.latest().is_some() && t.broken(search).is_empty()
-    };
-    ranked(trials, search, can_win).first().copied()
+    ranked(trials, search, |t| can_win(t) && t.broken(search).is_empty()).first().copied()
+}
+
+/// The same of those that keep the gates even if they have been lucky so far: where there is no time to see all images.
+pub(super) fn surest(trials: &[Trial], search: &Search) -> Option<usize> {
+    ranked(trials, search, |t| can_win(t) && t.perhaps_broken(search).is_empty()).first().copied()
+}
+
+fn can_win(trial: &Trial) -> bool {
+    matches!(trial.verdict, None | Some(Verdict::Outranked { .. })) && trial.latest().is_some()
 }
 
 /// Where none keeps them: the one that breaks the fewest, and of those the most accurate.
@@ -110,11 +115,14 @@ pub(super) fn settle(trials: &mut [Trial], chosen: usize, search: &Search) {
     for trial in trials.iter_mut() {
         let Some(estimate) = trial.running() else { continue };
         let broken = trial.broken(search);
-        trial.verdict = if broken.is_empty() {
-            behind_of(trial, &winner, search)
-        } else {
-            let Estimate { images, change, all_images, .. } = *estimate;
+        let Estimate { images, change, all_images, .. } = *estimate;
+        let numbers = |t: &Trial| t.latest().map(Estimate::numbers).unwrap_or_default();
+        trial.verdict = if !broken.is_empty() {
             Some(Verdict::BreaksGate { broken, change, images, certain: all_images })
+        } else if search.objective.compare(&numbers(trial), &numbers(&winner)).is_lt() {
+            Some(Verdict::Unsure { broken: trial.perhaps_broken(search), change, images })
+        } else {
+            behind_of(trial, &winner, search)
         };
     }
 }

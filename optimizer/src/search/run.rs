@@ -69,7 +69,7 @@ pub fn run(
     let shape = run_shape(&inputs, Some(&images))
         .ok_or_else(|| Error::Recipe("search: the model's input is too large to be measured".into()))?;
     let (graph, _) = passes::clean(source.check()?.graph, engine)?;
-    let entries = space(Profile::of(&graph)?, search.objective, models.keys().map(String::as_str));
+    let entries = space(Profile::of(&graph, training.is_some())?, search.objective, models.keys().map(String::as_str));
     let output = outputs.first().map_or("", |o| o.name.as_str());
 
     let rounds = halving::rounds(images.len());
@@ -270,15 +270,17 @@ impl Run<'_, '_> {
         Ok(in_time.is_some())
     }
 
-    /// The best that keeps the gates on all images, as far as time allows.
+    /// The best that keeps the gates on all images; where time does not allow that, the best that surely keeps them.
     fn choose(&mut self) -> Result<usize, Error> {
         self.progress.stage(90.0, 100.0);
         let last = self.rounds.len() - 1;
         while let Some(at) = halving::leader(&self.trials, self.search) {
             let is_whole = self.trials[at].latest().is_some_and(|e| e.all_images);
-            let has_news = if is_whole { self.weigh(at)? } else { self.measure_in_time(at, last)? };
-            if !has_news {
+            if is_whole && !self.weigh(at)? {
                 return Ok(at);
+            }
+            if !is_whole && !self.measure_in_time(at, last)? {
+                return Ok(halving::surest(&self.trials, self.search).unwrap_or(at));
             }
         }
         halving::nearest(&self.trials, self.search)

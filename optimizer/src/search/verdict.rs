@@ -23,6 +23,12 @@ pub enum Verdict {
         images: usize,
         certain: bool,
     },
+    /// Better by the objective; it may break these gates on the images that there was no time to see.
+    Unsure {
+        broken: Vec<Broken>,
+        change: Bounds,
+        images: usize,
+    },
     /// The other one is no larger, and surely faster and more accurate.
     Dominated {
         by: String,
@@ -83,6 +89,11 @@ impl fmt::Display for Verdict {
                 let sure = if *certain { "" } else { ", not surely" };
                 write!(f, "{} ({low:+.2} to {high:+.2} points on {images} images{sure})", list(broken))
             }
+            Self::Unsure { broken, change: Bounds { low, high, .. }, images } => write!(
+                f,
+                "no time to see all images: {low:+.2} to {high:+.2} points on {images}; at worst {}",
+                list(broken)
+            ),
             Self::Dominated { by, change: Bounds { low, high, .. }, images } => {
                 write!(f, "{by} is no larger, faster, and {low:.2} to {high:.2} points better on {images} images")
             }

@@ -140,6 +140,18 @@ fn who_wins() {
     assert_eq!(why[3], "0.333 ms; good takes 0.167 ms (seen on 100 images)");
 }
 
+/// On 100 images the first may be the luckiest; the second has been seen on all.
+#[test]
+fn no_time_to_see_all_images() {
+    let mut trials = vec![trial("lucky", 0, 6.0, 100), exactly(trial("sure", 0, 4.0, 150), -0.3)];
+    assert_eq!((leader(&trials, &latency()), surest(&trials, &latency())), (Some(0), Some(1)));
+    settle(&mut trials, 1, &latency());
+    let why = trials[0].verdict.as_ref().unwrap().to_string();
+    assert!(why.starts_with("no time to see all images: -"), "{why}");
+    assert!(why.contains("on 100; at worst accuracy drop") && why.ends_with("limit 0.50 points"), "{why}");
+    assert_eq!(surest(&trials[..1], &latency()), None);
+}
+
 #[test]
 fn where_none_keeps_the_gates() {
     let mut trials = vec![
