@@ -1,4 +1,5 @@
 use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::Solve as _;
 use faer::{Accum, Mat, MatRef, Par, Side};
 
@@ -67,7 +68,9 @@ pub fn fit(problem: &Problem<'_>) -> Result<Fit, FitError> {
     let rows = problem.targets.ncols();
     let n = samples.max(1) as f64;
     let mean: Vec<f64> = if problem.bias { means(problem.inputs) } else { vec![0.0; columns] };
-    let mut covariance = product(problem.inputs, problem.inputs);
+    let mut squares = Mat::zeros(columns, columns);
+    add_squares(&mut squares, problem.inputs);
+    let mut covariance = Mat::from_fn(columns, columns, |i, j| squares[(i.max(j), i.min(j))]);
     let square: f64 = (0..columns).map(|i| covariance[(i, i)]).sum();
     for j in 0..columns {
         for i in 0..columns {
@@ -151,6 +154,7 @@ pub fn fit(problem: &Problem<'_>) -> Result<Fit, FitError> {
 pub struct Moments {
     count: usize,
     sum: Vec<f64>,
+    /// On and below the diagonal.
     products: Mat<f64>,
 }
 
@@ -165,7 +169,7 @@ impl Moments {
         for (j, sum) in self.sum.iter_mut().enumerate() {
             *sum += (0..samples.nrows()).map(|i| f64::from(samples[(i, j)])).sum::<f64>();
         }
-        add_product(&mut self.products, samples, samples);
+        add_squares(&mut self.products, samples);
     }
 
     pub fn mean(&self) -> Vec<f64> {
@@ -192,7 +196,7 @@ impl Moments {
         // What rounding leaves of a constant is no variance, and may be negative.
         let noise = |i: usize, j: usize| NOISE * (self.products[(i, i)] * self.products[(j, j)]).sqrt() / n;
         Ok(Mat::from_fn(mean.len(), mean.len(), |i, j| {
-            let value = self.products[(i, j)] / n - mean[i] * mean[j];
+            let value = self.products[(i.max(j), i.min(j))] / n - mean[i] * mean[j];
             if value.abs() <= noise(i, j) { 0.0 } else { value }
         }))
     }
@@ -214,19 +218,40 @@ fn means(samples: MatRef<'_, f32>) -> Vec<f64> {
 /// aᵀ b, summed in f64.
 fn product(a: MatRef<'_, f32>, b: MatRef<'_, f32>) -> Mat<f64> {
     let mut sum = Mat::zeros(a.ncols(), b.ncols());
-    add_product(&mut sum, a, b);
+    for (start, count) in chunks(a) {
+        let (a, b) = (widened(a, start, count), widened(b, start, count));
+        matmul(sum.as_mut(), Accum::Add, a.transpose(), b.as_ref(), 1.0, Par::Seq);
+    }
     sum
 }
 
-fn add_product(sum: &mut Mat<f64>, a: MatRef<'_, f32>, b: MatRef<'_, f32>) {
-    let mut start = 0;
-    while start < a.nrows() {
-        let count = CHUNK.min(a.nrows() - start);
-        let wide = |m: MatRef<'_, f32>| Mat::from_fn(count, m.ncols(), |i, j| f64::from(m[(start + i, j)]));
-        let (a, b) = (wide(a), wide(b));
-        matmul(sum.as_mut(), Accum::Add, a.transpose(), b.as_ref(), 1.0, Par::Seq);
-        start += count;
+/// Adds aᵀ a, on and below the diagonal: what is above is equal and would cost as much again.
+fn add_squares(sum: &mut Mat<f64>, a: MatRef<'_, f32>) {
+    let whole = BlockStructure::Rectangular;
+    for (start, count) in chunks(a) {
+        let a = widened(a, start, count);
+        triangular::matmul(
+            sum.as_mut(),
+            BlockStructure::TriangularLower,
+            Accum::Add,
+            a.transpose(),
+            whole,
+            a.as_ref(),
+            whole,
+            1.0,
+            Par::Seq,
+        );
     }
+}
+
+/// First sample and number of samples.
+fn chunks(samples: MatRef<'_, f32>) -> impl Iterator<Item = (usize, usize)> {
+    let all = samples.nrows();
+    (0..all).step_by(CHUNK).map(move |start| (start, CHUNK.min(all - start)))
+}
+
+fn widened(samples: MatRef<'_, f32>, start: usize, count: usize) -> Mat<f64> {
+    Mat::from_fn(count, samples.ncols(), |i, j| f64::from(samples[(start + i, j)]))
 }
 
 #[cfg(test)]
