@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The reference side of `make bench-optimizer`: ONNX Runtime's own quantizer, and one judge for both.
 
+  optimizer.py training IMAGES OUT                    the first 55,000 images of an idx file, as .npz
   optimizer.py quantize MODEL CALIBRATION OUT         static int8 as ONNX Runtime's tools make it (U8S8, per channel, MinMax)
   optimizer.py judge EVALUATION ORIGINAL MODEL...     top-1, agreement, SQNR, size, CPU ms (one thread, interleaved), as JSON
 """
+import gzip
 import json
 import os
 import statistics
@@ -18,6 +20,10 @@ def images(path):
     data = np.load(path)
     x = ((data["x"].astype(np.float32) / 255 - 0.2860) / 0.3530)[:, None]
     return x, data["y"] if "y" in data else None
+
+
+def training(idx, out):
+    np.savez(out, x=np.frombuffer(gzip.open(idx).read(), np.uint8, offset=16).reshape(-1, 28, 28)[:55000])
 
 
 def saturates():
@@ -70,7 +76,7 @@ def judge(evaluation, paths):
              "sqnr": float(10 * np.log10(signal / n)), "bytes": os.path.getsize(p), "ms": statistics.median(t)} for p, c, n, t in zip(paths, classes, noise, times)]
 
 
-if sys.argv[1] == "quantize":
-    quantize(*sys.argv[2:])
+if sys.argv[1] in ("quantize", "training"):
+    {"quantize": quantize, "training": training}[sys.argv[1]](*sys.argv[2:])
 else:
     print(json.dumps(judge(sys.argv[2], sys.argv[3:])))
