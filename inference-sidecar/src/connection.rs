@@ -1,5 +1,7 @@
 //! Accepts connections, and lets go of them without losing a request.
 
+mod lend;
+
 use std::io::{self, Cursor};
 use std::pin::pin;
 use std::time::Duration;
@@ -8,12 +10,13 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, join, sink};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::lifecycle::{Lifecycle, Phase};
+use lend::lend;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -41,6 +44,9 @@ const MAX_STREAMS: u32 = 256;
 const MAX_AGE: Duration = Duration::from_mins(5);
 /// A connection that was opened while the pod leaves the Service has come with a request.
 const MIN_AGE: Duration = Duration::from_secs(1);
+/// How long we read on when we have said all. A socket that is closed with something unread in it resets the connection, and
+/// a reset throws away what the client has not read yet: our last answer, or that it is told to go (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves until [`Phase::Stopping`], and returns; the connections end later, in `connections`.
 pub(crate) async fn serve(
@@ -72,7 +78,21 @@ pub(crate) async fn serve(
     }
 }
 
-async fn connection<R, W>(mut read: R, write: W, router: Router, kind: Kind, lifecycle: Lifecycle)
+async fn connection<R, W>(read: R, write: W, router: Router, kind: Kind, lifecycle: Lifecycle)
+where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let (lent, returned) = lend(read);
+    converse(lent, write, router, kind, lifecycle).await;
+    // The writing half is closed by now.
+    if let Ok(mut read) = returned.await {
+        let _ = timeout(LINGER, copy(&mut read, &mut sink())).await;
+    }
+}
+
+/// Returns when all is said, and both halves are let go of.
+async fn converse<R, W>(mut read: R, mut write: W, router: Router, kind: Kind, lifecycle: Lifecycle)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
@@ -81,9 +101,12 @@ where
         biased;
         first = timeout(HEADER_TIMEOUT, first_words(&mut read)) => first,
         // hyper would drop a connection that has not said a word when it is told to end: the word may be on its way.
-        () = young_at_the_end(&lifecycle) => return,
+        () = young_at_the_end(&lifecycle) => Ok(Err(io::ErrorKind::ConnectionAborted.into())),
     };
-    let Ok(Ok((version, words))) = first else { return };
+    let Ok(Ok((version, words))) = first else {
+        let _ = write.shutdown().await;
+        return;
+    };
     let version = if kind == Kind::Grpc { Version::Http2 } else { version };
 
     let mut builder = auto::Builder::new(TokioExecutor::new());

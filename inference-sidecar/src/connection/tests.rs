@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
 use hyper::client::conn::http2;
-use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex, split};
+use tokio::io::{DuplexStream, duplex, split};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -46,8 +47,9 @@ async fn a_silent_client_is_let_go() {
             let (mut client, server) = connect(kind, &Lifecycle::default(), router(&Arc::default()));
             client.write_all(words).await.unwrap();
             let start = Instant::now();
-            timeout(2 * HEADER_TIMEOUT, server).await.expect("it waits for ever").unwrap();
+            assert_eq!(timeout(2 * HEADER_TIMEOUT, read_to_end(client)).await.expect("it waits for ever"), "");
             assert_eq!(start.elapsed().as_secs(), HEADER_TIMEOUT.as_secs(), "{kind:?} {words:?}");
+            server.await.unwrap();
         }
     }
 }
@@ -116,3 +118,42 @@ async fn http2_clients_are_told_to_go_when_draining_begins() {
         assert!(sender.send_request(request("/")).await.is_err(), "{kind:?}");
     }
 }
+
+/// What is on its way when we close must not take along what the client has not read yet.
+#[tokio::test]
+async fn a_client_that_writes_on_reads_the_last_words() {
+    // Far more than is read at once.
+    let rest = vec![b'x'; 4 << 20];
+    let ends = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_vec();
+    // Frames of RFC 9113: SETTINGS; later the acknowledgement of the PING that tells hyper that GOAWAY has arrived.
+    let begins = [PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+    let acknowledges = [&[0, 0, 8, 6, 1, 0, 0, 0, 0][..], &SHUTDOWN_PING].concat();
+    for (first, second, last_words) in [(ends, vec![], &b"\r\n\r\nok"[..]), (begins, acknowledges, &GO_AWAY[..])] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (read, write) = listener.accept().await.unwrap().0.into_split();
+        let lifecycle = Lifecycle::default();
+        let kind = if second.is_empty() { Kind::Http } else { Kind::Grpc };
+        let server = tokio::spawn(connection(read, write, router(&Arc::default()), kind, lifecycle.clone()));
+        client.write_all(&first).await.unwrap();
+        if kind == Kind::Grpc {
+            sleep(MIN_AGE / 10).await;
+            lifecycle.advance(Phase::Stopping);
+            // Its SETTINGS, the acknowledgement of ours, GOAWAY, PING.
+            sleep(MIN_AGE / 10).await;
+        }
+        // All at once, so that it is there when the server closes.
+        client.write_all(&[second, rest.clone()].concat()).await.unwrap();
+        sleep(MIN_AGE / 10).await;
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.expect("the last words are lost");
+        assert!(answer.windows(last_words.len()).any(|w| w == last_words), "{}", answer.escape_ascii());
+        drop(client);
+        timeout(LINGER, server).await.expect("it waits for nothing").unwrap();
+    }
+}
+
+/// RFC 9113, section 6.8: that no more comes is said first, and which stream was the last one in the end.
+const GO_AWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// What h2 sends after GOAWAY, to know when it has arrived.
+const SHUTDOWN_PING: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
