@@ -3,6 +3,7 @@
 mod exchange;
 mod image;
 mod infer;
+mod multipart;
 mod page;
 mod predict;
 mod repository;
