@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside of #[test] functions")]
 
+mod browser;
 mod canary;
 mod compression;
+mod connections;
 mod extensions;
+mod hostile;
+mod image_batches;
 mod images;
 mod limits;
 mod onnx;
+mod page;
 mod predict;
 mod process;
 mod protocols;
