@@ -151,12 +151,12 @@ where
         () = must_leave(version, max_age, &lifecycle) => {}
     }
     connection.as_mut().graceful_shutdown();
-    match version {
-        Version::Http1 => log(connection.await),
-        Version::Http2 => match timeout(LAST_REQUESTS, connection).await {
-            Ok(result) => log(result),
-            Err(_) => tracing::debug!("connection given up: the client was told to go and has open streams"),
-        },
+    if version == Version::Http1 {
+        log(connection.await);
+    } else if let Ok(result) = timeout(LAST_REQUESTS, connection).await {
+        log(result);
+    } else {
+        tracing::debug!("connection given up: the client was told to go and has open streams");
     }
 }
 

@@ -118,7 +118,7 @@ pub(crate) fn read_request(
     let read = inputs.iter().map(bytes_to_read).fold(0, usize::saturating_add);
     bounds.share.hold(read)?;
     let inputs = tensors(inputs, binary, "input", Some(bounds))?;
-    let to_engine = inputs.iter().filter(|t| !bounds.encoded(&t.name, t.datatype).is_some());
+    let to_engine = inputs.iter().filter(|t| bounds.encoded(&t.name, t.datatype).is_none());
     bounds.share.hold(to_engine.map(Tensor::engine_memory).fold(read, usize::saturating_add))?;
     Ok(InferMessage {
         id: request.id,

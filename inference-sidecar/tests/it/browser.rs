@@ -42,7 +42,8 @@ impl Browser {
         let mut browser = Self { _child: child, _profile: profile, to, from, session: String::new(), calls: 0 };
         let target = browser.call("Target.createTarget", json!({"url": "about:blank"})).await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        browser.session = browser.call("Target.attachToTarget", attach).await["sessionId"].as_str().unwrap().to_owned();
+        let attached = browser.call("Target.attachToTarget", attach).await;
+        attached["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
         browser.call("Page.enable", json!({})).await;
         browser.call("Page.navigate", json!({"url": url})).await;
         browser.until("document.readyState === 'complete'").await;
@@ -85,12 +86,11 @@ impl Browser {
     pub(crate) async fn until(&mut self, expression: &str) {
         let waits = async {
             while self.evaluate(expression).await != true {
-                tokio::time::sleep(Duration::from_millis(50)).await
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, waits).await.is_err() {
-            panic!("never {expression}: {}", self.evaluate("document.body.innerText").await);
-        }
+        let reached = tokio::time::timeout(PATIENCE, waits).await.is_ok();
+        assert!(reached, "never {expression}: {}", self.evaluate("document.body.innerText").await);
     }
 
     /// Drags a file over the middle of an element, and drops it there.

@@ -126,6 +126,7 @@ fn told_to_go(mut said: &[u8]) -> Option<u32> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_frames_are_cut_off_or_slowed_down() {
+    type Frames<'a> = &'a (dyn Fn(u32) -> Vec<u8> + Sync);
     const ENHANCE_YOUR_CALM: u32 = 0xb;
     let (child, http, grpc) = start(&Package::new(), &[]).await;
     let post = client().post(format!("http://{http}/v2/models/{MODEL}/infer")).json(&json_body(&image(1)));
@@ -150,7 +151,6 @@ async fn floods_of_frames_are_cut_off_or_slowed_down() {
     };
     let ping = |_: u32| frame(PING, 0, 0, &[7; 8]);
     let settings = |_: u32| frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]);
-    type Frames<'a> = &'a (dyn Fn(u32) -> Vec<u8> + Sync);
     for (what, frames, count, cut_off) in [
         ("rapid reset, CVE-2023-44487", &open_and_reset as Frames<'_>, 20_000, Some(ENHANCE_YOUR_CALM)),
         ("streams that err, CVE-2025-8671", &open_and_err, 20_000, Some(ENHANCE_YOUR_CALM)),

@@ -136,7 +136,7 @@ async fn strings_that_are_none_are_refused() {
         let head = head.to_string();
         let error = refused(&running, [head.as_bytes(), data].concat(), Some(head.len())).await;
         assert!(error.contains(part), "{what}: {error}");
-        let error = called(client.model_infer(raw("x_BYTES", "BYTES", &[1, 2], data)).await.unwrap_err());
+        let error = called(&client.model_infer(raw("x_BYTES", "BYTES", &[1, 2], data)).await.unwrap_err());
         assert!(error.contains(part), "{what}: {error}");
     }
 }
@@ -152,7 +152,7 @@ fn raw(name: &str, datatype: &str, shape: &[i64], data: &[u8]) -> ModelInferRequ
     }
 }
 
-fn called(status: Status) -> String {
+fn called(status: &Status) -> String {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     status.message().to_owned()
 }
@@ -187,12 +187,12 @@ async fn bad_messages_are_refused() {
         ("a name without end", raw(&"x".repeat(1 << 20), "FP32", &[1, 2], &[0; 8]), "is missing"),
     ] {
         let start = Instant::now();
-        let error = called(client.model_infer(request).await.unwrap_err());
+        let error = called(&client.model_infer(request).await.unwrap_err());
         assert!(error.contains(part), "{what}: {error}");
         assert!(start.elapsed() < AT_ONCE, "{what}: {:?}", start.elapsed());
     }
     let booleans = server_of(Datatype::Bool).await;
-    let error = called(booleans.grpc().await.model_infer(raw("x_BOOL", "BOOL", &[1, 2], &[1, 2])).await.unwrap_err());
+    let error = called(&booleans.grpc().await.model_infer(raw("x_BOOL", "BOOL", &[1, 2], &[1, 2])).await.unwrap_err());
     assert!(error.contains("neither 0 nor 1"), "{error}");
 }
 
