@@ -4,6 +4,7 @@ mod exchange;
 mod image;
 mod infer;
 mod multipart;
+mod openapi;
 mod page;
 mod predict;
 mod repository;
@@ -43,6 +44,7 @@ pub(crate) fn router(app: Arc<App>, with_page: bool) -> Router {
     let page = if with_page { Router::new().route("/", get(page::page)) } else { Router::new() };
     page.route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
+        .route("/openapi.json", get(openapi::document))
         .route("/v2/health/live", get(live))
         .route("/v2/health/ready", get(ready))
         .route("/v2/models/stats", get(repository::all_statistics))

@@ -12,6 +12,7 @@ mod image_batches;
 mod images;
 mod limits;
 mod onnx;
+mod openapi;
 mod page;
 mod predict;
 mod process;
