@@ -17,7 +17,12 @@ use crate::support::{MODEL, Package, Running, image, json_body, message};
 
 fn command(arguments: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_inference-sidecar"));
-    command.args(arguments).env_remove("ORT_DYLIB_PATH").stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .args(arguments)
+        .env_remove("ORT_DYLIB_PATH")
+        .env_remove("MALLOC_MMAP_THRESHOLD_")
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     command
 }
 
