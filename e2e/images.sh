@@ -17,7 +17,8 @@ image() { # image NAME BINARY [ARGUMENT OF MKIMAGE]...: options first, then file
     --entrypoint "[\"/$binary\"]" --ldd "$target/release/$binary" "$@" "$target/release/$binary:/$binary:0755" \
     /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt >&2
 }
-with_engine=(--ldd "$engine" --env ORT_DYLIB_PATH=/usr/lib/libonnxruntime.so "$engine:/usr/lib/libonnxruntime.so:0755")
+with_engine=(--ldd "$engine" --env ORT_DYLIB_PATH=/usr/lib/libonnxruntime.so --env ORT_DISABLE_TELEMETRY=1
+  "$engine:/usr/lib/libonnxruntime.so:0755")
 image operator:dev drydock-operator
 image optimizer:dev drydock-optimizer "${with_engine[@]}"
 image inference-sidecar:dev inference-sidecar "${with_engine[@]}"

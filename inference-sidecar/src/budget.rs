@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ServeError;
@@ -9,7 +10,8 @@ use crate::error::ServeError;
 /// One permit; small enough to be exact, and large enough for the semaphore to count terabytes.
 const UNIT: usize = 1 << 10;
 
-/// Bytes that the bodies of all requests in progress, and the tensors read from them, may hold together. Cheap to clone.
+/// Bytes that the bodies of all requests in progress, the tensors read from them and the answers that are not written yet may
+/// hold together. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     free: Arc<Semaphore>,
@@ -56,6 +58,12 @@ impl Share {
         }
     }
 
+    /// The same bytes, which hold this share until the last of their copies is gone: when the client has them.
+    pub(crate) fn keep(mut self, bytes: Bytes) -> Result<Bytes, ServeError> {
+        self.hold(bytes.len())?;
+        Ok(Bytes::from_owner(Kept { bytes, _share: self }))
+    }
+
     fn held(&self) -> usize {
         self.permit.as_ref().map_or(0, |p| p.num_permits() * UNIT)
     }
@@ -81,9 +89,31 @@ impl Share {
     }
 }
 
+struct Kept {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_held_until_nobody_has_it() {
+        let budget = Budget::new(10 * UNIT);
+        let answer = budget.share().keep(Bytes::from(vec![0; 9 * UNIT])).unwrap();
+        let rest = answer.slice(UNIT..);
+        drop(answer);
+        assert!(budget.share().hold(2 * UNIT).is_err());
+        drop(rest);
+        budget.share().hold(10 * UNIT).unwrap();
+    }
 
     #[test]
     fn what_is_held_is_given_back() {

@@ -108,9 +108,21 @@ pub struct Config {
     #[arg(long, env = "DRYDOCK_PAGE", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub page: bool,
 
-    /// Requests that may wait; more are refused with 429.
-    #[arg(long, env = "DRYDOCK_QUEUE_SIZE", default_value_t = 64)]
+    /// Requests that may wait; more are refused with 429. The default is half a second of 500 requests a second: less would
+    /// turn a short burst, or the wait for one more pod, into errors. What they hold is bounded by --max-bytes-in-flight.
+    #[arg(long, env = "DRYDOCK_QUEUE_SIZE", default_value_t = 256)]
     pub queue_size: u16,
+
+    /// Connections that may be open, to the HTTP and the gRPC port together. The next ones are answered 503,
+    /// RESOURCE_EXHAUSTED, and closed.
+    #[arg(long, env = "DRYDOCK_MAX_CONNECTIONS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+
+    /// How long an HTTP/1.1 connection may go without a whole request's head before it is closed. Longer than clients and
+    /// load balancers keep an idle connection, or they send requests on one that is being closed: Go and reqwest 90 s, AWS's
+    /// ALB and nginx 60 s. Google's load balancer keeps its own for 600 s: behind it, say 620.
+    #[arg(long, env = "DRYDOCK_KEEP_ALIVE_SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    pub keep_alive_seconds: u64,
 
     /// How long requests are still taken after SIGTERM, until the Services have forgotten this pod.
     #[arg(long, env = "DRYDOCK_DRAIN_SECONDS", default_value_t = 5)]
@@ -132,6 +144,10 @@ impl Config {
 
     pub(crate) fn budget(&self) -> Budget {
         Budget::new(self.max_bytes_in_flight.unwrap_or_else(|| bytes_in_flight(memory::limit())))
+    }
+
+    pub(crate) fn keep_alive(&self) -> Duration {
+        Duration::from_secs(self.keep_alive_seconds)
     }
 
     pub(crate) fn queue(&self) -> QueueConfig {

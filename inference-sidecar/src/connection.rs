@@ -1,5 +1,9 @@
 //! Accepts connections, and lets go of them without losing a request.
 
+mod lend;
+mod patience;
+mod places;
+
 use std::io::{self, Cursor};
 use std::pin::pin;
 use std::time::Duration;
@@ -8,12 +12,16 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, join, sink};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::lifecycle::{Lifecycle, Phase};
+use lend::lend;
+use patience::Patient;
+use places::Place;
+pub(crate) use places::Places;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -33,33 +41,57 @@ enum Version {
 
 /// What every HTTP/2 connection begins with (RFC 9113, section 3.4), and no HTTP/1 connection.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// For a client that says nothing, or stops half-way through its first words. An HTTP/2 connection is asked for a sign of
-/// life from then on.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// For a client that says nothing, or stops half-way through its first words.
+const FIRST_WORDS_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often an HTTP/2 client is asked for a sign of life, and how long it has for it.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_STREAMS: u32 = 256;
+/// What a client may have hyper keep before it has said its whole head (HTTP/1.1), and all header fields of a request (HTTP/2).
+const HEAD_BYTES: usize = 64 << 10;
+const HEADER_LIST_BYTES: u32 = 16 << 10;
+/// Streams that the client opened and reset again before they were looked at (CVE-2023-44487), and those that we reset because
+/// they were wrong (CVE-2025-8671). One more, and the connection is closed with `ENHANCE_YOUR_CALM`. These are h2's own defaults.
+const RESETS_BEFORE_ACCEPTED: usize = 20;
+const RESETS_FOR_ERRORS: usize = 1024;
 /// An HTTP/2 client keeps one connection, and so one pod, for ever: now and then it must look for others.
 const MAX_AGE: Duration = Duration::from_mins(5);
 /// A connection that was opened while the pod leaves the Service has come with a request.
 const MIN_AGE: Duration = Duration::from_secs(1);
+/// How long an HTTP/2 client that was told to go has for its requests in progress. A stream whose answer it does not read
+/// would else stay.
+const LAST_REQUESTS: Duration = Duration::from_mins(1);
+/// How long a connection beyond the limit lasts, to be told so.
+const REFUSAL: Duration = Duration::from_secs(2);
+/// How long we read on when we have said all. A socket that is closed with something unread in it resets the connection, and
+/// a reset throws away what the client has not read yet: our last answer, or that it is told to go (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A port: what it speaks, who answers there, and how many connections it takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub(crate) kind: Kind,
+    pub(crate) router: Router,
+    /// Answers on the connections that find no place.
+    pub(crate) full: Router,
+    pub(crate) places: Places,
+    /// How long an HTTP/1.1 connection may go without a whole request's head.
+    pub(crate) keep_alive: Duration,
+}
 
 /// Serves until [`Phase::Stopping`], and returns; the connections end later, in `connections`.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    kind: Kind,
-    lifecycle: Lifecycle,
-    connections: TaskTracker,
-) {
+pub(crate) async fn serve(listener: TcpListener, port: Port, lifecycle: Lifecycle, connections: TaskTracker) {
     loop {
         tokio::select! {
             biased;
             // First, so that a connection the kernel has taken already is not thrown away at the end.
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
+                    let Some(place) = port.places.take() else { continue };
                     // Answers are written whole: waiting for more to send would only add latency. Failing is harmless.
                     let _ = stream.set_nodelay(true);
                     let (read, write) = stream.into_split();
-                    connections.spawn(connection(read, write, router.clone(), kind, lifecycle.clone()));
+                    connections.spawn(connection(read, write, port.clone(), place, lifecycle.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -72,41 +104,78 @@ pub(crate) async fn serve(
     }
 }
 
-async fn connection<R, W>(mut read: R, write: W, router: Router, kind: Kind, lifecycle: Lifecycle)
+async fn connection<R, W>(read: R, write: W, port: Port, place: Place, lifecycle: Lifecycle)
+where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let (lent, returned) = lend(read);
+    let write = Patient::new(write);
+    if place.refused {
+        let refusing = Port { router: port.full.clone(), ..port };
+        let _ = timeout(REFUSAL, converse(lent, write, refusing, MIN_AGE, lifecycle)).await;
+    } else {
+        converse(lent, write, port, MAX_AGE, lifecycle).await;
+    }
+    // The writing half is closed by now.
+    if let Ok(mut read) = returned.await {
+        let _ = timeout(LINGER, copy(&mut read, &mut sink())).await;
+    }
+}
+
+/// Returns when all is said, and both halves are let go of.
+async fn converse<R, W>(mut read: R, mut write: W, port: Port, max_age: Duration, lifecycle: Lifecycle)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let first = tokio::select! {
         biased;
-        first = timeout(HEADER_TIMEOUT, first_words(&mut read)) => first,
+        first = timeout(FIRST_WORDS_TIMEOUT, first_words(&mut read)) => first,
         // hyper would drop a connection that has not said a word when it is told to end: the word may be on its way.
-        () = young_at_the_end(&lifecycle) => return,
+        () = young_at_the_end(&lifecycle) => Ok(Err(io::ErrorKind::ConnectionAborted.into())),
     };
-    let Ok(Ok((version, words))) = first else { return };
-    let version = if kind == Kind::Grpc { Version::Http2 } else { version };
+    let Ok(Ok((version, words))) = first else {
+        let _ = write.shutdown().await;
+        return;
+    };
+    let version = if port.kind == Kind::Grpc { Version::Http2 } else { version };
 
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .keep_alive_interval(Some(Duration::from_secs(30)));
-    builder = match version {
-        Version::Http1 => builder.http1_only(),
-        Version::Http2 => builder.http2_only(),
-    };
+    let builder = builder(version, port.keep_alive);
     let stream = TokioIo::new(join(Cursor::new(words).chain(read), write));
-    let mut connection = pin!(builder.serve_connection(stream, TowerToHyperService::new(router)));
+    let mut connection = pin!(builder.serve_connection(stream, TowerToHyperService::new(port.router)));
     tokio::select! {
         biased;
         // First, so that a request which is here already is read before the connection is told to end.
         result = connection.as_mut() => return log(result),
-        () = must_leave(version, &lifecycle) => {}
+        () = must_leave(version, max_age, &lifecycle) => {}
     }
     connection.as_mut().graceful_shutdown();
-    log(connection.await);
+    if version == Version::Http1 {
+        log(connection.await);
+    } else if let Ok(result) = timeout(LAST_REQUESTS, connection).await {
+        log(result);
+    } else {
+        tracing::debug!("connection given up: the client was told to go and has open streams");
+    }
+}
+
+fn builder(version: Version, keep_alive: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(keep_alive).max_buf_size(HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(HEADER_LIST_BYTES)
+        .max_pending_accept_reset_streams(RESETS_BEFORE_ACCEPTED)
+        .max_local_error_reset_streams(RESETS_FOR_ERRORS)
+        .keep_alive_interval(Some(PING_INTERVAL))
+        .keep_alive_timeout(PING_TIMEOUT);
+    match version {
+        Version::Http1 => builder.http1_only(),
+        Version::Http2 => builder.http2_only(),
+    }
 }
 
 /// What the client says first, as far as it tells which version of HTTP it speaks.
@@ -127,7 +196,7 @@ async fn young_at_the_end(lifecycle: &Lifecycle) {
 }
 
 /// Returns when the connection must be told to end.
-async fn must_leave(version: Version, lifecycle: &Lifecycle) {
+async fn must_leave(version: Version, max_age: Duration, lifecycle: &Lifecycle) {
     if version == Version::Http1 {
         return lifecycle.reached(Phase::Stopping).await;
     }
@@ -138,7 +207,7 @@ async fn must_leave(version: Version, lifecycle: &Lifecycle) {
     tokio::select! {
         () = lame_duck => {}
         () = lifecycle.reached(Phase::Stopping) => {}
-        () = sleep(MAX_AGE) => {}
+        () = sleep(max_age) => {}
     }
 }
 

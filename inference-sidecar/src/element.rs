@@ -39,7 +39,8 @@ pub(crate) trait Element: Copy {
     /// `bytes`: [`Element::WIDTH`] of them.
     fn read(bytes: &[u8]) -> Self;
     fn write(self, data: &mut Vec<u8>);
-    /// From a token of JSON: its own text rules are checked already, so what the type accepts beyond them (`inf`) cannot come.
+    /// From a token of JSON: its own text rules are checked already, so what the type accepts beyond them (`inf`) cannot come. A
+    /// number that the type has no room for is none of it, and does not become an infinity.
     fn parse(token: &str) -> Option<Self>;
     fn json(self) -> Self::Json;
     fn to_f64(self) -> f64;
@@ -67,7 +68,7 @@ macro_rules! numbers {
             }
 
             fn parse(token: &str) -> Option<Self> {
-                token.parse().ok()
+                token.parse().ok().filter(|number: &Self| number.to_f64().is_finite())
             }
 
             fn json(self) -> Self {
@@ -102,7 +103,7 @@ macro_rules! half_floats {
             }
 
             fn parse(token: &str) -> Option<Self> {
-                token.parse().ok().map(Self::from_f64)
+                token.parse().ok().map(Self::from_f64).filter(|number| number.to_f64().is_finite())
             }
 
             fn json(self) -> f32 {

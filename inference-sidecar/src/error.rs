@@ -3,6 +3,9 @@ use tonic::Code;
 
 use crate::encoding::ACCEPTED;
 
+/// Characters of a message's beginning and end that are told, where it is longer.
+const HALF: usize = 250;
+
 /// Why a request got no answer from the model. One place maps it to each protocol's status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServeError {
@@ -26,6 +29,8 @@ pub enum ServeError {
     SlowBody { seconds: u64 },
     #[error("{limit} requests are in progress or waiting already; try again later")]
     Overloaded { limit: usize },
+    #[error("{limit} connections are open already; try again later, here or at another pod")]
+    TooManyConnections { limit: u32 },
     #[error("requests in progress hold what they may of {limit} bytes of memory; try again later")]
     OutOfMemory { limit: usize },
     #[error("the model failed on this request: {0}")]
@@ -43,6 +48,22 @@ impl ServeError {
         self.statuses().1
     }
 
+    /// What the client is told. Names that it sent are in it, and a gRPC status has to fit into a header.
+    pub(crate) fn told(&self) -> String {
+        let text = self.to_string();
+        let length = text.chars().count();
+        if length <= 2 * HALF {
+            return text;
+        }
+        let (first, last) = (text.chars().take(HALF), text.chars().skip(length - HALF));
+        first.chain(['…']).chain(last).collect()
+    }
+
+    /// Whether the same request may be answered a little later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Overloaded { .. } | Self::OutOfMemory { .. } | Self::TooManyConnections { .. })
+    }
+
     fn statuses(&self) -> (StatusCode, Code) {
         match self {
             Self::Invalid(_) | Self::TooLarge { .. } | Self::TooMuchMemory { .. } => {
@@ -54,6 +75,7 @@ impl ServeError {
             Self::Overloaded { .. } | Self::OutOfMemory { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
             }
+            Self::TooManyConnections { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted),
             Self::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         }
@@ -89,5 +111,19 @@ impl StartError {
             | Self::Engine(_) => 75,
             Self::Package(_) | Self::Signature { .. } | Self::WarmUp(_) | Self::Canary(..) => 65,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_of_a_long_message_are_told() {
+        let e = ServeError::UnknownModel { found: "é".repeat(1 << 20), expected: "fashion".into() };
+        let told = e.told();
+        assert!(told.starts_with("no model \"é") && told.ends_with("é\" here; expected \"fashion\""), "{told}");
+        assert_eq!(told.chars().count(), 2 * HALF + 1);
+        assert_eq!(ServeError::Stopping.told(), "the server is stopping");
     }
 }

@@ -14,6 +14,7 @@ pub mod proto {
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::{Router, middleware};
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -58,6 +59,12 @@ pub(crate) async fn router(app: Arc<App>) -> Router {
     routes.layer(middleware::from_fn_with_state(app, gate::gate))
 }
 
+/// Answers in the place of [`router`] where there are too many connections.
+pub(crate) fn full_router(app: Arc<App>, limit: u32) -> Router {
+    let refused = move || async move { refuse(&app, &ServeError::TooManyConnections { limit }).into_http::<Body>() };
+    Router::new().fallback(refused)
+}
+
 #[derive(Debug)]
 struct Service {
     app: Arc<App>,
@@ -76,7 +83,7 @@ impl Service {
 }
 
 fn refuse(app: &App, e: &ServeError) -> Status {
-    let mut status = Status::new(e.code(), e.to_string());
+    let mut status = Status::new(e.code(), e.told());
     if matches!(e, ServeError::Encoded(_)) {
         status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static(ACCEPTED));
     }

@@ -3,6 +3,8 @@
 mod exchange;
 mod image;
 mod infer;
+mod multipart;
+mod openapi;
 mod page;
 mod predict;
 mod repository;
@@ -42,6 +44,7 @@ pub(crate) fn router(app: Arc<App>, with_page: bool) -> Router {
     let page = if with_page { Router::new().route("/", get(page::page)) } else { Router::new() };
     page.route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
+        .route("/openapi.json", get(openapi::document))
         .route("/v2/health/live", get(live))
         .route("/v2/health/ready", get(ready))
         .route("/v2/models/stats", get(repository::all_statistics))
@@ -56,6 +59,18 @@ pub(crate) fn router(app: Arc<App>, with_page: bool) -> Router {
         })
         .layer(middleware::from_fn_with_state(app.clone(), finish))
         .layer(compression)
+        .with_state(app)
+}
+
+/// Answers in the place of [`router`] where there are too many connections: 503, and the connection is closed. Probes are answered as
+/// ever: a full pod must be neither restarted nor taken for one that has failed.
+pub(crate) fn full_router(app: Arc<App>, limit: u32) -> Router {
+    Router::new()
+        .route("/v2/health/live", get(live))
+        .route("/v2/health/ready", get(ready))
+        .fallback(move || async move { ServeError::TooManyConnections { limit } })
+        .layer(middleware::from_fn_with_state(app.clone(), finish))
+        .layer(middleware::map_response(async |response: Response| ([(CONNECTION, "close")], response).into_response()))
         .with_state(app)
 }
 
@@ -138,8 +153,8 @@ fn error(status: StatusCode, message: &str) -> Response {
 
 impl IntoResponse for ServeError {
     fn into_response(self) -> Response {
-        let mut response = error(self.status(), &self.to_string());
-        if self.status() == StatusCode::TOO_MANY_REQUESTS {
+        let mut response = error(self.status(), &self.told());
+        if self.may_pass() {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if matches!(self, Self::Encoded(_)) {

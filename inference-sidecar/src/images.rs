@@ -1,5 +1,7 @@
 //! Images in the place of tensors, and answers that a person can read.
 
+mod batch;
+
 use bytes::Bytes;
 use drydock_contract::{Datatype, PackageContent};
 use drydock_preprocessing as preprocessing;
@@ -7,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::ServeError;
 use crate::tensor::Tensor;
+pub(crate) use batch::{Encoded, rows};
 
 /// Classes of an answer where nobody says how many.
 const TOP: usize = 5;

@@ -1,16 +1,42 @@
+use std::env;
 use std::fs::OpenOptions;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command as Program, ExitCode};
 
 use clap::Parser as _;
-use inference_sidecar::{Cli, Command, run};
+use inference_sidecar::{Cli, Command, Config, run};
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// What libraries read only when they begin.
+///
+/// ONNX Runtime sends its makers what it is used for, and keeps a database for that in the home directory, unless it is told not to: its
+/// API for it comes after the database (seen with 1.31.1). glibc keeps what large bodies and tensors took, up to 32 MiB for each of its
+/// arenas, unless it has a fixed size from which memory goes back to the kernel at once (mallopt(3), `M_MMAP_THRESHOLD`).
+const ENVIRONMENT: [(&str, &str); 2] = [("ORT_DISABLE_TELEMETRY", "1"), ("MALLOC_MMAP_THRESHOLD_", "1048576")];
+
+fn main() -> ExitCode {
     let Command::Serve(config) = Cli::parse().command;
     log();
+    let missing: Vec<_> = ENVIRONMENT.into_iter().filter(|(name, _)| env::var_os(name).is_none()).collect();
+    if !missing.is_empty() {
+        let e = begin_anew(&missing);
+        tracing::warn!("cannot begin anew with {missing:?}: {e}; set them, or memory and the home directory may fill");
+    }
+    serve(config)
+}
+
+/// To set a variable of a process that runs is not safe. Returns only if it cannot.
+fn begin_anew(variables: &[(&str, &str)]) -> std::io::Error {
+    match env::current_exe() {
+        Ok(program) => Program::new(program).args(env::args_os().skip(1)).envs(variables.iter().copied()).exec(),
+        Err(e) => e,
+    }
+}
+
+#[tokio::main]
+async fn serve(config: Box<Config>) -> ExitCode {
     let termination_log = config.termination_log.clone();
     run(*config).await.unwrap_or_else(|e| {
         tracing::error!("{e}");

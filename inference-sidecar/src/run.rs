@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::backend::{Engine, OnnxRuntime, Signature};
 use crate::config::Config;
-use crate::connection::{self, Kind};
+use crate::connection::{self, Kind, Places, Port};
 use crate::error::StartError;
 use crate::images::Images;
 use crate::lifecycle::{Lifecycle, Phase};
@@ -24,6 +24,8 @@ use crate::{admin, grpc, http, split};
 
 /// How long requests in progress may take to end, after the drain.
 const END: Duration = Duration::from_secs(20);
+/// Of the operator, Prometheus and the kubelet. They have places of their own, so that they are answered when users have all of theirs.
+const ADMIN_CONNECTIONS: u32 = 64;
 
 /// A server that is ready.
 #[derive(Debug)]
@@ -45,20 +47,34 @@ impl Server {
         let app = Arc::new(app);
 
         let tasks = TaskTracker::new();
-        let listen = |port: u16, router: Router, kind: Kind| {
+        let listen = |number: u16, port: Port| {
             let (lifecycle, tasks) = (lifecycle.clone(), tasks.clone());
-            let address = SocketAddr::new(config.address, port);
+            let address = SocketAddr::new(config.address, number);
             async move {
                 let failed = |source| StartError::Listen { address, source };
                 let listener = TcpListener::bind(address).await.map_err(failed)?;
                 let address = listener.local_addr().map_err(failed)?;
-                tasks.spawn(connection::serve(listener, router, kind, lifecycle, tasks.clone()));
+                tasks.spawn(connection::serve(listener, port, lifecycle, tasks.clone()));
                 Ok::<_, StartError>(address)
             }
         };
-        let admin = listen(config.admin_port, admin::router(app.clone()), Kind::Http).await?;
-        let grpc = listen(config.grpc_port, grpc::router(app.clone()).await, Kind::Grpc).await?;
-        let http = listen(config.http_port, http::router(app.clone(), config.page), Kind::Http).await?;
+        let places = Places::new(config.max_connections);
+        let port = |kind: Kind, router: Router, full: Router, places: &Places| Port {
+            kind,
+            router,
+            full,
+            places: places.clone(),
+            keep_alive: config.keep_alive(),
+        };
+        let full = http::full_router(app.clone(), ADMIN_CONNECTIONS);
+        let admin = port(Kind::Http, admin::router(app.clone()), full, &Places::new(ADMIN_CONNECTIONS));
+        let full = grpc::full_router(app.clone(), config.max_connections);
+        let grpc = port(Kind::Grpc, grpc::router(app.clone()).await, full, &places);
+        let full = http::full_router(app.clone(), config.max_connections);
+        let http = port(Kind::Http, http::router(app.clone(), config.page), full, &places);
+        let admin = listen(config.admin_port, admin).await?;
+        let grpc = listen(config.grpc_port, grpc).await?;
+        let http = listen(config.http_port, http).await?;
         if let (Some(path), Some(splitter)) = (config.split_file.clone(), app.splitter.clone()) {
             tokio::spawn(split::watch(path, splitter));
         }

@@ -8,15 +8,16 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::Signature;
-use crate::budget::Budget;
+use crate::budget::{Budget, Share};
 use crate::classification;
 use crate::error::ServeError;
-use crate::images::Images;
+use crate::images::{Encoded, Images};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::split::Splitter;
 use crate::statistics::Statistics;
+use crate::strings;
 use crate::tensor::{self, Tensor};
 
 pub(crate) const SERVER_NAME: &str = "drydock-inference-sidecar";
@@ -103,6 +104,33 @@ impl Model {
             });
         }
         Ok(())
+    }
+
+    /// The input that may come as encoded images.
+    pub(crate) fn encoded(&self) -> Option<Encoded> {
+        self.images.as_ref().ok().map(|images| images.encoded(self.max_rows))
+    }
+
+    /// The inputs as the model takes them: encoded images are decoded, for which `share` holds what that takes.
+    pub(crate) async fn decode(
+        &self,
+        mut inputs: Vec<Tensor>,
+        mut share: Share,
+    ) -> Result<(Vec<Tensor>, Share), ServeError> {
+        let (Ok(images), Some(encoded)) = (&self.images, self.encoded()) else { return Ok((inputs, share)) };
+        let Some(tensor) = inputs.iter_mut().find(|t| encoded.is(&t.name, t.datatype)) else {
+            return Ok((inputs, share));
+        };
+        let (images, data) = (images.clone(), tensor.data.clone());
+        let read = move || {
+            let files = strings::elements(&data).collect::<Result<Vec<_>, _>>().map_err(ServeError::Invalid)?;
+            images.batch(&files, &mut share).map(|decoded| (decoded, share))
+        };
+        // A large photograph takes tens of milliseconds.
+        let decoded = tokio::task::spawn_blocking(read).await;
+        let (decoded, share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
+        *tensor = decoded;
+        Ok((inputs, share))
     }
 
     /// Answers with the outputs named, in that order; with all of them if none are.

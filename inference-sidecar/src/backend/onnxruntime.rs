@@ -52,7 +52,8 @@ fn environment(library: &Path) -> Result<&'static Environment, BackendError> {
     ENVIRONMENT
         .get_or_init(|| {
             let builder = ort::init_from(library).map_err(|e| failed(e.to_string()))?;
-            let environment = builder.with_name("drydock").build().map_err(|e| failed(e.to_string()))?;
+            let environment = builder.with_name("drydock").with_telemetry(false).build();
+            let environment = environment.map_err(|e| failed(e.to_string()))?;
             // The library's own log goes to standard error past our subscriber: keep it to what matters.
             environment.set_log_level(ort::logging::LogLevel::Error);
             Ok(environment)

@@ -5,11 +5,12 @@ use drydock_contract::Datatype;
 
 use super::proto::model_infer_response::InferOutputTensor;
 use super::proto::{InferTensorContents, ModelInferRequest, ModelInferResponse};
+use crate::images::Encoded;
 use crate::strings;
 use crate::tensor::{self, Tensor};
 
 /// The inputs, from raw contents or typed ones. What is wrong with them, and what was expected, if they are not right.
-pub(super) fn read_inputs(request: &ModelInferRequest) -> Result<Vec<Tensor>, String> {
+pub(super) fn read_inputs(request: &ModelInferRequest, encoded: Option<&Encoded>) -> Result<Vec<Tensor>, String> {
     let raw = &request.raw_input_contents;
     if !raw.is_empty() && raw.len() != request.inputs.len() {
         return Err(format!(
@@ -26,7 +27,7 @@ pub(super) fn read_inputs(request: &ModelInferRequest) -> Result<Vec<Tensor>, St
                 input.name
             ));
         }
-        tensor(&input.name, &input.datatype, &input.shape, data, input.contents.as_ref())
+        tensor(&input.name, &input.datatype, &input.shape, data, input.contents.as_ref(), encoded)
             .map_err(|e| format!("input {:?}: {e}", input.name))
     });
     tensors.collect()
@@ -35,7 +36,7 @@ pub(super) fn read_inputs(request: &ModelInferRequest) -> Result<Vec<Tensor>, St
 pub(super) fn read_first_output(response: &ModelInferResponse) -> Option<Tensor> {
     let output = response.outputs.first()?;
     let raw = response.raw_output_contents.first();
-    tensor(&output.name, &output.datatype, &output.shape, raw, output.contents.as_ref()).ok()
+    tensor(&output.name, &output.datatype, &output.shape, raw, output.contents.as_ref(), None).ok()
 }
 
 fn tensor(
@@ -44,17 +45,25 @@ fn tensor(
     shape: &[i64],
     raw: Option<&Bytes>,
     contents: Option<&InferTensorContents>,
+    encoded: Option<&Encoded>,
 ) -> Result<Tensor, String> {
     let datatype: Datatype =
         datatype.parse().map_err(|found| format!("unknown datatype {found:?}; expected one like FP32"))?;
+    let encoded = encoded.filter(|encoded| encoded.is(name, datatype));
     // A shape that cannot be is told so before its data is read.
-    tensor::byte_size(datatype, shape)?;
+    match encoded {
+        Some(encoded) => encoded.check_shape(shape)?,
+        None => tensor::byte_size(datatype, shape).map(|_| ())?,
+    }
     let data = match (raw, contents) {
         (Some(raw), _) => raw.clone(),
         (None, Some(contents)) => read_contents(datatype, contents)?,
         (None, None) => return Err("has no contents".into()),
     };
-    tensor::check_data(datatype, shape, &data)?;
+    match encoded {
+        Some(_) => Encoded::check_data(shape, &data)?,
+        None => tensor::check_data(datatype, shape, &data)?,
+    }
     Ok(Tensor { name: name.into(), datatype, shape: shape.to_vec(), data })
 }
 
@@ -186,8 +195,8 @@ mod tests {
         ] {
             let t = Tensor { name: "x".into(), datatype, shape: vec![2], data: Bytes::copy_from_slice(data) };
             let typed = request(datatype.as_str(), &[2], Some(write_contents(&t)), &[]);
-            assert_eq!(read_inputs(&typed), Ok(vec![t.clone()]), "{datatype}");
-            assert_eq!(read_inputs(&request(datatype.as_str(), &[2], None, &[data])), Ok(vec![t]), "{datatype}");
+            assert_eq!(read_inputs(&typed, None), Ok(vec![t.clone()]), "{datatype}");
+            assert_eq!(read_inputs(&request(datatype.as_str(), &[2], None, &[data]), None), Ok(vec![t]), "{datatype}");
         }
     }
 
@@ -214,7 +223,7 @@ mod tests {
             (request("BYTES", &[1], bytes(&[b"\xff"]), &[]), "string 0 is no UTF-8"),
             (request("BYTES", &[1], bytes(&[b"a\0"]), &[]), "NUL"),
         ] {
-            let error = read_inputs(&request).unwrap_err();
+            let error = read_inputs(&request, None).unwrap_err();
             assert!(error.contains(message), "{error}");
         }
     }

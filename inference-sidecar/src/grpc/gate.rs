@@ -11,7 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::HeaderName;
 use http::request::Parts;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{cost, refuse};
@@ -53,7 +53,7 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
                 parts.headers.remove(ACCEPT_ENCODING);
             }
             parts.extensions.insert(Arc::new(share));
-            next.run(Request::from_parts(parts, frames)).await
+            keep(next.run(Request::from_parts(parts, frames)).await)
         }
         Err(e) => {
             body::drain(body, &parts.headers);
@@ -62,6 +62,24 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
             }
             refuse(&app, &e).into_http()
         }
+    }
+}
+
+/// Has the answer hold its share until it is written.
+fn keep(mut response: Response) -> Response {
+    let Some(share) = response.extensions_mut().remove::<Arc<Share>>() else { return response };
+    let kept = move |data: Bytes| Bytes::from_owner(Written { data, _share: share.clone() });
+    response.map(|body| Body::new(body.map_frame(move |frame| frame.map_data(&kept))))
+}
+
+struct Written {
+    data: Bytes,
+    _share: Arc<Share>,
+}
+
+impl AsRef<[u8]> for Written {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
     }
 }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use prost::Message as _;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
@@ -21,13 +22,23 @@ pub(super) async fn infer(
 ) -> Result<Response<ModelInferResponse>, Status> {
     let start = Instant::now();
     let app = &service.app;
-    let (answer, canary) = answer(app, request).await.unwrap_or_else(|e| (Err(service.refuse(&e)), None));
+    // The gate has let nobody past without it.
+    let share = request.extensions().get::<Arc<Share>>().cloned();
+    let share = share.ok_or_else(|| Status::internal("the call came past the gate"))?;
+    let (answer, canary) =
+        answer(app, request, share.clone()).await.unwrap_or_else(|e| (Err(service.refuse(&e)), None));
+    let answer = answer.and_then(|answer| {
+        let mut share = share.beside();
+        share.hold(answer.message.encoded_len()).map_err(|e| service.refuse(&e))?;
+        Ok((answer, share))
+    });
     let revision = canary.as_deref().unwrap_or(&app.model.revision);
     let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
     app.metrics.request(revision, Protocol::grpc, format!("{code:?}"), start.elapsed());
     match answer {
-        Ok(Answer { metadata, message }) => {
+        Ok((Answer { metadata, message }, share)) => {
             let mut response = Response::new(Arc::unwrap_or_clone(message));
+            response.extensions_mut().insert(Arc::new(share));
             *response.metadata_mut() = metadata;
             name_revision(response.metadata_mut(), revision);
             Ok(response)
@@ -42,15 +53,11 @@ pub(super) async fn infer(
 async fn answer(
     app: &Arc<App>,
     request: Request<ModelInferRequest>,
+    share: Arc<Share>,
 ) -> Result<(Result<Answer, Status>, Option<String>), ServeError> {
-    let (metadata, mut extensions, message) = request.into_parts();
+    let (metadata, _, message) = request.into_parts();
     app.model.check(&message.model_name, &message.model_version)?;
-    let exchange = GrpcExchange {
-        app: app.clone(),
-        metadata: Arc::new(metadata),
-        message: Arc::new(message),
-        share: extensions.remove::<Arc<Share>>(),
-    };
+    let exchange = GrpcExchange { app: app.clone(), metadata: Arc::new(metadata), message: Arc::new(message), share };
     let answered = split::answer(app.splitter.as_ref(), exchange).await;
     Ok((answered.answer, answered.canary))
 }
@@ -67,7 +74,7 @@ struct GrpcExchange {
     metadata: Arc<MetadataMap>,
     message: Arc<ModelInferRequest>,
     /// For as long as anyone has the message.
-    share: Option<Arc<Share>>,
+    share: Arc<Share>,
 }
 
 impl Exchange for GrpcExchange {
@@ -89,15 +96,17 @@ impl Exchange for GrpcExchange {
     async fn serve(&self) -> Self::Answer {
         let (request, model) = (self.message.as_ref(), &self.app.model);
         let answer = async {
-            let inputs = convert::read_inputs(request).map_err(ServeError::Invalid)?;
-            let mut share = self.share.as_ref().map(|share| share.beside());
-            if let Some(share) = &mut share {
-                share.hold(inputs.iter().map(Tensor::engine_memory).fold(0, usize::saturating_add))?;
-            }
+            let encoded = model.encoded();
+            let inputs = convert::read_inputs(request, encoded.as_ref()).map_err(ServeError::Invalid)?;
+            let is_encoded = |t: &Tensor| encoded.as_ref().is_some_and(|e| e.is(&t.name, t.datatype));
+            let mut share = self.share.beside();
+            let to_engine = inputs.iter().filter(|t| !is_encoded(t));
+            share.hold(to_engine.map(Tensor::engine_memory).fold(0, usize::saturating_add))?;
+            let (inputs, _share) = model.decode(inputs, share).await?;
             let outputs = request.outputs.iter().map(wanted).collect::<Result<Vec<_>, _>>()?;
             model.infer(inputs, &outputs).await
         };
-        let outputs = answer.await.map_err(|e| Status::new(e.code(), e.to_string()))?;
+        let outputs = answer.await.map_err(|e| Status::new(e.code(), e.told()))?;
         let (outputs, raw_output_contents) = convert::write_outputs(outputs, !request.raw_input_contents.is_empty());
         let message = ModelInferResponse {
             model_name: model.name.clone(),

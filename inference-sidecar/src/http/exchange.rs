@@ -68,6 +68,7 @@ async fn split_answer(
     headers.remove(CONTENT_ENCODING);
     headers.remove(ACCEPT_ENCODING);
 
+    let share = Arc::new(share);
     let exchange = HttpExchange {
         app: app.clone(),
         call,
@@ -75,10 +76,13 @@ async fn split_answer(
         path: uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
         headers: Arc::new(headers),
         body,
-        share: Arc::new(share),
+        share: share.clone(),
     };
     let answered = split::answer(app.splitter.as_ref(), exchange).await;
-    let mut response = answered.answer.map(Body::from);
+    let (parts, body) = answered.answer.into_parts();
+    // A client that does not read its answer holds it against the others'.
+    let body = share.beside().keep(body)?;
+    let mut response = Response::from_parts(parts, Body::from(body));
     if let Some(canary) = answered.canary.as_deref().and_then(|c| HeaderValue::from_str(c).ok()) {
         response.headers_mut().entry(REVISION_HEADER).or_insert(canary);
     }

@@ -8,15 +8,16 @@ use serde_json::value::RawValue;
 
 use crate::budget::Share;
 use crate::error::ServeError;
-use crate::images::{self, Class};
+use crate::images;
 use crate::oip::{self, Encoding, HEADER_LENGTH};
 use crate::serve::App;
+use crate::tensor::Tensor;
 
 /// The infer response, with the labels before the numbers.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Answer<L> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    labels: Option<Vec<Class<'a>>>,
+    labels: Option<L>,
     #[serde(flatten)]
     response: std::collections::BTreeMap<String, Box<RawValue>>,
 }
@@ -44,6 +45,15 @@ pub(super) async fn answer(
     let (input, _share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
     let outputs = app.model.infer(vec![input], &[]).await?;
     let labels = outputs.first().and_then(|o| images::top(o, &app.model.labels, top));
+    write(app, &outputs, labels)
+}
+
+/// The outputs, and what a person reads of them.
+pub(super) fn write(
+    app: &App,
+    outputs: &[Tensor],
+    labels: Option<impl Serialize>,
+) -> Result<http::Response<Bytes>, ServeError> {
     let outputs: Vec<_> = outputs.iter().cloned().map(|o| (o, Encoding::Json)).collect();
     let model = (app.model.name.as_str(), app.model.revision.as_str());
     let failed = |e: serde_json::Error| ServeError::Engine(e.to_string());
@@ -56,7 +66,7 @@ pub(super) async fn answer(
 }
 
 /// `?top=3`: how many classes.
-fn top(query: Option<&str>) -> Result<Option<usize>, ServeError> {
+pub(super) fn top(query: Option<&str>) -> Result<Option<usize>, ServeError> {
     let asked = query.into_iter().flat_map(|q| q.split('&')).find_map(|pair| pair.strip_prefix("top="));
     let number = |text: &str| {
         text.parse().ok().filter(|n| *n > 0).ok_or_else(|| {

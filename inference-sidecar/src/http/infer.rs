@@ -7,7 +7,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 
 use super::exchange::{self, Call, off_the_way};
-use super::{ModelPath, image};
+use super::{ModelPath, image, multipart};
 use crate::budget::Share;
 use crate::error::ServeError;
 use crate::oip::{self, Bounds, Encoding, HEADER_LENGTH, OutputRequest};
@@ -41,20 +41,24 @@ pub(super) async fn answer(
     body: Bytes,
     mut share: Share,
 ) -> Result<http::Response<Bytes>, ServeError> {
+    if let Some(boundary) = multipart::boundary(headers) {
+        return multipart::answer(app, path, boundary?, body, share).await;
+    }
     if image::is_one(headers, &body) {
         return image::answer(app, path, body, share).await;
     }
     let header_length = header_length(headers);
     let json_length = header_length.as_deref().and_then(|l| l.trim().parse().ok()).unwrap_or(body.len());
-    let (expected, max_rows) = (app.model.signature.inputs.clone(), app.model.max_rows);
+    let (expected, max_rows, encoded) = (app.model.signature.inputs.clone(), app.model.max_rows, app.model.encoded());
     let read = move || {
-        let mut bounds = Bounds { inputs: &expected, max_rows, share: &mut share };
+        let mut bounds = Bounds { inputs: &expected, max_rows, encoded, share: &mut share };
         oip::read_request(&body, header_length.as_deref(), &mut bounds).map(|message| (message, share))
     };
-    let (message, _share) = off_the_way(json_length, read).await?;
+    let (message, share) = off_the_way(json_length, read).await?;
+    let (inputs, _share) = app.model.decode(message.inputs, share).await?;
 
     let wanted: Vec<Wanted<'_>> = message.outputs.iter().map(OutputRequest::wanted).collect();
-    let outputs = app.model.infer(message.inputs, &wanted).await?;
+    let outputs = app.model.infer(inputs, &wanted).await?;
     let outputs: Vec<_> = outputs
         .into_iter()
         .map(|t| {

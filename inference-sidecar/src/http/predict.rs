@@ -63,7 +63,7 @@ pub(super) async fn answer(app: &App, body: Bytes, mut share: Share) -> Result<h
     let (expected, max_rows) = (app.model.signature.inputs.clone(), app.model.max_rows);
     let length = body.len();
     let read = move || {
-        let mut bounds = Bounds { inputs: &expected, max_rows, share: &mut share };
+        let mut bounds = Bounds { inputs: &expected, max_rows, encoded: None, share: &mut share };
         predict::read_request(&body, &mut bounds).map(|read| (read, share))
     };
     let ((inputs, form), _share): ((Vec<Tensor>, _), _) = off_the_way(length, read).await?;

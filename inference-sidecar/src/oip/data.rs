@@ -15,11 +15,12 @@ use crate::element::{Element as _, for_element};
 use crate::strings;
 
 /// What JSON may have for elements beyond what the Open Inference Protocol allows: TensorFlow Serving's v1 has numbers for half
-/// floats, and `{"b64": …}` for strings.
+/// floats, and `{"b64": …}` for strings. Encoded images are no text: their strings are base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     V1,
     V2,
+    Base64,
 }
 
 /// The bytes of a tensor of this shape, from the text of a JSON array.
@@ -30,7 +31,7 @@ pub(crate) fn read(
     shape: &[i64],
     elements: usize,
 ) -> Result<Vec<u8>, String> {
-    if dialect == Dialect::V2 && matches!(datatype, Datatype::Fp16 | Datatype::Bf16) {
+    if dialect != Dialect::V1 && matches!(datatype, Datatype::Fp16 | Datatype::Bf16) {
         return Err(format!(
             "{datatype} has no JSON form; send it as binary tensor data (parameters.binary_data_size)"
         ));
@@ -52,6 +53,10 @@ fn push_string(data: &mut Vec<u8>, token: &str, dialect: Dialect) -> Result<(), 
         }
         _ => return Err(String::new()),
     };
+    if dialect == Dialect::Base64 {
+        let bytes = STANDARD.decode(text.as_bytes());
+        return strings::push(data, &bytes.map_err(|e| format!(": {e}; expected an encoded image in base64"))?);
+    }
     strings::push(data, text.as_bytes())
 }
 
@@ -208,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_in_range_or_refused() {
+    fn numbers_are_in_range_or_refused() {
         for (text, datatype, ok) in [
             ("[255]", Datatype::Uint8, true),
             ("[256]", Datatype::Uint8, false),
@@ -220,6 +225,9 @@ mod tests {
             ("[true]", Datatype::Bool, true),
             ("[1]", Datatype::Bool, false),
             ("[1]", Datatype::Fp16, false),
+            ("[3.4e38]", Datatype::Fp32, true),
+            ("[3.5e38]", Datatype::Fp32, false),
+            ("[-1e999]", Datatype::Fp64, false),
             ("[\"a\"]", Datatype::Bytes, true),
             ("[7]", Datatype::Bytes, false),
             ("[{\"b64\":\"YQ==\"}]", Datatype::Bytes, false),
@@ -266,5 +274,7 @@ mod tests {
         assert_eq!(read(Dialect::V1, Datatype::Fp16), Ok(vec![0x00, 0x3e]));
         assert_eq!(read(Dialect::V1, Datatype::Bf16), Ok(vec![0xc0, 0x3f]));
         assert!(read(Dialect::V2, Datatype::Fp16).unwrap_err().contains("no JSON form"));
+        let infinite = super::read("[65520]", Dialect::V1, Datatype::Fp16, &[1], 1);
+        assert!(infinite.unwrap_err().contains("no FP16"));
     }
 }

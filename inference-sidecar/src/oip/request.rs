@@ -7,6 +7,7 @@ use super::data::{self, Dialect};
 use super::list::AtMost;
 use crate::budget::Share;
 use crate::error::ServeError;
+use crate::images::Encoded;
 use crate::serve::Wanted;
 use crate::strings;
 use crate::tensor::{self, Tensor};
@@ -41,8 +42,16 @@ impl OutputRequest {
 pub(crate) struct Bounds<'a> {
     pub(crate) inputs: &'a [TensorSignature],
     pub(crate) max_rows: usize,
+    /// The input that may come as encoded images.
+    pub(crate) encoded: Option<Encoded>,
     /// Holds the tensors that are read; binary ones are a part of the body, and take nothing.
     pub(crate) share: &'a mut Share,
+}
+
+impl Bounds<'_> {
+    fn encoded(&self, name: &str, datatype: Datatype) -> Option<&Encoded> {
+        self.encoded.as_ref().filter(|encoded| encoded.is(name, datatype))
+    }
 }
 
 /// More than any model has. Two characters of JSON would else make us keep a hundred bytes.
@@ -108,8 +117,9 @@ pub(crate) fn read_request(
     let (inputs, outputs) = (request.inputs.0, request.outputs.map_or_else(Vec::new, |list| list.0));
     let read = inputs.iter().map(bytes_to_read).fold(0, usize::saturating_add);
     bounds.share.hold(read)?;
-    let inputs = tensors(inputs, binary, "input", bounds.inputs, bounds.max_rows)?;
-    bounds.share.hold(inputs.iter().map(Tensor::engine_memory).fold(read, usize::saturating_add))?;
+    let inputs = tensors(inputs, binary, "input", Some(bounds))?;
+    let to_engine = inputs.iter().filter(|t| bounds.encoded(&t.name, t.datatype).is_none());
+    bounds.share.hold(to_engine.map(Tensor::engine_memory).fold(read, usize::saturating_add))?;
     Ok(InferMessage {
         id: request.id,
         inputs,
@@ -121,7 +131,7 @@ pub(crate) fn read_request(
 /// Reads the outputs of an infer response: another server's, or our own.
 pub(crate) fn read_response(body: &Bytes, header_length: Option<&str>) -> Result<Vec<Tensor>, ServeError> {
     let (json, binary) = split_body(body, header_length)?;
-    tensors(parse::<ResponseJson<'_>>(json)?.outputs.0, binary, "output", &[], usize::MAX)
+    tensors(parse::<ResponseJson<'_>>(json)?.outputs.0, binary, "output", None)
 }
 
 fn output(output: OutputJson) -> OutputRequest {
@@ -155,13 +165,11 @@ fn tensors(
     list: Vec<TensorJson<'_>>,
     mut binary: Bytes,
     side: &str,
-    expected: &[TensorSignature],
-    max_rows: usize,
+    bounds: Option<&Bounds<'_>>,
 ) -> Result<Vec<Tensor>, ServeError> {
     let tensors = list.into_iter().map(|t| {
         let name = t.name.clone();
-        let expected = expected.iter().find(|e| e.name == name);
-        tensor(t, &mut binary, expected, max_rows).map_err(|e| ServeError::Invalid(format!("{side} {name:?}: {e}")))
+        tensor(t, &mut binary, bounds).map_err(|e| ServeError::Invalid(format!("{side} {name:?}: {e}")))
     });
     let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
     if binary.is_empty() {
@@ -181,25 +189,25 @@ fn bytes_to_read(t: &TensorJson<'_>) -> usize {
     data::most_bytes(text.get(), datatype, elements)
 }
 
-fn tensor(
-    t: TensorJson<'_>,
-    binary: &mut Bytes,
-    expected: Option<&TensorSignature>,
-    max_rows: usize,
-) -> Result<Tensor, String> {
+fn tensor(t: TensorJson<'_>, binary: &mut Bytes, bounds: Option<&Bounds<'_>>) -> Result<Tensor, String> {
     let datatype: Datatype =
         t.datatype.parse().map_err(|found| format!("unknown datatype {found:?}; expected one like FP32"))?;
     let shape = t.shape.0;
-    if let Some(expected) = expected {
-        tensor::check_kind(expected, max_rows, datatype, &shape)?;
+    let encoded = bounds.and_then(|b| b.encoded(&t.name, datatype));
+    let expected = bounds.and_then(|b| Some((b.inputs.iter().find(|e| e.name == t.name)?, b.max_rows)));
+    match (encoded, expected) {
+        (Some(encoded), _) => encoded.check_shape(&shape)?,
+        (None, Some((expected, max_rows))) => tensor::check_kind(expected, max_rows, datatype, &shape)?,
+        (None, None) => {}
     }
+    let dialect = if encoded.is_some() { Dialect::Base64 } else { Dialect::V2 };
     let size = tensor::byte_size(datatype, &shape)?;
     let data = match (t.parameters.and_then(|p| p.binary_data_size), t.data) {
         (Some(_), Some(_)) => return Err("has data and a binary_data_size; expected one of them".into()),
         (None, None) => return Err("has neither data nor a binary_data_size".into()),
         (None, Some(text)) => {
             let elements = size / datatype.width().unwrap_or(strings::PREFIX);
-            Bytes::from(data::read(text.get(), Dialect::V2, datatype, &shape, elements)?)
+            Bytes::from(data::read(text.get(), dialect, datatype, &shape, elements)?)
         }
         (Some(found), None) if datatype.width().is_some() && found != size => {
             return Err(format!("binary_data_size is {found}; {datatype} of shape {shape:?} has {size} bytes"));
@@ -209,7 +217,10 @@ fn tensor(
         }
         (Some(found), None) => binary.split_to(found),
     };
-    tensor::check_data(datatype, &shape, &data)?;
+    match encoded {
+        Some(_) => Encoded::check_data(&shape, &data)?,
+        None => tensor::check_data(datatype, &shape, &data)?,
+    }
     Ok(Tensor { name: t.name, datatype, shape, data })
 }
 

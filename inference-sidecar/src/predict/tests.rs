@@ -26,7 +26,7 @@ fn two() -> Vec<TensorSignature> {
 
 fn read(body: &str, inputs: &[TensorSignature]) -> Result<(Vec<Tensor>, Form), ServeError> {
     let mut share = Budget::new(MIB).share();
-    read_request(body.as_bytes(), &mut Bounds { inputs, max_rows: 3, share: &mut share })
+    read_request(body.as_bytes(), &mut Bounds { inputs, max_rows: 3, encoded: None, share: &mut share })
 }
 
 fn tensor(name: &str, datatype: Datatype, shape: &[i64], data: &[u8]) -> Tensor {
@@ -92,7 +92,7 @@ fn bad_bodies_are_told_what_was_expected() {
     assert!(
         read_request(
             b"{\"instances\":[[\"\xff\"]]}",
-            &mut Bounds { inputs: &one(), max_rows: 1, share: &mut Budget::new(MIB).share() }
+            &mut Bounds { inputs: &one(), max_rows: 1, encoded: None, share: &mut Budget::new(MIB).share() }
         )
         .is_err()
     );

@@ -5,9 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use inference_sidecar::proto::ModelInferRequest;
-use inference_sidecar::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
-use inference_sidecar::proto::model_infer_request::InferInputTensor;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tonic::codec::CompressionEncoding;
@@ -15,7 +12,7 @@ use tonic::codec::CompressionEncoding;
 use crate::compression::{compress, decompress};
 use crate::predict::nested;
 use crate::splitter::Stable;
-use crate::support::{MODEL, Running, bytes, image, json_body};
+use crate::support::{Running, image, json_body, message};
 
 const INFER: &str = "/v2/models/fashion/infer";
 const PREDICT: &str = "/v1/models/fashion:predict";
@@ -136,27 +133,15 @@ async fn a_wrong_body_is_never_the_canarys_failure() {
     assert_eq!(asked.lock().unwrap().len(), 5);
 }
 
-fn message() -> ModelInferRequest {
-    let shape = vec![1, 1, 28, 28];
-    let input = InferInputTensor { name: "input".into(), datatype: "FP32".into(), shape, ..Default::default() };
-    ModelInferRequest {
-        model_name: MODEL.into(),
-        inputs: vec![input],
-        raw_input_contents: vec![bytes(&image(1)).into()],
-        ..Default::default()
-    }
-}
-
 #[tokio::test]
 async fn compressed_grpc_calls_are_split_and_compared() {
     let canary = Running::start(&["--revision", "r2"]).await;
     let stable = Stable::start(canary.server.grpc).await;
     stable.split(100, "1", 60_000).await;
-    let url = format!("http://{}", stable.running.server.grpc);
     for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
-        let client = GrpcInferenceServiceClient::connect(url.clone()).await.unwrap();
+        let client = stable.running.grpc().await;
         let mut client = client.send_compressed(encoding).accept_compressed(encoding);
-        let response = client.model_infer(message()).await.unwrap();
+        let response = client.model_infer(message(&image(1))).await.unwrap();
         assert_eq!(response.metadata().get("drydock-revision").unwrap(), "r2");
         assert!(response.metadata().contains_key("grpc-encoding"));
     }
@@ -171,10 +156,9 @@ async fn a_grpc_canary_is_not_told_what_the_client_takes() {
     let (canary, asked) = failing().await;
     let stable = Stable::start(canary).await;
     stable.split(100, "1", 60_000).await;
-    let url = format!("http://{}", stable.running.server.grpc);
-    let client = GrpcInferenceServiceClient::connect(url).await.unwrap();
+    let client = stable.running.grpc().await;
     let mut client = client.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
-    let response = client.model_infer(message()).await.unwrap();
+    let response = client.model_infer(message(&image(1))).await.unwrap();
     assert!(response.metadata().contains_key("grpc-encoding"), "the client has its answer as it asked");
     let (path, headers, _) = asked.lock().unwrap().pop().unwrap();
     assert!(path.ends_with("ModelInfer") && headers.contains_key("drydock-hop"), "{path} {headers:?}");

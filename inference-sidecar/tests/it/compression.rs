@@ -1,16 +1,12 @@
 //! Compressed bodies, both ways, on both ports.
 
 use async_compression::tokio::bufread::{GzipDecoder, GzipEncoder, ZlibDecoder, ZlibEncoder, ZstdDecoder, ZstdEncoder};
-use inference_sidecar::proto::ModelInferRequest;
-use inference_sidecar::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
-use inference_sidecar::proto::model_infer_request::InferInputTensor;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
-use tonic::transport::Channel;
 
-use crate::support::{MODEL, Running, bytes, image, json_body};
+use crate::support::{Running, bytes, image, json_body, message};
 
 const ENCODINGS: [&str; 3] = ["gzip", "deflate", "zstd"];
 
@@ -89,14 +85,14 @@ async fn bombs_are_refused_on_both_ports() {
     }
 
     for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Deflate, CompressionEncoding::Zstd] {
-        let mut client = grpc_client(&running).await.send_compressed(encoding);
-        let mut bomb = message();
+        let mut client = running.grpc().await.send_compressed(encoding);
+        let mut bomb = message(&image(1));
         bomb.raw_input_contents = vec![zeros.clone().into()];
         let status = client.model_infer(bomb).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status}");
         assert!(status.message().contains("larger than 20000 bytes"), "{status}");
         // The next is answered.
-        client.model_infer(message()).await.unwrap();
+        client.model_infer(message(&image(1))).await.unwrap();
     }
 }
 
@@ -114,36 +110,21 @@ async fn what_decompresses_is_held_against_the_budget() {
     assert!(said["error"].as_str().unwrap().contains("of 1048576 for all"), "{said}");
 }
 
-async fn grpc_client(running: &Running) -> GrpcInferenceServiceClient<Channel> {
-    GrpcInferenceServiceClient::connect(format!("http://{}", running.server.grpc)).await.unwrap()
-}
-
-fn message() -> ModelInferRequest {
-    let shape = vec![1, 1, 28, 28];
-    let input = InferInputTensor { name: "input".into(), datatype: "FP32".into(), shape, ..Default::default() };
-    ModelInferRequest {
-        model_name: MODEL.into(),
-        inputs: vec![input],
-        raw_input_contents: vec![bytes(&image(1)).into()],
-        ..Default::default()
-    }
-}
-
 #[tokio::test]
 async fn grpc_answers_are_compressed_as_their_requests_were() {
     let running = Running::start(&[]).await;
-    let plain = grpc_client(&running).await.model_infer(message()).await.unwrap().into_inner();
+    let plain = running.grpc().await.model_infer(message(&image(1))).await.unwrap().into_inner();
     for (encoding, name) in [
         (CompressionEncoding::Gzip, "gzip"),
         (CompressionEncoding::Deflate, "deflate"),
         (CompressionEncoding::Zstd, "zstd"),
     ] {
         // A client that takes it, as all of the C core do, but does not do it itself.
-        let mut client = grpc_client(&running).await.accept_compressed(encoding);
-        let response = client.model_infer(message()).await.unwrap();
+        let mut client = running.grpc().await.accept_compressed(encoding);
+        let response = client.model_infer(message(&image(1))).await.unwrap();
         assert!(response.metadata().get("grpc-encoding").is_none());
         let mut client = client.send_compressed(encoding);
-        let response = client.model_infer(message()).await.unwrap();
+        let response = client.model_infer(message(&image(1))).await.unwrap();
         assert_eq!(response.metadata().get("grpc-encoding").unwrap(), name);
         assert_eq!(response.into_inner(), plain, "{name}");
         // Questions too.

@@ -2,7 +2,6 @@
 
 use drydock_contract::Datatype;
 use inference_sidecar::Phase;
-use inference_sidecar::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
 use inference_sidecar::proto::infer_parameter::ParameterChoice;
 use inference_sidecar::proto::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use inference_sidecar::proto::{
@@ -43,7 +42,7 @@ async fn classes_come_in_place_of_values() {
     let (status, answer) = post(body(json!("1"))).await;
     assert!(status == 400 && answer["error"].as_str().unwrap().contains("column"), "{answer}");
 
-    let mut client = GrpcInferenceServiceClient::connect(format!("http://{}", running.server.grpc)).await.unwrap();
+    let mut client = running.grpc().await;
     let message = |choice| {
         let contents = InferTensorContents { int_contents: vec![-1, 7], ..Default::default() };
         let input = InferInputTensor {
@@ -92,7 +91,7 @@ async fn statistics_count_requests_and_rows() {
     assert_eq!(get("/v2/models/other/stats").await.0, 404);
     assert_eq!(get("/v2/models/fashion/versions/2/stats").await.0, 404);
 
-    let mut client = GrpcInferenceServiceClient::connect(format!("http://{}", running.server.grpc)).await.unwrap();
+    let mut client = running.grpc().await;
     let request = |name: &str| ModelStatisticsRequest { name: name.into(), version: String::new() };
     for name in ["", MODEL] {
         let stats = client.model_statistics(request(name)).await.unwrap().into_inner().model_stats;
@@ -118,7 +117,7 @@ async fn the_index_tells_what_is_ready() {
     assert_eq!(all[0]["state"], "UNAVAILABLE");
     assert_eq!(index(r#"{"ready":true}"#).await.1, json!([]));
 
-    let mut client = GrpcInferenceServiceClient::connect(format!("http://{}", running.server.grpc)).await.unwrap();
+    let mut client = running.grpc().await;
     let request = |ready| RepositoryIndexRequest { ready, ..Default::default() };
     let models = client.repository_index(request(false)).await.unwrap().into_inner().models;
     assert_eq!((models[0].name.as_str(), models[0].state.as_str()), (MODEL, "UNAVAILABLE"));

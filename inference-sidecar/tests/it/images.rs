@@ -11,16 +11,16 @@ use crate::support::{Package, Running, json_body};
 const LABELS: [&str; 10] =
     ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 
-fn preprocessing() -> Preprocessing {
+pub(crate) fn preprocessing() -> Preprocessing {
     Preprocessing { scale: 1.0 / 255.0, mean: vec![0.2860], std: vec![0.3530], ..Preprocessing::default() }
 }
 
-async fn server(preprocessing: Preprocessing, more: &[&str]) -> Running {
+pub(crate) async fn server(preprocessing: Preprocessing, more: &[&str]) -> Running {
     Running::serve(Package::fashion_of(LABELS.map(str::to_owned).to_vec(), preprocessing), more).await
 }
 
 /// Trousers, more or less: two legs.
-fn trousers(size: u32) -> GrayImage {
+pub(crate) fn trousers(size: u32) -> GrayImage {
     GrayImage::from_fn(size, size, |x, y| {
         let (x, y) = (x * 28 / size, y * 28 / size);
         let leg = (8..13).contains(&x) || (15..20).contains(&x) || (8..20).contains(&x) && y < 8;
@@ -28,7 +28,7 @@ fn trousers(size: u32) -> GrayImage {
     })
 }
 
-fn encoded(image: &GrayImage, format: ImageFormat) -> Vec<u8> {
+pub(crate) fn encoded(image: &GrayImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     let image = DynamicImage::ImageLuma8(image.clone());
     // WebP is written in colour only.

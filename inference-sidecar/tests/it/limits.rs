@@ -10,36 +10,18 @@ use drydock_contract::Datatype;
 use hyper::body::{Body, Frame};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use inference_sidecar::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
 use inference_sidecar::proto::model_infer_request::InferInputTensor;
 use inference_sidecar::proto::{InferTensorContents, ModelInferRequest, ServerLiveRequest};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tonic::transport::Channel;
 use tonic::{Code, Request};
 
 use crate::onnx::identities;
-use crate::support::{MODEL, Package, Running, bytes, image, json_body};
+use crate::support::{MODEL, Package, Running, image, json_body, message};
 
 const KIB: usize = 1 << 10;
-
-async fn grpc_client(running: &Running) -> GrpcInferenceServiceClient<Channel> {
-    GrpcInferenceServiceClient::connect(format!("http://{}", running.server.grpc)).await.unwrap()
-}
-
-fn message(rows: usize) -> ModelInferRequest {
-    let shape = vec![rows as i64, 1, 28, 28];
-    let input = InferInputTensor { name: "input".into(), datatype: "FP32".into(), shape, ..Default::default() };
-    let raw = bytes(&image(1)).repeat(rows);
-    ModelInferRequest {
-        model_name: MODEL.into(),
-        inputs: vec![input],
-        raw_input_contents: vec![raw.into()],
-        ..Default::default()
-    }
-}
 
 fn head(running: &Running, length: &str) -> Vec<u8> {
     let host = running.server.http;
@@ -87,26 +69,26 @@ async fn a_body_over_the_limit_is_refused_and_the_connection_lives_on() {
     stream.write_all(&head(&running, asks)).await.unwrap();
     assert_eq!(response(&mut stream).await.0, 400);
 
-    let mut client = grpc_client(&running).await;
+    let mut client = running.grpc().await;
     for _ in 0..3 {
-        let status = client.model_infer(message(1000)).await.unwrap_err();
+        let status = client.model_infer(message(&image(1).repeat(1000))).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status}");
         assert!(status.message().contains("larger than 20000 bytes"), "{status}");
-        client.model_infer(message(1)).await.unwrap();
+        client.model_infer(message(&image(1))).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_request_of_too_many_rows_is_refused() {
     let running = Running::start(&["--max-rows", "2"]).await;
-    let mut client = grpc_client(&running).await;
+    let mut client = running.grpc().await;
     for (rows, ok) in [(2, true), (3, false)] {
         let body = serde_json::json!({"inputs": [
             {"name": "input", "datatype": "FP32", "shape": [rows, 1, 28, 28], "data": image(1).repeat(rows)}]});
         let response = running.client.post(running.infer_url()).json(&body).send().await.unwrap();
         assert_eq!(response.status(), if ok { 200 } else { 400 });
         let body: Value = response.json().await.unwrap();
-        let called = client.model_infer(message(rows)).await;
+        let called = client.model_infer(message(&image(1).repeat(rows))).await;
         assert_eq!(called.is_ok(), ok);
         if let Err(status) = called {
             assert_eq!(status.code(), Code::InvalidArgument);
@@ -138,18 +120,18 @@ async fn bodies_in_flight_have_one_budget() {
     let refused: Value = refused.json().await.unwrap();
     assert!(refused["error"].as_str().unwrap().contains("65536 bytes of memory; try again later"), "{refused}");
 
-    let mut client = grpc_client(&running).await;
-    let status = client.model_infer(message(9)).await.unwrap_err();
+    let mut client = running.grpc().await;
+    let status = client.model_infer(message(&image(1).repeat(9))).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     // What takes next to nothing is answered all the same.
     assert!(client.server_live(ServerLiveRequest {}).await.unwrap().into_inner().live);
-    client.model_infer(message(1)).await.unwrap();
+    client.model_infer(message(&image(1))).await.unwrap();
 
     // The slow one comes to its end, and gives back what it held.
     let rest = format!("{good}{}", " ".repeat(40 * KIB - good.len()));
     slow.write_all(rest.as_bytes()).await.unwrap();
     assert_eq!(response(&mut slow).await.0, 200);
-    client.model_infer(message(9)).await.unwrap();
+    client.model_infer(message(&image(1).repeat(9))).await.unwrap();
 }
 
 /// The body of a call that never comes.
@@ -169,8 +151,8 @@ impl Body for Silent {
 async fn a_grpc_call_takes_its_place_before_its_body_comes() {
     // Room for two: one that runs and one that waits.
     let running = Running::start(&["--queue-size", "1"]).await;
-    let mut client = grpc_client(&running).await;
-    client.model_infer(message(1)).await.unwrap();
+    let mut client = running.grpc().await;
+    client.model_infer(message(&image(1))).await.unwrap();
 
     let stream = TokioIo::new(TcpStream::connect(running.server.grpc).await.unwrap());
     let (mut silent, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
@@ -184,7 +166,7 @@ async fn a_grpc_call_takes_its_place_before_its_body_comes() {
     // Until the server has read the heads of both, there is room.
     let refused = async {
         loop {
-            if let Err(status) = client.model_infer(message(1)).await {
+            if let Err(status) = client.model_infer(message(&image(1))).await {
                 break status;
             }
         }
@@ -196,7 +178,7 @@ async fn a_grpc_call_takes_its_place_before_its_body_comes() {
     // They go away, and their places are free.
     drop(calls);
     connection.abort();
-    let answered = async { while client.model_infer(message(1)).await.is_err() {} };
+    let answered = async { while client.model_infer(message(&image(1))).await.is_err() {} };
     timeout(Duration::from_secs(20), answered).await.expect("the places are kept");
 }
 
@@ -218,7 +200,7 @@ async fn a_request_that_can_never_fit_is_a_bad_one() {
     assert_eq!(status, 400);
     assert!(body["error"].as_str().unwrap().contains("of 65536 for all"), "{body}");
 
-    let mut client = grpc_client(&running).await;
+    let mut client = running.grpc().await;
     let inputs = vec![InferInputTensor::default(); 600];
     let many = ModelInferRequest { model_name: MODEL.into(), inputs, ..Default::default() };
     let contents = InferTensorContents { int64_contents: vec![1; 10 * KIB], ..Default::default() };
@@ -237,7 +219,7 @@ async fn strings_are_held_as_what_the_engine_makes_of_them() {
     let (model, inputs, outputs) = identities(&[Datatype::Bytes]);
     let package = Package::of(&model, inputs, outputs, vec![]);
     let running = Running::serve(package, &["--max-bytes-in-flight", "65536"]).await;
-    let mut client = grpc_client(&running).await;
+    let mut client = running.grpc().await;
     for (rows, fits) in [(10, true), (1000, false)] {
         let data = vec![0; rows * 2 * 4];
         let json = serde_json::json!({"inputs": [{"name": "x_BYTES", "datatype": "BYTES", "shape": [rows, 2],

@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside of #[test] functions")]
 
+mod browser;
 mod canary;
 mod compression;
+mod connections;
 mod extensions;
+mod hostile;
+mod image_batches;
 mod images;
 mod limits;
 mod onnx;
+mod openapi;
+mod page;
 mod predict;
 mod process;
 mod protocols;

@@ -5,9 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use drydock_contract::{Digest, MODEL_FILE};
-use inference_sidecar::proto::ModelInferRequest;
 use inference_sidecar::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
-use inference_sidecar::proto::model_infer_request::InferInputTensor;
 use inference_sidecar::was_never_sent;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -15,11 +13,16 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tonic::Code;
 
-use crate::support::{MODEL, Package, Running, bytes, image, json_body};
+use crate::support::{MODEL, Package, Running, image, json_body, message};
 
 fn command(arguments: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_inference-sidecar"));
-    command.args(arguments).env_remove("ORT_DYLIB_PATH").stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .args(arguments)
+        .env_remove("ORT_DYLIB_PATH")
+        .env_remove("MALLOC_MMAP_THRESHOLD_")
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     command
 }
 
@@ -79,9 +82,12 @@ async fn what_is_not_as_asked_for_does_not_start() {
     assert!(reason.contains(&Digest::of(&model).to_string()), "{reason}");
 }
 
-/// Starts the binary; where it listens, once it is ready.
-async fn start(package: &Package, more: &[&str]) -> (Child, SocketAddr, SocketAddr) {
-    let mut child = command(&package.arguments(more)).spawn().unwrap();
+/// Starts the binary; where it listens for HTTP and gRPC, once it is ready.
+pub(crate) async fn start(package: &Package, more: &[&str]) -> (Child, SocketAddr, SocketAddr) {
+    ready(command(&package.arguments(more)).spawn().unwrap()).await
+}
+
+async fn ready(mut child: Child) -> (Child, SocketAddr, SocketAddr) {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     loop {
         let line = lines.next_line().await.unwrap().expect("it ended before it was ready");
@@ -122,7 +128,7 @@ async fn no_request_is_lost_when_it_is_told_to_stop() {
             let url = format!("http://{grpc}");
             let (mut client, mut answered) = (GrpcInferenceServiceClient::connect(url).await.unwrap(), 0);
             while Instant::now() < until {
-                match client.model_infer(message(seed)).await {
+                match client.model_infer(message(&image(seed))).await {
                     Ok(_) => answered += 1,
                     // Told to go before the request was sent: gRPC clients send it again; tonic leaves that to its user.
                     Err(e) => assert!(was_never_sent(&e), "{e:?}"),
@@ -140,6 +146,20 @@ async fn no_request_is_lost_when_it_is_told_to_stop() {
     assert_eq!(child.wait().await.unwrap().code(), Some(0));
 }
 
+/// ONNX Runtime's telemetry would.
+#[tokio::test]
+async fn it_writes_no_file() {
+    let (package, home) = (Package::new(), tempfile::tempdir().unwrap());
+    let mut command = command(&package.arguments(&[]));
+    command.env("HOME", home.path()).env_remove("XDG_CACHE_HOME").env_remove("ORT_DISABLE_TELEMETRY");
+    let (_child, http, _) = ready(command.spawn().unwrap()).await;
+    let url = format!("http://{http}/v2/models/{MODEL}/infer");
+    let response = crate::support::client().post(url).json(&json_body(&image(1))).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let written: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(written.is_empty(), "{written:?}");
+}
+
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let package = Package::new();
@@ -152,13 +172,6 @@ async fn a_second_signal_ends_it_at_once() {
     }
     terminate(&child);
     assert_eq!(child.wait().await.unwrap().code(), Some(143));
-}
-
-fn message(seed: usize) -> ModelInferRequest {
-    let shape = vec![1, 1, 28, 28];
-    let input = InferInputTensor { name: "input".into(), datatype: "FP32".into(), shape, ..Default::default() };
-    let raw_input_contents = vec![bytes(&image(seed)).into()];
-    ModelInferRequest { model_name: MODEL.into(), inputs: vec![input], raw_input_contents, ..Default::default() }
 }
 
 #[tokio::test]
@@ -183,8 +196,8 @@ async fn more_than_fit_are_told_to_come_again() {
         }
     };
     assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"1".parse().unwrap()));
-    let mut client = GrpcInferenceServiceClient::connect(format!("http://{}", running.server.grpc)).await.unwrap();
-    let status = client.model_infer(message(1)).await.unwrap_err();
+    let mut client = running.grpc().await;
+    let status = client.model_infer(message(&image(1))).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
 
     for mut stream in slow {

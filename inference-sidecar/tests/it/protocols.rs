@@ -175,14 +175,10 @@ fn floats(data: &[u8]) -> Vec<f32> {
     data.as_chunks::<4>().0.iter().map(|c| f32::from_le_bytes(*c)).collect()
 }
 
-async fn grpc_client(running: &Running) -> GrpcInferenceServiceClient<Channel> {
-    GrpcInferenceServiceClient::connect(format!("http://{}", running.server.grpc)).await.unwrap()
-}
-
 #[tokio::test]
 async fn all_protocols_give_the_same_answers() {
     let running = Running::start(&[]).await;
-    let mut client = grpc_client(&running).await;
+    let mut client = running.grpc().await;
     let mut first = None;
     for case in cases() {
         let answers = [
@@ -257,7 +253,7 @@ async fn the_paths_of_the_protocol_answer() {
 #[tokio::test]
 async fn the_calls_of_the_grpc_service_answer() {
     let running = Running::start(&[]).await;
-    let mut client = grpc_client(&running).await;
+    let mut client = running.grpc().await;
     assert!(client.server_live(ServerLiveRequest {}).await.unwrap().into_inner().live);
     assert!(client.server_ready(ServerReadyRequest {}).await.unwrap().into_inner().ready);
     let server = client.server_metadata(ServerMetadataRequest {}).await.unwrap().into_inner();
@@ -318,7 +314,7 @@ async fn bad_bodies_are_refused_and_the_server_lives_on() {
         (415.try_into().unwrap(), &"gzip, deflate, zstd".parse().unwrap())
     );
 
-    let mut client = grpc_client(&running).await;
+    let mut client = running.grpc().await;
     let large = Case { data: vec![0.0; 10_000], ..cases().remove(0) };
     let status = client.model_infer(large.message(true)).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
@@ -336,7 +332,7 @@ async fn metrics_count_what_was_answered() {
         let response = running.client.post(running.infer_url()).json(&body).send().await.unwrap();
         assert_eq!(response.status(), status);
     }
-    grpc_client(&running).await.model_infer(cases()[0].message(true)).await.unwrap();
+    running.grpc().await.model_infer(cases()[0].message(true)).await.unwrap();
     let text = running.client.get(running.admin("/metrics")).send().await.unwrap().text().await.unwrap();
     let digest = running.package.digest.to_string();
     for line in [

@@ -8,8 +8,12 @@ use drydock_contract::{
     Datatype, Digest, MANIFEST_FILE, MODEL_FILE, ModelFile, PackageContent, PackageManifest, PackageRecord,
     Preprocessing, SCHEMA, TensorSignature,
 };
+use inference_sidecar::proto::ModelInferRequest;
+use inference_sidecar::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
+use inference_sidecar::proto::model_infer_request::InferInputTensor;
 use inference_sidecar::{Cli, Command, Config, Lifecycle, Phase, Server};
 use tempfile::TempDir;
+use tonic::transport::Channel;
 
 pub(crate) const MODEL: &str = "fashion";
 pub(crate) const REVISION: &str = "r1";
@@ -157,6 +161,10 @@ impl Running {
     pub(crate) fn infer_url(&self) -> String {
         self.url(&format!("/v2/models/{MODEL}/infer"))
     }
+
+    pub(crate) async fn grpc(&self) -> GrpcInferenceServiceClient<Channel> {
+        GrpcInferenceServiceClient::connect(format!("http://{}", self.server.grpc)).await.unwrap()
+    }
 }
 
 impl Drop for Running {
@@ -176,6 +184,19 @@ pub(crate) fn bytes(values: &[f32]) -> Vec<u8> {
 
 pub(crate) fn largest(values: &[f32]) -> usize {
     values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0
+}
+
+/// A gRPC request of one or several images, one after another.
+pub(crate) fn message(images: &[f32]) -> ModelInferRequest {
+    let shape = vec![images.len() as i64 / 784, 1, 28, 28];
+    let input = InferInputTensor { name: "input".into(), datatype: "FP32".into(), shape, ..Default::default() };
+    ModelInferRequest {
+        model_name: MODEL.into(),
+        id: "42".into(),
+        inputs: vec![input],
+        raw_input_contents: vec![bytes(images).into()],
+        ..Default::default()
+    }
 }
 
 pub(crate) fn json_body(image: &[f32]) -> serde_json::Value {

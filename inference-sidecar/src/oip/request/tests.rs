@@ -10,7 +10,7 @@ pub(super) fn read_bounded(
     budget: usize,
 ) -> Result<InferMessage, ServeError> {
     let mut share = Budget::new(budget).share();
-    read_request(body, header_length, &mut Bounds { inputs, max_rows: 8, share: &mut share })
+    read_request(body, header_length, &mut Bounds { inputs, max_rows: 8, encoded: None, share: &mut share })
 }
 
 fn read(body: &str) -> Result<InferMessage, ServeError> {

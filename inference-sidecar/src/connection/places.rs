@@ -1,0 +1,56 @@
+//! How many connections there may be.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Connections beyond the limit that are told so at one time. They last [`super::REFUSAL`] at most.
+const REFUSALS: usize = 64;
+
+/// Places of the connections of one or several ports. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    free: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+}
+
+/// What a connection holds until it ends.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// There is none: it is only told so.
+    pub(super) refused: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Places {
+    pub(crate) fn new(connections: u32) -> Self {
+        let permits = usize::try_from(connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(permits)), refusals: Arc::new(Semaphore::new(REFUSALS)) }
+    }
+
+    /// `None`: there are too many even to tell them.
+    pub(super) fn take(&self) -> Option<Place> {
+        let place = |semaphore: &Arc<Semaphore>, refused| {
+            let permit = semaphore.clone().try_acquire_owned().ok()?;
+            Some(Place { refused, _permit: permit })
+        };
+        place(&self.free, false).or_else(|| place(&self.refusals, true))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_no_place_is_told_so_as_long_as_they_are_few() {
+        let places = Places::new(2);
+        let held: Vec<_> = std::iter::from_fn(|| places.take()).collect();
+        assert_eq!(
+            held.iter().map(|p| p.refused).collect::<Vec<_>>(),
+            [[false; 2].as_slice(), &[true; REFUSALS]].concat()
+        );
+        drop(held);
+        assert!(places.take().is_some_and(|p| !p.refused));
+    }
+}

@@ -1,0 +1,67 @@
+//! `multipart/form-data` as the body of an infer request: each part is an image, as `curl -F` and a browser's forms send them.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures::stream;
+use http::header::{CONTENT_TYPE, HeaderMap};
+use http::uri::PathAndQuery;
+use multer::Multipart;
+
+use super::image;
+use crate::budget::Share;
+use crate::error::ServeError;
+use crate::images;
+use crate::serve::App;
+
+/// The boundary between the parts, where the body is such a form.
+pub(super) fn boundary(headers: &HeaderMap) -> Option<Result<String, ServeError>> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let is_form = text.trim_start().get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM));
+    is_form.then(|| multer::parse_boundary(text).map_err(|e| wrong(&e)))
+}
+
+const FORM: &str = "multipart/form-data";
+
+fn wrong(e: &multer::Error) -> ServeError {
+    ServeError::Invalid(format!(
+        "the form is not as expected: {e}; expected multipart/form-data with an image in each part"
+    ))
+}
+
+/// `labels` are a list for each part: its type does not change with the number of parts.
+pub(super) async fn answer(
+    app: &App,
+    path: &PathAndQuery,
+    boundary: String,
+    body: Bytes,
+    mut share: Share,
+) -> Result<http::Response<Bytes>, ServeError> {
+    let top = image::top(path.query())?;
+    let images = app.model.images.clone().map_err(ServeError::Invalid)?;
+    // One copy to find the parts in, one of the parts.
+    let mut copies = share.beside();
+    copies.hold(body.len().saturating_mul(2))?;
+    let parts = parts(body, boundary, app.model.max_rows).await?;
+    let read = move || images.batch(&parts, &mut share).map(|tensor| (tensor, share));
+    let decoded = tokio::task::spawn_blocking(read).await;
+    let (input, _share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
+    drop(copies);
+    let outputs = app.model.infer(vec![input], &[]).await?;
+    let rows = outputs.first().map(images::rows).unwrap_or_default();
+    let labels = rows.iter().map(|row| images::top(row, &app.model.labels, top)).collect::<Option<Vec<_>>>();
+    image::write(app, &outputs, labels)
+}
+
+async fn parts(body: Bytes, boundary: String, most: usize) -> Result<Vec<Bytes>, ServeError> {
+    let mut form = Multipart::new(stream::iter([Ok::<_, Infallible>(body)]), boundary);
+    let mut parts = Vec::new();
+    while let Some(part) = form.next_field().await.map_err(|e| wrong(&e))? {
+        if parts.len() == most {
+            let many = format!("the form has more than {most} parts; send less at once, or raise --max-rows");
+            return Err(ServeError::Invalid(many));
+        }
+        parts.push(part.bytes().await.map_err(|e| wrong(&e))?);
+    }
+    Ok(parts)
+}

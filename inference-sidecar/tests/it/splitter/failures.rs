@@ -1,0 +1,49 @@
+//! A canary that fails or hangs costs no request, and is counted.
+
+use std::time::Duration;
+
+use drydock_contract::SplitWindow;
+use serde_json::json;
+
+use super::{Canary, Stable, start_canary};
+use crate::support::{image, json_body};
+
+#[tokio::test]
+async fn a_canary_that_fails_costs_no_request() {
+    for canary in [Canary::Fails, Canary::Hangs, Canary::Closes, Canary::Absent] {
+        let (address, _) = start_canary(canary).await;
+        let stable = Stable::start(address).await;
+        // Only one that hangs needs the timeout to come.
+        stable.split(50, "1", if canary == Canary::Hangs { 30 } else { 60_000 }).await;
+        assert_eq!(stable.send(20).await, 0);
+        let counts = |w: SplitWindow| (w.requests, w.errors, w.timeouts, w.unreachable, w.compared);
+        let expected = match canary {
+            Canary::Fails => (10, 10, 0, 0, 0),
+            Canary::Hangs => (10, 0, 10, 0, 0),
+            _ => (10, 0, 0, 10, 0),
+        };
+        assert_eq!(counts(stable.window().await), expected, "{canary:?}");
+
+        // The user's own mistake is no failure of the canary.
+        let bad = json!({"inputs": []});
+        for _ in 0..2 {
+            let client = &stable.running.client;
+            let response = client.post(stable.running.infer_url()).json(&bad).send().await.unwrap();
+            assert_eq!(response.status(), 400);
+        }
+        let window = stable.window().await;
+        assert_eq!((window.requests, window.failures()), (11, 10), "{canary:?}");
+    }
+}
+
+/// A client with less patience than the split must not hide a canary that hangs: its failure is counted all the same.
+#[tokio::test]
+async fn a_client_that_gives_up_first_is_counted() {
+    let (address, _) = start_canary(Canary::Hangs).await;
+    let stable = Stable::start(address).await;
+    stable.split(100, "1", 2_000).await;
+    let request = stable.running.client.post(stable.running.infer_url()).timeout(Duration::from_millis(500));
+    assert!(request.json(&json_body(&image(1))).send().await.unwrap_err().is_timeout());
+    let counted = tokio::time::timeout(Duration::from_secs(20), stable.until(|w| w.requests == 1)).await;
+    assert_eq!(counted.expect("the request was never counted").timeouts, 1);
+}

@@ -1,0 +1,111 @@
+//! The same over gRPC, whose connections outlive their requests.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Canary, Stable, start_canary};
+use crate::support::{REVISION, Running, image, message};
+
+#[tokio::test]
+async fn grpc_requests_are_split_too() {
+    // A sidecar of another revision as the canary: the same model, so they agree.
+    let canary = Running::start(&["--revision", "r2"]).await;
+    let stable = Stable::start(canary.server.grpc).await;
+    stable.split(20, "1", 60_000).await;
+    let mut client = stable.running.grpc().await;
+    let mut canarys = 0;
+    for _ in 0..50 {
+        let response = client.model_infer(message(&image(1))).await.unwrap();
+        let revision = response.metadata().get("drydock-revision").unwrap().to_str().unwrap().to_owned();
+        let response = response.into_inner();
+        assert_eq!((response.id.as_str(), &response.model_version), ("42", &revision));
+        if revision == "r2" {
+            canarys += 1;
+            stable.until(|w| w.compared == canarys).await;
+        }
+    }
+    let window = stable.window().await;
+    assert_eq!((canarys, window.requests, window.agreed, window.failures()), (10, 10, 10, 0));
+
+    // And a canary that is gone.
+    let stable = Stable::start(start_canary(Canary::Absent).await.0).await;
+    stable.split(50, "1", 60_000).await;
+    let mut client = stable.running.grpc().await;
+    for _ in 0..20 {
+        client.model_infer(message(&image(1))).await.unwrap();
+    }
+    let window = stable.window().await;
+    assert_eq!((window.requests, window.unreachable), (10, 10));
+}
+
+#[tokio::test]
+async fn a_grpc_canary_that_hangs_or_fails_costs_no_request() {
+    for canary in [Canary::Hangs, Canary::Closes] {
+        // No answer to HTTP/2 at all: it takes the bytes and is silent, or it closes.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                if canary == Canary::Hangs {
+                    open.push(stream);
+                }
+            }
+        });
+        let stable = Stable::start(address).await;
+        stable.split(50, "1", if canary == Canary::Hangs { 30 } else { 60_000 }).await;
+        let mut client = stable.running.grpc().await;
+        for _ in 0..10 {
+            let response = client.model_infer(message(&image(1))).await.unwrap();
+            assert_eq!(response.metadata().get("drydock-revision").unwrap(), REVISION);
+        }
+        let window = stable.window().await;
+        let failures = if canary == Canary::Hangs { window.timeouts } else { window.unreachable };
+        assert_eq!((window.requests, failures), (5, 5), "{canary:?}: {window:?}");
+    }
+}
+
+/// Answers the first request with a GOAWAY that says it was not looked at, as a pod that drains may.
+async fn go_away(mut stream: TcpStream) {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // The last stream is 0, and the error is none.
+    const GO_AWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    stream.write_all(&SETTINGS).await.unwrap();
+    stream.read_exact(&mut [0; 24]).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
+        if head[3] == HEADERS {
+            break;
+        }
+    }
+    stream.write_all(&GO_AWAY).await.unwrap();
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+}
+
+#[tokio::test]
+async fn a_canary_pod_that_drains_is_no_failure() {
+    let canary = Running::start(&["--revision", "r2"]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, behind) = (listener.local_addr().unwrap(), canary.server.grpc);
+    tokio::spawn(async move {
+        go_away(listener.accept().await.unwrap().0).await;
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut pod = TcpStream::connect(behind).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut pod).await;
+            });
+        }
+    });
+    let stable = Stable::start(address).await;
+    stable.split(100, "1", 60_000).await;
+    let response = stable.running.grpc().await.model_infer(message(&image(1))).await.unwrap();
+    assert_eq!(response.metadata().get("drydock-revision").unwrap(), "r2");
+    let window = stable.window().await;
+    assert_eq!((window.requests, window.failures()), (1, 0), "{window:?}");
+}
