@@ -224,7 +224,9 @@ fn every_node_test_through_every_pass() {
     assert!(tally.refused.keys().all(|reason| reason.starts_with("opset ")), "{:?}", tally.refused);
     assert!(tally.not_loadable <= 174 && tally.not_comparable <= 189, "what there is to compare with");
     assert!(tally.shapes >= 3343, "{} outputs of known shape", tally.shapes);
-    for (pass, least) in [("write", 4356), ("upgrade", 1100), ("fold_constants", 700), ("clean", 470)] {
+    for (pass, least) in
+        [("write", 4356), ("upgrade", 1100), ("fold_constants", 700), ("clean", 470), ("factorize", 14)]
+    {
         assert!(tally.changed.get(pass) >= Some(&least), "{pass}: {:?}", tally.changed);
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
