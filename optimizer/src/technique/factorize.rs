@@ -68,7 +68,7 @@ pub(super) fn factorize(
         let plan = Plan { ranks: ranks.clone(), ..Plan::default() };
         reconstruct(engine, &original, graph, &plan, calibration, images, progress)?
     } else {
-        project(engine, graph, &layers, &ranks, calibration, images)?
+        project(engine, &graph, &layers, &ranks, calibration, images)?
     };
     let after = macs(&result, &Shapes::infer_batch(&result, 1)?)?.total;
     progress.note(&format!(
@@ -237,7 +237,7 @@ fn weights(graph: &Graph, layer: &Layer) -> Result<(Mat<f64>, Vec<f32>), Error> 
 /// Each layer alone, on what it reads in the model as it was.
 fn project(
     engine: &Engine,
-    graph: Graph,
+    graph: &Graph,
     layers: &[Splittable],
     ranks: &Ranks,
     data: &Dataset,
@@ -247,8 +247,8 @@ fn project(
     for l in layers {
         let Some(&ranks) = ranks.get(&l.layer.output) else { continue };
         let fail = |e| Error::Recipe(format!("factorize: layer {:?}: {e}", l.layer.output));
-        let (weights, bias) = weights(&graph, &l.layer)?;
-        for moments in measure(engine, &graph, std::slice::from_ref(l), data, images)? {
+        let (weights, bias) = weights(graph, &l.layer)?;
+        for moments in measure(engine, graph, std::slice::from_ref(l), data, images)? {
             let covariance = moments.covariance().map_err(fail)?;
             let factors = passes::project(&weights, covariance, l.size.kernel, ranks).map_err(fail)?;
             // What the factors lose is lost of the deviation from the mean.

@@ -57,8 +57,9 @@ fn outputs(graph: &Graph) -> Vec<f32> {
 #[test]
 fn full_rank_is_numerically_the_original() {
     type Ints = (&'static str, &'static [i64]);
+    type Case = (&'static str, Vec<Ints>, &'static [i64], [i64; 2]);
     let pads: Ints = ("pads", &[1, 1, 1, 1]);
-    let cases: [(&str, Vec<Ints>, &[i64], [i64; 2]); 6] = [
+    let cases: [Case; 6] = [
         ("3x3", vec![pads], &[6, 4, 3, 3], [8, 8]),
         ("no pads", vec![], &[6, 4, 3, 3], [6, 6]),
         (
@@ -202,8 +203,8 @@ fn a_measured_budget_is_kept_and_can_be_made_again() {
     assert_eq!(again.recipe.techniques[0].factorize.as_ref(), Some(&done));
 
     let bytes = original.encode();
-    let shape = [1, 1, 28, 28];
-    let latency = benchmark::benchmark(&engine(), &bytes, Some(&made.model), &shape, &mut Progress::silent()).unwrap();
+    let latency =
+        benchmark::benchmark(&engine(), &bytes, Some(&made.model), &[1, 1, 28, 28], &mut Progress::silent()).unwrap();
     let (share, agreement) = (latency.cpu / latency.original_cpu, agreement(&bytes, &made.model));
     println!("{:.1} % of the CPU time, agreement {agreement:.2} %, {ranks:?}", 100.0 * share);
     // Measured again, beside other tests.

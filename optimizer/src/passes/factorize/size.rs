@@ -55,7 +55,7 @@ impl LayerSize {
     pub fn steps(self) -> (Vec<usize>, Vec<usize>) {
         let steps = |channels: usize| -> Vec<usize> {
             let step = (channels / 4).clamp(1, 8) * channels.div_ceil(8 * MOST_STEPS).max(1);
-            (1..).map(|i| i * step).take_while(|r| *r < channels).collect()
+            (step..channels).step_by(step).collect()
         };
         let inputs = if self.kernel > 1 { steps(self.inputs) } else { Vec::new() };
         (inputs, steps(self.outputs.min(self.inputs * self.kernel)))

@@ -108,7 +108,7 @@ fn weighted_by_what_the_layer_reads() {
     }
     let found = project(&weights, covariance, kernel, ranks(Some(5), None)).unwrap().weights();
     let size = |m: &Mat<f64>| (0..rows).map(|i| (0..kernel).map(|j| m[(i, j)].powi(2)).sum::<f64>()).sum::<f64>();
-    assert!(size(&found) < 0.05 * size(&weights), "{} of {}", size(&found), size(&weights));
+    assert!(size(&found) < 0.1 * size(&weights), "{} of {}", size(&found), size(&weights));
 }
 
 #[test]
