@@ -34,6 +34,8 @@ pub struct Optimization {
         .message("'auto' names what search finds: give the recipe another name"))]
     #[x_kube(validation = Rule::new("self.all(r, r.techniques.all(t, [has(t.factorize), has(t.prune), has(t.sparsify), has(t.distill), has(t.quantize)].filter(x, x).size() == 1))")
         .message("each entry of techniques names one technique: write factorize: {}, prune: {}, sparsify: {}, distill: {} or quantize: {}"))]
+    #[x_kube(validation = Rule::new("self.all(r, r.techniques.all(t, !has(t.factorize) || [has(t.factorize.macsRatio), has(t.factorize.latencyRatio), has(t.factorize.ranks)].filter(x, x).size() <= 1))")
+        .message("factorize sets more than one of macsRatio, latencyRatio and ranks: write factorize: { macsRatio: 0.5 }"))]
     pub recipes: Vec<Recipe>,
     /// Looks for a recipe itself, beside those of `recipes`: one more candidate, named `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 mod energy;
 mod machine;
+mod several;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use crate::interrupt;
 use crate::progress::Progress;
 use energy::Meter;
 pub use machine::machine;
+pub(crate) use several::cpu_times;
 
 /// Rounds where the models are quick enough.
 pub(crate) const ROUNDS: u32 = 60;
@@ -123,7 +125,8 @@ struct Subject<'i> {
     session: Session,
     shape: &'i [i64],
     input: &'i [f32],
-    /// Inferences in one turn.
+    /// Time of one turn, and inferences in it.
+    turn: Duration,
     count: u32,
     /// Milliseconds of CPU for one inference, by turn.
     cpu: Vec<f64>,
@@ -136,7 +139,21 @@ struct Subject<'i> {
 
 impl<'i> Subject<'i> {
     fn new(session: Session, shape: &'i [i64], input: &'i [f32], meter: Option<&'i Meter>) -> Self {
-        Self { session, shape, input, count: 1, cpu: Vec::new(), wall: Vec::new(), meter, energy: Vec::new() }
+        Self {
+            session,
+            shape,
+            input,
+            turn: TURN,
+            count: 1,
+            cpu: Vec::new(),
+            wall: Vec::new(),
+            meter,
+            energy: Vec::new(),
+        }
+    }
+
+    fn turns_of(self, turn: Duration) -> Self {
+        Self { turn, ..self }
     }
 
     fn infer(&mut self) -> Result<(), EngineError> {
@@ -146,12 +163,12 @@ impl<'i> Subject<'i> {
     fn warm_up(&mut self) -> Result<(), EngineError> {
         let begin = Instant::now();
         let mut runs = 0;
-        while runs < 2 || (begin.elapsed() < 2 * TURN && runs < 1000) {
+        while runs < 2 || (begin.elapsed() < 2 * self.turn && runs < 1000) {
             self.infer()?;
             runs += 1;
         }
         let one = begin.elapsed().as_secs_f64() / f64::from(runs);
-        self.count = (TURN.as_secs_f64() / one.max(1e-7)).ceil().clamp(1.0, 10_000.0) as u32;
+        self.count = (self.turn.as_secs_f64() / one.max(1e-7)).ceil().clamp(1.0, 10_000.0) as u32;
         Ok(())
     }
 

@@ -21,7 +21,7 @@ use crate::progress::Progress;
 use crate::report::{self, Package};
 use crate::search::Record;
 use crate::store::Store;
-use crate::technique::{self, Given};
+use crate::technique::{self, Given, Made};
 
 /// One candidate to make. Everything in it is local already.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +83,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     if same_data {
         progress.note("calibration and evaluation are one file: the accuracy is that on images already seen");
     }
-    let candidate = match request.recipe {
+    let made = match request.recipe {
         Some(recipe) => {
             let graph = source.check()?.graph;
             let classes = class_names(request.labels, evaluation.as_ref())?;
@@ -96,7 +96,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
                 disjoint(training, evaluation)?;
             }
             Some(if let Some(found) = request.found {
-                found.model.to_vec()
+                Made { model: found.model.to_vec(), recipe: recipe.clone() }
             } else {
                 let models = further(request.models)?;
                 let given = Given {
@@ -105,11 +105,12 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
                     models: Some(&models),
                     target: Some(target),
                 };
-                technique::apply(engine, graph, recipe, &given, progress)?
+                technique::make(engine, graph, recipe, &given, progress)?
             })
         }
         None => None,
     };
+    let (candidate, recipe) = made.map(|m| (m.model, m.recipe)).unzip();
 
     let notes = progress.take_notes();
 
@@ -148,7 +149,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let digest = content.digest();
     let record = PackageRecord {
         candidate: request.name.to_owned(),
-        recipe: request.recipe.cloned(),
+        recipe,
         source: request.model.digest.clone(),
         calibration: request.recipe.and(request.calibration).map(|f| f.digest.clone()),
         evaluation: request.evaluation.map(|f| f.digest.clone()),

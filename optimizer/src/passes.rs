@@ -25,11 +25,13 @@ mod weight_only;
 
 pub use clean::{CleanReport, clean};
 pub use constants::{LiftReport, lift_constants};
-pub use cut::cut;
+pub use cut::{alone, cut};
 pub use dynamic::{DynamicReport, dynamic};
 pub use equalize::{EqualizeReport, equalize};
 pub use extents::{Extent, Extents};
-pub use factorize::{Candidate, Choice, choose, set_weights, split};
+pub use factorize::{
+    Candidate, Choice, Factors, LayerSize, RankError, Split, choose, kept_variance, project, set_weights, split,
+};
 pub use fit::{Fit, FitError, Moments, Problem, fit};
 pub use fold_batch_norm::{FoldReport, fold_batch_norm};
 pub use fold_constants::{ConstantsReport, fold_constants};

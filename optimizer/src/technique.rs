@@ -51,6 +51,15 @@ impl<'a> Given<'a> {
     }
 }
 
+/// What a recipe came to.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The model as a file.
+    pub model: Vec<u8>,
+    /// The recipe, with what was measured in the place of what was to be: on equal inputs it gives the same model everywhere.
+    pub recipe: Recipe,
+}
+
 /// The recipe's techniques, one after another; the result as a file.
 pub fn apply(
     engine: &Engine,
@@ -59,17 +68,30 @@ pub fn apply(
     given: &Given<'_>,
     progress: &mut Progress,
 ) -> Result<Vec<u8>, Error> {
+    Ok(make(engine, graph, recipe, given, progress)?.model)
+}
+
+/// As [`apply`], with the recipe that makes it again.
+pub fn make(
+    engine: &Engine,
+    graph: Graph,
+    recipe: &Recipe,
+    given: &Given<'_>,
+    progress: &mut Progress,
+) -> Result<Made, Error> {
     check(recipe, given.target)?;
     let (mut graph, cleaned) = passes::clean(graph, engine)?;
     progress.note(&format!("clean: {cleaned}"));
     let original = recipe.trains().then(|| graph.clone());
+    let mut done = recipe.clone();
     for i in 0..recipe.techniques.len() {
-        graph = step(engine, graph, &recipe.techniques[..=i], original.as_ref(), given, progress)?;
+        (graph, done.techniques[i]) =
+            step(engine, graph, &recipe.techniques[..=i], original.as_ref(), given, progress)?;
     }
-    Ok(graph.encode())
+    Ok(Made { model: graph.encode(), recipe: done })
 }
 
-/// The last of these techniques; the others have been applied. `original` is what `distill` learns from, where it names nothing
+/// The last of these techniques, and what it came to; the others have been applied. `original` is what `distill` learns from, where it names nothing
 /// else: the model as it came, cleaned.
 pub(crate) fn step(
     engine: &Engine,
@@ -78,11 +100,13 @@ pub(crate) fn step(
     original: Option<&Graph>,
     given: &Given<'_>,
     progress: &mut Progress,
-) -> Result<Graph, Error> {
+) -> Result<(Graph, Technique), Error> {
     interrupt::check()?;
-    let Some((technique, before)) = techniques.split_last() else { return Ok(graph) };
+    let Some((technique, before)) = techniques.split_last() else { return Ok((graph, Technique::default())) };
+    let mut done = technique.clone();
     if let Some(options) = &technique.factorize {
-        graph = factorize::factorize(engine, graph, options, given.calibration()?, progress)?;
+        let (result, options) = factorize::factorize(engine, graph, options, given.calibration()?, progress)?;
+        (graph, done.factorize) = (result, Some(options));
     }
     if let Some(options) = &technique.prune {
         graph = prune::prune(engine, graph, options, given.calibration()?, progress)?;
@@ -98,7 +122,7 @@ pub(crate) fn step(
         let target = given.target.unwrap_or_else(|| Target::of(&machine()));
         graph = quantize::quantize(engine, graph, (options, target), given.calibration, progress)?;
     }
-    Ok(graph)
+    Ok((graph, done))
 }
 
 fn check(recipe: &Recipe, target: Option<Target>) -> Result<(), Error> {
@@ -125,8 +149,12 @@ fn check(recipe: &Recipe, target: Option<Target>) -> Result<(), Error> {
         if let Some(sparsity) = sparsify.as_ref().map(|s| s.sparsity).filter(|v| !(0.0..=0.99).contains(v)) {
             return fail(format!("technique {i} has sparsify.sparsity {sparsity}; expected 0 to 0.99"));
         }
+        if let Some(options) = factorize.as_ref().filter(|f| f.budget().is_none()) {
+            return fail(format!("technique {i} is factorize; {}", factorize::one_budget(options)));
+        }
         for (field, value) in [
-            ("factorize.macsRatio", factorize.as_ref().map(|f| f.macs_ratio)),
+            ("factorize.macsRatio", factorize.as_ref().and_then(|f| f.macs_ratio)),
+            ("factorize.latencyRatio", factorize.as_ref().and_then(|f| f.latency_ratio)),
             ("prune.macsRatio", prune.as_ref().map(|p| p.macs_ratio)),
         ] {
             if let Some(value) = value.filter(|v| !(0.01..=1.0).contains(v)) {

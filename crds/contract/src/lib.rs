@@ -33,8 +33,8 @@ pub use package::{
 };
 pub use preprocessing::{ChannelOrder, Crop, Filter, Preprocessing, Resize};
 pub use recipe::{
-    Calibration, Distill, Factorize, Format, Importance, Pattern, Prune, Quantize, Recipe, Rounding, Sparsify,
-    Technique,
+    Budget, Calibration, Distill, Factorize, Format, Importance, LayerRanks, Pattern, Prune, Quantize, Recipe,
+    Rounding, Sparsify, Technique,
 };
 pub use report::{CandidateReport, Failure, FailureReason, Measurements, TERMINATION_MESSAGE_LIMIT};
 pub use search::{SEARCH_CANDIDATE, SEARCH_FILE, Search};

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use distill::Distill;
-pub use factorize::Factorize;
+pub use factorize::{Budget, Factorize, LayerRanks};
 pub use prune::{Importance, Prune};
 pub use quantize::{Calibration, Format, Quantize, Rounding};
 pub use sparsify::{Pattern, Sparsify};

@@ -1,7 +1,10 @@
+use drydock_contract::LayerRanks;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::Solve as _;
 use faer::{Accum, Mat, MatRef, Par, Side};
+
+use super::factorize::{Factors, decompose};
 
 /// Added to the diagonal of the inputs' covariance, as a share of its mean: holds the weights to the prior where the
 /// samples say little.
@@ -37,30 +40,22 @@ pub struct Problem<'a> {
     /// Of the activation function: 0 and infinity for `Relu`.
     pub limits: (f32, f32),
     /// None: no bound.
-    pub rank: Option<usize>,
+    pub ranks: Option<LayerRanks>,
+    /// Columns of each channel.
+    pub kernel: usize,
     pub bias: bool,
 }
 
 #[derive(Clone, Debug)]
 pub struct Fit {
-    /// (rows, columns), or (rank, columns) where there is a rank.
-    pub first: Mat<f64>,
-    /// (rows, rank)
-    pub second: Option<Mat<f64>>,
+    /// All of the weights in the core where there are no ranks.
+    pub factors: Factors,
     pub bias: Vec<f64>,
     /// Mean square of what is left, over the variance of the target, both after the limits.
     pub error: f64,
 }
 
-impl Fit {
-    /// (rows, columns)
-    pub fn weights(&self) -> Mat<f64> {
-        self.second.as_ref().map_or_else(|| self.first.clone(), |second| second * &self.first)
-    }
-}
-
-/// Ridge regression towards the prior; of bounded rank by the principal components of the fitted outputs (reduced-rank
-/// regression: Izenman 1975). What the limits hide need not be met: targets beyond a limit are moved to the nearest value
+/// Ridge regression towards the prior; of bounded rank by [`decompose`]. What the limits hide need not be met: targets beyond a limit are moved to the nearest value
 /// that gives the same result, and the regression is done again (as Zhang et al. 2015, "Accelerating very deep
 /// convolutional networks", do for `Relu`).
 pub fn fit(problem: &Problem<'_>) -> Result<Fit, FitError> {
@@ -106,16 +101,12 @@ pub fn fit(problem: &Problem<'_>) -> Result<Fit, FitError> {
             }
         }
         let weights = factor.solve(cross.transpose()).transpose().to_owned();
-        let mut fit = match problem.rank.filter(|r| *r < rows.min(columns)) {
-            None => Fit { first: weights, second: None, bias: Vec::new(), error: 0.0 },
-            Some(rank) => {
-                // Covariance of the fitted outputs, because `cross` is weights times the covariance.
-                let outputs = &cross * weights.transpose();
-                let basis = principal(&outputs, rank)?;
-                Fit { first: basis.transpose() * &weights, second: Some(basis), bias: Vec::new(), error: 0.0 }
-            }
+        let factors = match problem.ranks {
+            None => Factors { input: None, core: weights, output: None },
+            Some(ranks) => decompose(weights, cross, &covariance, problem.kernel, ranks)?,
         };
-        let whole = fit.weights();
+        let whole = factors.weights();
+        let mut fit = Fit { factors, bias: Vec::new(), error: 0.0 };
         fit.bias =
             (0..rows).map(|i| mean_wanted[i] - (0..columns).map(|j| whole[(i, j)] * mean[j]).sum::<f64>()).collect();
         let narrow = Mat::from_fn(rows, columns, |i, j| whole[(i, j)] as f32);
@@ -176,17 +167,6 @@ impl Moments {
         self.sum.iter().map(|s| s / self.count.max(1) as f64).collect()
     }
 
-    /// Variance along the principal components, largest first.
-    pub fn spectrum(&self) -> Result<Vec<f64>, FitError> {
-        let values = self.covariance()?.self_adjoint_eigenvalues(Side::Lower).map_err(|_| FitError::Decomposition)?;
-        Ok(values.iter().rev().map(|v| v.max(0.0)).collect())
-    }
-
-    /// The first principal components, as columns.
-    pub fn principal(&self, count: usize) -> Result<Mat<f64>, FitError> {
-        principal(&self.covariance()?, count)
-    }
-
     /// (width, width)
     pub fn covariance(&self) -> Result<Mat<f64>, FitError> {
         let (mean, n) = (self.mean(), self.count.max(1) as f64);
@@ -203,7 +183,7 @@ impl Moments {
 }
 
 /// Eigenvectors of the largest eigenvalues, as columns.
-fn principal(symmetric: &Mat<f64>, count: usize) -> Result<Mat<f64>, FitError> {
+pub(super) fn principal(symmetric: &Mat<f64>, count: usize) -> Result<Mat<f64>, FitError> {
     let n = symmetric.nrows();
     let eigen = symmetric.self_adjoint_eigen(Side::Lower).map_err(|_| FitError::Decomposition)?;
     let vectors = eigen.U();

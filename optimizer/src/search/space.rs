@@ -151,7 +151,7 @@ fn prune(percent: u32) -> Technique {
 }
 
 fn factorize(percent: u32) -> Technique {
-    let options = Factorize { macs_ratio: f64::from(percent) / 100.0, images: IMAGES, ..Factorize::default() };
+    let options = Factorize { images: IMAGES, ..Factorize::macs(f64::from(percent) / 100.0) };
     Technique { factorize: Some(options), ..Technique::default() }
 }
 

@@ -35,7 +35,7 @@ impl<'a> Workshop<'a> {
         for i in done..techniques.len() {
             let begin = Instant::now();
             let original = Some(&self.original);
-            graph = technique::step(self.engine, graph, &techniques[..=i], original, &self.given, progress)?;
+            (graph, _) = technique::step(self.engine, graph, &techniques[..=i], original, &self.given, progress)?;
             self.costs.note(&techniques[i], begin.elapsed().as_secs_f64());
             if i + 1 < techniques.len() {
                 self.made.insert(key(&techniques[..=i]), graph.clone());

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use faer::MatRef;
+use drydock_contract::LayerRanks;
+use faer::{Mat, MatRef};
 
 use super::sample::{Places, Samples, sample};
 use crate::Error;
@@ -16,7 +17,7 @@ pub(super) const MAX_COLUMNS: usize = 4608;
 /// What is to become of each layer, by the name of its output.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub ranks: BTreeMap<String, usize>,
+    pub ranks: BTreeMap<String, LayerRanks>,
     /// Channels of the original that are left.
     pub kept: BTreeMap<String, Vec<usize>>,
 }
@@ -39,9 +40,9 @@ pub(super) fn reconstruct(
     for (done, output) in layers.iter().map(|l| l.output.clone()).enumerate() {
         progress.step("reconstruct", done + 1, layers.len(), "layers");
         let Some(layer) = Layer::all(&graph)?.into_iter().find(|l| l.output == output) else { continue };
-        let rank = plan.ranks.get(&output).copied();
+        let ranks = plan.ranks.get(&output).copied();
         // Nothing before the first change is different.
-        changed |= rank.is_some() || plan.kept.contains_key(&output);
+        changed |= ranks.is_some() || plan.kept.contains_key(&output);
         if !changed || layer.columns > MAX_COLUMNS {
             continue;
         }
@@ -53,7 +54,7 @@ pub(super) fn reconstruct(
             kept: plan.kept.get(&output).map(Vec::as_slice),
         };
         let samples = sample(engine, original, &graph, places, data, images)?;
-        let (solved, error) = solve(graph, &layer, &samples, target.limits, rank)?;
+        let (solved, error) = solve(graph, &layer, &samples, target.limits, ranks)?;
         graph = solved;
         fitted.push((output, error));
     }
@@ -116,7 +117,7 @@ fn solve(
     layer: &Layer,
     samples: &Samples,
     limits: (f32, f32),
-    rank: Option<usize>,
+    ranks: Option<LayerRanks>,
 ) -> Result<(Graph, f64), Error> {
     let (weights, _) = layer.weights(&graph)?;
     let groups = layer.groups();
@@ -132,23 +133,23 @@ fn solve(
                 .then(|| view(&samples.added, samples.count, layer.rows).subcols(group * rows, rows)),
             prior: prior.subrows(group * rows, rows),
             limits,
-            rank: if groups == 1 { rank } else { None },
+            ranks: if groups == 1 { ranks } else { None },
+            kernel: layer.kernel(),
             bias: layer.has_bias(),
         };
         fits.push(fit(&problem).map_err(|e| Error::Recipe(format!("layer {:?}: {e}", layer.output)))?);
     }
-    let narrow = |m: MatRef<'_, f64>| -> Vec<f32> {
-        (0..m.nrows()).flat_map(|i| (0..m.ncols()).map(move |j| m[(i, j)] as f32)).collect()
-    };
     let bias: Vec<f32> = fits.iter().flat_map(|f| &f.bias).map(|b| *b as f32).collect();
     let error = fits.iter().map(|f| f.error).sum::<f64>() / groups as f64;
     let graph = match fits.as_slice() {
-        [one] if one.second.is_some() => {
-            let second = one.second.as_ref().map(|s| narrow(s.as_ref())).unwrap_or_default();
-            passes::split(graph, layer, &narrow(one.first.as_ref()), &second, &bias)
+        [one] if one.factors.input.is_some() || one.factors.output.is_some() => {
+            passes::split(graph, layer, &one.factors, &bias)
         }
         _ => {
-            let weights: Vec<f32> = fits.iter().flat_map(|f| narrow(f.first.as_ref())).collect();
+            let narrow = |m: &Mat<f64>| -> Vec<f32> {
+                (0..m.nrows()).flat_map(|i| (0..m.ncols()).map(move |j| m[(i, j)] as f32)).collect()
+            };
+            let weights: Vec<f32> = fits.iter().flat_map(|f| narrow(&f.factors.core)).collect();
             passes::set_weights(graph, layer, &weights, &bias)
         }
     };

@@ -31,7 +31,7 @@ pub fn prune(options: Prune) -> Technique {
 const FEW: u32 = 128;
 
 fn few_factorize(macs_ratio: f64) -> Technique {
-    factorize(Factorize { macs_ratio, images: FEW, ..Factorize::default() })
+    factorize(Factorize { images: FEW, ..Factorize::macs(macs_ratio) })
 }
 
 fn few_prune(macs_ratio: f64) -> Technique {
@@ -83,7 +83,7 @@ fn example_models() {
     let magnitude = Prune { importance: Importance::Magnitude, ..blind.clone() };
     let activation = Prune { importance: Importance::Activation, ..blind };
     let int8 = Technique { quantize: Some(Quantize::default()), ..Technique::default() };
-    let alone = Factorize { macs_ratio: 0.7, images: FEW, reconstruct: false };
+    let alone = Factorize { images: FEW, reconstruct: false, ..Factorize::macs(0.7) };
     for case in [
         Case {
             name: "low rank",
@@ -293,7 +293,7 @@ fn zero(weight: &TensorProto, unit: &[Slice]) -> TensorProto {
 fn what_cannot_be_done_has_a_reason() {
     for (name, technique, says) in [
         ("prune", prune(Prune { macs_ratio: 0.001, ..Prune::default() }), "macsRatio"),
-        ("factorize", factorize(Factorize { macs_ratio: f64::NAN, ..Factorize::default() }), "macsRatio"),
+        ("factorize", factorize(Factorize::macs(f64::NAN)), "macsRatio"),
         ("two at once", Technique { quantize: Some(Quantize::default()), ..few_prune(0.5) }, "expected one of"),
     ] {
         let error = apply(graph("fashion-mobilenet.onnx"), &[technique]).unwrap_err().to_string();

@@ -6,6 +6,7 @@ mod compress;
 mod datasets;
 mod datasets_bad;
 mod distill;
+mod factorize;
 mod graphs;
 mod hostile;
 mod inspect;

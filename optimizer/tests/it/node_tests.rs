@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use drydock_contract::LayerRanks;
 use drydock_optimizer::onnx::{self, Graph, ModelError, Shapes, raw_bytes};
-use drydock_optimizer::passes;
+use drydock_optimizer::passes::{self, Layer};
 use drydock_optimizer::proto::tensor_proto::DataType;
 use drydock_optimizer::proto::{ModelProto, TensorProto};
+use faer::Mat;
 use prost::Message as _;
 
 use crate::common::engine;
@@ -73,7 +75,7 @@ fn equal(a: &TensorProto, b: &TensorProto) -> bool {
 
 type Pass = (&'static str, fn(Graph) -> Result<Graph, ModelError>);
 
-const PASSES: [Pass; 8] = [
+const PASSES: [Pass; 9] = [
     ("write", Ok),
     ("upgrade", |g| passes::upgrade(g).map(|r| r.0)),
     ("lift_constants", |g| Ok(passes::lift_constants(passes::upgrade(g)?.0).0)),
@@ -82,7 +84,24 @@ const PASSES: [Pass; 8] = [
     ("fold_batch_norm", |g| passes::fold_batch_norm(passes::upgrade(g)?.0).map(|r| r.0)),
     ("remove_dead", |g| Ok(passes::remove_dead(g).0)),
     ("clean", |g| passes::clean(g, &engine()).map(|r| r.0)),
+    ("factorize", |g| factorize(passes::upgrade(g)?.0)),
 ];
+
+/// Every layer split into all factors that it can have, at full rank.
+fn factorize(mut graph: Graph) -> Result<Graph, ModelError> {
+    let layers = Layer::all(&graph)?.into_iter().filter(|l| l.groups() == 1);
+    for output in layers.map(|l| l.output).collect::<Vec<_>>() {
+        let layer = Layer::all(&graph)?.into_iter().find(|l| l.output == output).unwrap();
+        let (rows, columns, kernel) = (layer.rows, layer.columns, layer.kernel());
+        let (weights, bias) = layer.weights(&graph)?;
+        let weights = Mat::from_fn(rows, columns, |i, j| f64::from(weights[i * columns + j]));
+        let input = (kernel > 1).then_some((columns / kernel) as u32);
+        let ranks = LayerRanks { input, output: Some(rows.min(columns) as u32) };
+        let factors = passes::project(&weights, Mat::identity(columns, columns), kernel, ranks).unwrap();
+        graph = passes::split(graph, &layer, &factors, &bias);
+    }
+    Ok(graph)
+}
 
 #[derive(Debug, Default)]
 struct Tally {
@@ -205,7 +224,9 @@ fn every_node_test_through_every_pass() {
     assert!(tally.refused.keys().all(|reason| reason.starts_with("opset ")), "{:?}", tally.refused);
     assert!(tally.not_loadable <= 174 && tally.not_comparable <= 189, "what there is to compare with");
     assert!(tally.shapes >= 3343, "{} outputs of known shape", tally.shapes);
-    for (pass, least) in [("write", 4356), ("upgrade", 1100), ("fold_constants", 700), ("clean", 470)] {
+    for (pass, least) in
+        [("write", 4356), ("upgrade", 1100), ("fold_constants", 700), ("clean", 470), ("factorize", 14)]
+    {
         assert!(tally.changed.get(pass) >= Some(&least), "{pass}: {:?}", tally.changed);
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));

@@ -1,0 +1,116 @@
+use drydock_contract::LayerRanks;
+
+use super::{Ranks, Splittable, Tables, candidate, named};
+use crate::Error;
+use crate::benchmark::{compare, cpu_times};
+use crate::dataset::Dataset;
+use crate::engine::Engine;
+use crate::measure::run_shape;
+use crate::onnx::{Graph, signature};
+use crate::passes::{self, Candidate, Factors, Layer, Split};
+use crate::progress::Progress;
+
+/// Of the original's time: nearer to the budget than this is near enough.
+const TOLERANCE: f64 = 0.02;
+/// Choices that are measured as a whole.
+const ATTEMPTS: u32 = 5;
+const ROUNDS: u32 = 15;
+
+/// Shares ranks out so that the whole model's measured CPU time keeps the budget. Each layer's ways to be split are measured as
+/// models of their own; what a choice saves by their sum is then measured on the whole model, where layouts and fusions differ,
+/// and the budget of the sum is corrected by what is found.
+pub(super) fn by_latency(
+    engine: &Engine,
+    graph: &Graph,
+    layers: &[Splittable],
+    tables: &Tables,
+    ratio: f64,
+    calibration: &Dataset,
+    progress: &mut Progress,
+) -> Result<Ranks, Error> {
+    let shape = run_shape(&signature(graph)?.0, Some(calibration)).ok_or_else(|| {
+        Error::Recipe(
+            "factorize.latencyRatio: the model cannot be timed; expected one FP32 input of known shape".into(),
+        )
+    })?;
+    let mut candidates = Vec::with_capacity(layers.len());
+    for (l, table) in layers.iter().zip(tables) {
+        candidates.push(timed(engine, graph, l, &candidate(l, table))?);
+        progress.step("time", candidates.len(), layers.len(), "layers");
+    }
+    let whole: f64 = candidates.iter().map(|c| c.whole).sum();
+    let original = graph.encode();
+    // Milliseconds that the layers must save by their own measurement; the model's total is not known yet.
+    let mut wanted = whole * (1.0 - ratio);
+    let mut best: Option<(f64, Ranks)> = None;
+    let mut least = f64::INFINITY;
+    for _ in 0..ATTEMPTS {
+        let choice = passes::choose(&candidates, whole - wanted);
+        let ranks = named(layers, &choice.ranks);
+        let silent = &mut Progress::silent();
+        let model = with_ranks(graph.clone(), &ranks)?.encode();
+        let latency = compare(engine, &original, Some(&model), &shape, ROUNDS, silent)?.latency;
+        let found = latency.cpu / latency.original_cpu;
+        least = least.min(found);
+        if found <= ratio && best.as_ref().is_none_or(|(before, _)| found > *before) {
+            best = Some((found, ranks));
+        }
+        if (ratio - TOLERANCE..=ratio).contains(&found) {
+            break;
+        }
+        // What the model saved for each millisecond that the layers did.
+        let promised = whole - choice.cost;
+        let saved = latency.original_cpu * (1.0 - found);
+        if promised <= 0.0 || saved <= 0.0 {
+            break;
+        }
+        wanted = latency.original_cpu * (1.0 - ratio + TOLERANCE / 2.0) * promised / saved;
+    }
+    let Some((found, ranks)) = best else {
+        return Err(Error::Recipe(format!(
+            "factorize: the fastest choice of ranks takes {:.1} % of the CPU time; expected latencyRatio to be at least that, found {ratio}",
+            100.0 * least
+        )));
+    };
+    progress.note(&format!(
+        "factorize: {:.1} % of the CPU time before, as measured with these ranks; at most {:.1} % was asked for",
+        100.0 * found,
+        100.0 * ratio
+    ));
+    Ok(ranks)
+}
+
+/// The candidate by milliseconds. Of the splits of each form those are measured that no other beats in multiply-accumulates and loss.
+fn timed(engine: &Engine, graph: &Graph, l: &Splittable, by_macs: &Candidate) -> Result<Candidate, Error> {
+    let mut splits: Vec<Split> = Vec::new();
+    for form in [(true, false), (false, true), (true, true)] {
+        let of_form = |s: &&Split| (s.ranks.input.is_some(), s.ranks.output.is_some()) == form;
+        let of_form = by_macs.splits.iter().filter(of_form).copied().collect();
+        splits.extend(Candidate { whole: by_macs.whole, splits: of_form }.front());
+    }
+    if splits.is_empty() {
+        return Ok(Candidate { whole: 0.0, splits });
+    }
+    let alone = passes::alone(graph, &l.layer, &l.input);
+    let model = |ranks| -> Result<Vec<u8>, Error> {
+        Ok(with_ranks(alone.clone(), &[(l.layer.output.clone(), ranks)].into())?.encode())
+    };
+    let mut models = vec![alone.encode()];
+    models.extend(splits.iter().map(|s| model(s.ranks)).collect::<Result<Vec<_>, _>>()?);
+    let times = cpu_times(engine, &models, &l.input)?;
+    for (split, time) in splits.iter_mut().zip(&times[1..]) {
+        split.cost = *time;
+    }
+    Ok(Candidate { whole: times[0], splits })
+}
+
+/// Split as these ranks say, with weights that stand for those to come: what a layer takes does not depend on them.
+fn with_ranks(mut graph: Graph, ranks: &Ranks) -> Result<Graph, Error> {
+    for (output, &LayerRanks { input, output: made }) in ranks {
+        let Some(layer) = Layer::all(&graph)?.into_iter().find(|l| l.output == *output) else { continue };
+        let (_, bias) = layer.weights(&graph)?;
+        let factors = Factors::even(&layer, LayerRanks { input, output: made });
+        graph = passes::split(graph, &layer, &factors, &bias);
+    }
+    Ok(graph)
+}
