@@ -2,14 +2,28 @@
 
 mod cli;
 
+use std::env;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::Parser as _;
 use drydock_contract::FailureReason;
 use drydock_optimizer::{Error, inspect, interrupt, job, memory};
 
+/// ONNX Runtime sends its makers what it is used for, and keeps a database for that in the home directory, unless this says no when it
+/// is loaded: its API for it comes after the database (seen with 1.31.1).
+const NO_TELEMETRY: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
+
 fn main() -> ExitCode {
+    let (name, value) = NO_TELEMETRY;
+    if env::var_os(name).is_none()
+        && let Ok(program) = env::current_exe()
+    {
+        // To set a variable of a process that runs is not safe. Returns only if it cannot, and the work is done all the same.
+        let e = Command::new(program).args(env::args_os().skip(1)).env(name, value).exec();
+        eprintln!("cannot begin anew with {name}={value}: {e}; ONNX Runtime may keep a database in the home directory");
+    }
     match cli::Cli::parse().command {
         cli::Command::Job(args) => match args.config() {
             Ok(config) => ExitCode::from(job::run(&config)),
