@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::backend::Signature;
 use crate::budget::Budget;
 use crate::classification;
+use crate::detection::Detector;
 use crate::error::ServeError;
 use crate::images::Images;
 use crate::lifecycle::Lifecycle;
@@ -17,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::split::Splitter;
 use crate::statistics::Statistics;
-use crate::tensor::{self, Tensor};
+use crate::tensor::{self, Decision, Tensor};
 
 pub(crate) const SERVER_NAME: &str = "drydock-inference-sidecar";
 pub(crate) const SERVER_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -76,6 +77,8 @@ pub(crate) struct Model {
     pub(crate) labels: Vec<String>,
     /// How it takes images, or why it takes none.
     pub(crate) images: Result<Images, String>,
+    /// What reads its boxes, of a detector.
+    pub(crate) detector: Option<Detector>,
     pub(crate) max_rows: usize,
     pub(crate) queue: Queue,
     pub(crate) statistics: Arc<Statistics>,
@@ -128,6 +131,12 @@ impl Model {
             });
         }
         Ok(selected)
+    }
+
+    /// What an answer decides: a detector's objects, else what its first output does.
+    pub(crate) fn decisions(&self, outputs: &[Tensor]) -> Option<Vec<Decision>> {
+        let objects = self.detector.as_ref().and_then(|d| d.decisions(outputs));
+        objects.or_else(|| outputs.first()?.decisions())
     }
 
     /// Those of the package are the first output's.

@@ -32,10 +32,12 @@ pub(super) fn read_inputs(request: &ModelInferRequest) -> Result<Vec<Tensor>, St
     tensors.collect()
 }
 
-pub(super) fn read_first_output(response: &ModelInferResponse) -> Option<Tensor> {
-    let output = response.outputs.first()?;
-    let raw = response.raw_output_contents.first();
-    tensor(&output.name, &output.datatype, &output.shape, raw, output.contents.as_ref()).ok()
+pub(super) fn read_outputs(response: &ModelInferResponse) -> Option<Vec<Tensor>> {
+    let outputs = response.outputs.iter().enumerate().map(|(i, output)| {
+        let raw = response.raw_output_contents.get(i);
+        tensor(&output.name, &output.datatype, &output.shape, raw, output.contents.as_ref()).ok()
+    });
+    outputs.collect()
 }
 
 fn tensor(

@@ -7,14 +7,17 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::budget::Share;
+use crate::detection::{Detector, Object};
 use crate::error::ServeError;
 use crate::images::{self, Class};
 use crate::oip::{self, Encoding, HEADER_LENGTH};
 use crate::serve::App;
 
-/// The infer response, with the labels before the numbers.
+/// The infer response, with the labels before the numbers; boxes are in their place.
 #[derive(Serialize)]
 struct Answer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boxes: Option<Vec<Object<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<Class<'a>>>,
     #[serde(flatten)]
@@ -37,30 +40,38 @@ pub(super) async fn answer(
     let images = app.model.images.clone().map_err(ServeError::Invalid)?;
     let read = move || {
         share.hold(images.memory(&body)?)?;
-        images.tensor(&body).map(|tensor| (tensor, share))
+        images.tensor(&body).map(|(tensor, placement)| (tensor, placement, share))
     };
     // A large photograph takes tens of milliseconds.
     let decoded = tokio::task::spawn_blocking(read).await;
-    let (input, _share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
-    let outputs = app.model.infer(vec![input], &[]).await?;
-    let labels = outputs.first().and_then(|o| images::top(o, &app.model.labels, top));
-    let outputs: Vec<_> = outputs.iter().cloned().map(|o| (o, Encoding::Json)).collect();
+    let (input, placement, _share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
+    let mut outputs = app.model.infer(vec![input], &[]).await?;
+    let objects = |d: &Detector| d.objects(&outputs, &placement, &app.model.labels, top);
+    let boxes = app.model.detector.as_ref().map(objects).transpose();
+    let boxes = boxes.map_err(|e| ServeError::Engine(e.to_string()))?;
+    let labels = outputs.first().filter(|_| boxes.is_none());
+    let labels = labels.and_then(|o| images::top(o, &app.model.labels, top));
+    if boxes.is_some() {
+        // A detector's can be a million numbers; who wants them sends tensors.
+        outputs.clear();
+    }
+    let outputs: Vec<_> = outputs.into_iter().map(|o| (o, Encoding::Json)).collect();
     let model = (app.model.name.as_str(), app.model.revision.as_str());
     let failed = |e: serde_json::Error| ServeError::Engine(e.to_string());
     let (response, _) = oip::write_response(model, None, &outputs).map_err(failed)?;
     let response = serde_json::from_slice(&response).map_err(failed)?;
-    let body = serde_json::to_vec(&Answer { labels, response }).map_err(failed)?;
+    let body = serde_json::to_vec(&Answer { boxes, labels, response }).map_err(failed)?;
     let mut response = http::Response::new(Bytes::from(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
-/// `?top=3`: how many classes.
+/// `?top=3`: how many classes, or boxes.
 fn top(query: Option<&str>) -> Result<Option<usize>, ServeError> {
     let asked = query.into_iter().flat_map(|q| q.split('&')).find_map(|pair| pair.strip_prefix("top="));
     let number = |text: &str| {
         text.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
-            ServeError::Invalid(format!("top is {text:?}; expected the number of classes to name, from 1"))
+            ServeError::Invalid(format!("top is {text:?}; expected the number of classes or boxes to name, from 1"))
         })
     };
     asked.map(number).transpose()

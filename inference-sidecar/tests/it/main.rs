@@ -4,6 +4,7 @@
 
 mod canary;
 mod compression;
+mod detection;
 mod extensions;
 mod images;
 mod limits;
