@@ -93,7 +93,7 @@ impl Decoder {
             expected: expected.to_owned(),
         };
         let most = self.detection.max_detections as usize;
-        let found = match &self.layout {
+        let found: Vec<Vec<Detected>> = match &self.layout {
             Layout::ClassesFirst { .. } => {
                 let output = at(0)?;
                 let (rows, anchors) = match *sizes(output).as_slice() {
@@ -135,21 +135,19 @@ impl Decoder {
                     }
                     lengths.iter_mut().zip(told).for_each(|(length, told)| *length = (*length).min(*told as usize));
                 }
-                let parts = images(boxes, count_of * 4).zip(images(scores, count_of)).zip(images(classes, count_of));
-                let read = |(((boxes, scores), classes), length): (((&[f32], &[f32]), &[f32]), usize)| {
-                    let each = boxes.as_chunks::<4>().0.iter().zip(scores).zip(classes).take(length);
-                    each.filter_map(|((edges, score), class)| listed(*edges, *score, *class, least)).collect()
+                let edges = boxes.values.as_chunks::<4>().0;
+                let read = |(image, length): (usize, usize)| {
+                    let of = image * count_of..image * count_of + length;
+                    of.filter_map(|i| listed(edges[i], scores.values[i], classes.values[i], least)).collect()
                 };
-                let found: Vec<Vec<Detected>> = parts.zip(lengths.iter().copied()).map(read).collect();
-                // Of none at all there is nothing to take apart.
-                if found.is_empty() { vec![Vec::new(); lengths.len()] } else { found }
+                lengths.into_iter().enumerate().map(read).collect()
             }
         };
         let iou = self.detection.iou_threshold;
         let pick = |found: Vec<Detected>| {
             if self.is_suppressed() { ranked(found, most) } else { suppress(found, iou, most) }
         };
-        Ok(Vec::into_iter(found).map(pick).collect())
+        Ok(found.into_iter().map(pick).collect())
     }
 }
 

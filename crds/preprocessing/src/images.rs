@@ -76,12 +76,11 @@ impl Images {
     pub fn tensor(&self, encoded: &[u8]) -> Result<Tensor, ImageError> {
         let pixels = decode::decode(encoded, self.order == ChannelOrder::Grey)?;
         let image = (pixels.width, pixels.height);
-        let (pixels, content) = match self.target {
-            Some((target, filter)) => resize(pixels, target, filter)?,
-            None => {
-                let content = Part { left: 0, top: 0, width: pixels.width, height: pixels.height };
-                (pixels, content)
-            }
+        let (pixels, content) = if let Some((target, filter)) = self.target {
+            resize(pixels, target, filter)?
+        } else {
+            let content = Part { left: 0, top: 0, width: pixels.width, height: pixels.height };
+            (pixels, content)
         };
         let part = match self.crop {
             Some(crop) => centre(&pixels, crop)?,

@@ -52,7 +52,7 @@ pub(crate) fn resize(from: Pixels, target: Target, filter: Filter) -> Result<(Pi
     };
     let wide = if part.width == from.width { from } else { horizontal(&from, part.width, filter) };
     let made = if part.height == wide.height { wide } else { vertical(&wide, part.height, filter) };
-    Ok((if let Target::Letterbox { fill, .. } = target { pad(made, part, (width, height), fill) } else { made }, part))
+    Ok((if let Target::Letterbox { fill, .. } = target { pad(&made, part, (width, height), fill) } else { made }, part))
 }
 
 /// As large as fits, the shorter side rounded to even at a half; in the middle, the odd pixel after it, as Ultralytics has it.
@@ -69,7 +69,7 @@ fn letterbox((width, height): (u32, u32), (wide, high): (u32, u32)) -> Part {
     Part { left: (wide - width) / 2, top: (high - height) / 2, width, height }
 }
 
-fn pad(from: Pixels, part: Part, (width, height): (u32, u32), fill: u8) -> Pixels {
+fn pad(from: &Pixels, part: Part, (width, height): (u32, u32), fill: u8) -> Pixels {
     let row_values = from.width as usize * from.channels;
     let wide_values = width as usize * from.channels;
     let mut data = vec![fill; wide_values * height as usize];

@@ -74,7 +74,7 @@ fn boxes_as_they_are() {
             Array { shape: lead, values: &classes },
         ]
     };
-    assert_eq!(single.decode(&arrays(&[2], &[2, 4]), 0.1).unwrap(), [expected.clone()]);
+    assert_eq!(single.decode(&arrays(&[2], &[2, 4]), 0.1).unwrap(), std::slice::from_ref(&expected));
     let each = separate(3).decode(&arrays(&[2, 1], &[2, 1, 4]), 0.1).unwrap();
     assert_eq!(each, [expected[1..].to_vec(), expected[..1].to_vec()]);
 
