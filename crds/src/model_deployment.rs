@@ -1,4 +1,4 @@
-use drydock_contract::Preprocessing;
+use drydock_contract::{Detection, Preprocessing};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,8 @@ use crate::{ArtifactStore, ModelDeploymentStatus, Optimization, Rollout, Serving
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name names Services and pods: at most 40 characters, a-z, 0-9 and '-', beginning with a letter and not ending with '-'"),
+    validation = Rule::new("!has(self.spec.model.detection) || !has(self.spec.optimization) || (!has(self.spec.optimization.search) && (!has(self.spec.optimization.recipes) || self.spec.optimization.recipes.all(r, r.techniques.all(t, !has(t.distill)))))")
+        .message("search and distill are for classifiers: leave them out where model.detection is set, and give recipes of other techniques"),
     validation = Rule::new("!self.metadata.name.endsWith('-canary')")
         .message("metadata.name must not end with '-canary': 'x-canary' is the Service of the canary of 'x'; write it another way, 'canary-x' say"),
 )]
@@ -57,14 +59,19 @@ pub struct ModelDeploymentSpec {
     .message("preprocessing.std divides: every value must be over 0; leave std out to divide by 1"))]
 #[x_kube(validation = Rule::new("!has(self.preprocessing) || !has(self.preprocessing.resize) || (has(self.preprocessing.resize.shorterSide) ? !has(self.preprocessing.resize.width) && !has(self.preprocessing.resize.height) : has(self.preprocessing.resize.width) && has(self.preprocessing.resize.height))")
     .message("preprocessing.resize takes shorterSide alone, or both width and height"))]
+#[x_kube(validation = Rule::new("!has(self.preprocessing) || !has(self.preprocessing.resize) || !has(self.preprocessing.resize.letterbox) || has(self.preprocessing.resize.width)")
+    .message("preprocessing.resize.letterbox takes width and height, which it fills up"))]
 pub struct Model {
     /// Where the ONNX file is.
     pub source: Source,
     /// How raw data becomes the model's input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preprocessing: Option<Preprocessing>,
-    /// Class names, by index of the model's first output.
+    /// Class names, by index of the model's first output, or of a detector's classes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100_000))]
     pub labels: Vec<String>,
+    /// The model is a detector; `{}` where its outputs tell how boxes lie in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detection: Option<Detection>,
 }

@@ -91,6 +91,8 @@ pub enum StartError {
     Engine(#[from] crate::backend::BackendError),
     #[error("the model's {side} are {found}, but the package's manifest says {expected}; optimize the model again")]
     Signature { side: &'static str, found: String, expected: String },
+    #[error("{0}; optimize the model again")]
+    Detection(#[from] drydock_detection::DetectionError),
     #[error("the model failed on an input of zeros: {0}; check that it runs in ONNX Runtime at all")]
     WarmUp(String),
     #[error("cannot listen on {address}: {source}; another container of the pod may hold the port")]
@@ -109,7 +111,7 @@ impl StartError {
             | Self::Listen { .. }
             | Self::Thread(_)
             | Self::Engine(_) => 75,
-            Self::Package(_) | Self::Signature { .. } | Self::WarmUp(_) | Self::Canary(..) => 65,
+            Self::Package(_) | Self::Detection(_) | Self::Signature { .. } | Self::WarmUp(_) | Self::Canary(..) => 65,
         }
     }
 }

@@ -4,7 +4,7 @@ mod batch;
 
 use bytes::Bytes;
 use drydock_contract::{Datatype, PackageContent};
-use drydock_preprocessing as preprocessing;
+use drydock_preprocessing::{self as preprocessing, Placement};
 use serde::Serialize;
 
 use crate::error::ServeError;
@@ -49,12 +49,13 @@ impl Images {
         self.made.memory(encoded).map_err(|e| invalid(&e))
     }
 
-    /// The model's input, one row.
-    pub(crate) fn tensor(&self, encoded: &[u8]) -> Result<Tensor, ServeError> {
-        let preprocessing::Tensor { mut shape, data } = self.made.tensor(encoded).map_err(|e| invalid(&e))?;
+    /// The model's input, one row, and where the image is in it.
+    pub(crate) fn tensor(&self, encoded: &[u8]) -> Result<(Tensor, Placement), ServeError> {
+        let preprocessing::Tensor { mut shape, data, placement } =
+            self.made.tensor(encoded).map_err(|e| invalid(&e))?;
         shape.insert(0, 1);
         let data = Bytes::from_owner(Floats(data));
-        Ok(Tensor { name: self.input.clone(), datatype: Datatype::Fp32, shape, data })
+        Ok((Tensor { name: self.input.clone(), datatype: Datatype::Fp32, shape, data }, placement))
     }
 }
 

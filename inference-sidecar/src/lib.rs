@@ -15,6 +15,7 @@ mod classification;
 mod config;
 mod connection;
 mod cores;
+mod detection;
 mod element;
 mod encoding;
 mod error;

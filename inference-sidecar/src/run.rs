@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{Engine, OnnxRuntime, Signature};
 use crate::config::Config;
 use crate::connection::{self, Kind, Places, Port};
+use crate::detection::Detector;
 use crate::error::StartError;
 use crate::images::Images;
 use crate::lifecycle::{Lifecycle, Phase};
@@ -109,6 +110,7 @@ fn load(config: &Config, lifecycle: Lifecycle) -> Result<App, StartError> {
         digest: package.manifest.digest,
         signature,
         images: Images::of(&package.manifest.content),
+        detector: Detector::of(&package.manifest.content)?,
         labels: package.manifest.content.labels,
         statistics: metrics.statistics.clone(),
         max_rows: config.max_rows as usize,

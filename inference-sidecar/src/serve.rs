@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use drydock_contract::{Datatype, Digest, TensorSignature};
+use drydock_preprocessing::Placement;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::Signature;
 use crate::budget::{Budget, Share};
 use crate::classification;
+use crate::detection::{Detector, Object};
 use crate::error::ServeError;
 use crate::images::{Encoded, Images};
 use crate::lifecycle::Lifecycle;
@@ -18,7 +20,7 @@ use crate::queue::Queue;
 use crate::split::Splitter;
 use crate::statistics::Statistics;
 use crate::strings;
-use crate::tensor::{self, Tensor};
+use crate::tensor::{self, Decision, Tensor};
 
 pub(crate) const SERVER_NAME: &str = "drydock-inference-sidecar";
 pub(crate) const SERVER_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -77,6 +79,8 @@ pub(crate) struct Model {
     pub(crate) labels: Vec<String>,
     /// How it takes images, or why it takes none.
     pub(crate) images: Result<Images, String>,
+    /// What reads its boxes, of a detector.
+    pub(crate) detector: Option<Detector>,
     pub(crate) max_rows: usize,
     pub(crate) queue: Queue,
     pub(crate) statistics: Arc<Statistics>,
@@ -124,7 +128,7 @@ impl Model {
         let (images, data) = (images.clone(), tensor.data.clone());
         let read = move || {
             let files = strings::elements(&data).collect::<Result<Vec<_>, _>>().map_err(ServeError::Invalid)?;
-            images.batch(&files, &mut share).map(|decoded| (decoded, share))
+            images.batch(&files, &mut share).map(|(decoded, _)| (decoded, share))
         };
         // A large photograph takes tens of milliseconds.
         let decoded = tokio::task::spawn_blocking(read).await;
@@ -156,6 +160,23 @@ impl Model {
             });
         }
         Ok(selected)
+    }
+
+    /// A detector's objects in each image, the surest first, `top` of each at most; `None` of other models.
+    pub(crate) fn boxes(
+        &self,
+        outputs: &[Tensor],
+        placements: &[Placement],
+        top: Option<usize>,
+    ) -> Result<Option<Vec<Vec<Object<'_>>>>, ServeError> {
+        let objects = |d: &Detector| d.objects(outputs, placements, &self.labels, top);
+        self.detector.as_ref().map(objects).transpose().map_err(|e| ServeError::Engine(e.to_string()))
+    }
+
+    /// What an answer decides: a detector's objects, else what its first output does.
+    pub(crate) fn decisions(&self, outputs: &[Tensor]) -> Option<Vec<Decision>> {
+        let objects = self.detector.as_ref().and_then(|d| d.decisions(outputs));
+        objects.or_else(|| outputs.first()?.decisions())
     }
 
     /// Those of the package are the first output's.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use drydock_contract::{Datatype, TensorSignature};
 
 use crate::classification;
+use crate::detection::Objects;
 use crate::element::{Element, each, for_element};
 use crate::strings;
 
@@ -117,6 +118,7 @@ impl Tensor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     Class(usize),
+    Objects(Objects),
     Texts(Vec<Vec<u8>>),
 }
 

@@ -13,6 +13,7 @@ pub(crate) fn metrics() -> Arc<Metrics> {
         outputs: vec![],
         preprocessing: Preprocessing::default(),
         labels: vec![],
+        detection: None,
         target: None,
     };
     let record = PackageRecord::new("original", empty);

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use drydock_contract::{
-    CandidateReport, PackageContent, PackageManifest, PackageRecord, Preprocessing, Recipe, SCHEMA, SEARCH_FILE,
-    Target, TensorSignature,
+    CandidateReport, Detection, PackageContent, PackageManifest, PackageRecord, Preprocessing, Recipe, SCHEMA,
+    SEARCH_FILE, Target, TensorSignature,
 };
+use drydock_detection::Decoder;
 
 use crate::Error;
 use crate::benchmark::machine;
@@ -43,6 +44,8 @@ pub struct Request<'a> {
     pub models: &'a BTreeMap<String, Fetched>,
     pub preprocessing: &'a Preprocessing,
     pub labels: &'a [String],
+    /// The model is a detector.
+    pub detection: Option<&'a Detection>,
     pub store: &'a Path,
     /// Evaluation data without labels is an error: a gate on accuracy cannot be kept with agreement alone.
     pub needs_labels: bool,
@@ -74,6 +77,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let (inputs, outputs) = source.signature()?;
     let original = source.single_file();
     engine.open(&original, 1)?;
+    let detector = request.detection.map(|d| Decoder::new(d, &outputs, request.labels.len())).transpose()?;
     let evaluation = open(request.evaluation, &inputs, request.preprocessing, request.labels)?;
 
     progress.stage(10.0, 30.0);
@@ -104,6 +108,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
                     training: training.as_ref(),
                     models: Some(&models),
                     target: Some(target),
+                    is_detector: detector.is_some(),
                 };
                 technique::make(engine, graph, recipe, &given, progress)?
             })
@@ -115,13 +120,14 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let notes = progress.take_notes();
 
     if let (Some(data), true) = (&evaluation, request.needs_labels) {
-        data.require_labels()?;
+        if detector.is_some() { data.require_boxes()? } else { data.require_labels()? }
     }
     let models = Models {
         original: &original,
         candidate: candidate.as_deref(),
         inputs: &inputs,
         output: outputs.first().map(|o| o.name.as_str()),
+        detector: detector.as_ref(),
         data: evaluation.as_ref(),
         preprocessing: request.preprocessing,
         same_data,
@@ -144,6 +150,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         outputs,
         preprocessing: request.preprocessing.clone(),
         labels: request.labels.to_vec(),
+        detection: request.detection.cloned(),
         target: request.recipe.map(|_| target),
     };
     let digest = content.digest();

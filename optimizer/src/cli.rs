@@ -2,6 +2,7 @@
 
 mod apply;
 mod data;
+mod detection;
 mod diff;
 mod evaluate;
 mod job;

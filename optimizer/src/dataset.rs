@@ -7,6 +7,7 @@
 //! ```
 
 mod arrays;
+mod coco;
 mod element;
 mod error;
 mod format;
@@ -14,6 +15,7 @@ mod images;
 mod kind;
 mod labels;
 mod layout;
+mod marks;
 mod npy;
 mod npz;
 mod opened;
@@ -28,14 +30,16 @@ mod webdataset;
 use std::path::Path;
 
 use drydock_contract::{Datatype, Preprocessing, TensorSignature};
-use drydock_preprocessing::{Images, Normalizer};
+use drydock_preprocessing::{Images, Normalizer, Placement};
 
 use element::Element;
 pub use error::DatasetError;
 use format::{Format, Inputs, Rows};
+use marks::Marks;
 pub use opened::{OpenError, Opened};
 pub use overlap::Overlap;
 
+use crate::evaluate::Truth;
 use crate::interrupt;
 
 /// Bytes of input that one batch may have.
@@ -75,6 +79,8 @@ pub struct Batch<'d> {
     pub data: &'d [f32],
     pub start: usize,
     pub count: usize,
+    /// Where each image is in its input; empty where the data is no images.
+    pub placements: &'d [Placement],
 }
 
 impl Dataset {
@@ -186,27 +192,29 @@ impl Dataset {
         let most = self.fixed_batch.unwrap_or((BATCH_BYTES / (elements * size_of::<f32>())).clamp(1, batch.max(1)));
         let limit = limit.min(self.len);
         let mut data = vec![0.0; most * elements];
+        let mut placements = Vec::with_capacity(most);
         let mut shape: Vec<i64> = std::iter::once(0).chain(self.item.iter().copied()).collect();
 
         let mut start = 0;
         while start < limit {
             interrupt::check().map_err(DatasetError::from)?;
             let count = most.min(limit - start);
+            placements.clear();
             for (row, out) in data[..count * elements].chunks_mut(elements).enumerate() {
-                self.convert(rows.next()?, start + row, out)?;
+                placements.extend(self.convert(rows.next()?, start + row, out)?);
             }
             let filled = if self.fixed_batch.is_some() { most } else { count };
             for row in count..filled {
                 data.copy_within((count - 1) * elements..count * elements, row * elements);
             }
             shape[0] = filled as i64;
-            f(Batch { shape: &shape, data: &data[..filled * elements], start, count })?;
+            f(Batch { shape: &shape, data: &data[..filled * elements], start, count, placements: &placements })?;
             start += count;
         }
         Ok(())
     }
 
-    fn convert(&self, raw: &[u8], index: usize, out: &mut [f32]) -> Result<(), DatasetError> {
+    fn convert(&self, raw: &[u8], index: usize, out: &mut [f32]) -> Result<Option<Placement>, DatasetError> {
         let path = || self.path().to_owned();
         match &self.convert {
             Convert::Bytes(normalizer) => normalizer.bytes(raw, out),
@@ -228,10 +236,20 @@ impl Dataset {
                     let problem = format!("found {found}; expected {expected}");
                     return Err(DatasetError::entry(self.path(), &self.name(index), problem));
                 }
+                let declared = self.format.marks().and_then(|m| m.sizes.get(index).copied().flatten());
+                let found = made.placement.image;
+                if let Some((width, height)) = declared.filter(|declared| *declared != found) {
+                    let problem = format!(
+                        "found an image of {} x {} pixels (width x height); expected {width} x {height}, as its boxes are for",
+                        found.0, found.1
+                    );
+                    return Err(DatasetError::entry(self.path(), &self.name(index), problem));
+                }
                 out.copy_from_slice(&made.data);
+                return Ok(Some(made.placement));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// # Errors
@@ -239,6 +257,14 @@ impl Dataset {
     pub fn require_labels(&self) -> Result<(), DatasetError> {
         let found = self.unchanged(self.format.has_labels())?;
         if found { Ok(()) } else { Err(self.no_labels()) }
+    }
+
+    /// # Errors
+    /// There are no boxes. Whether they fit is known with the model's classes.
+    pub fn require_boxes(&self) -> Result<(), DatasetError> {
+        let expected = "the JSON of COCO beside the images";
+        let missing = || DatasetError::NoBoxes { path: self.path().to_owned(), expected };
+        self.format.marks().map(|_| ()).ok_or_else(missing)
     }
 
     fn unchanged<T, E: From<DatasetError>>(&self, result: Result<T, E>) -> Result<T, E> {
@@ -251,10 +277,22 @@ impl Dataset {
         DatasetError::NoLabels { path: self.path().to_owned(), expected: self.format.expected_labels() }
     }
 
-    /// Names of the classes that are in this set, sorted; none where they are numbers.
+    /// Names of the classes that are in this set, sorted, or of its categories in their order; none where they are numbers.
     pub fn class_names(&self) -> Result<Vec<String>, DatasetError> {
+        if let Some(marks) = self.format.marks() {
+            return Ok(marks.categories.clone());
+        }
         let labels = self.unchanged(self.format.labels(self.len))?;
         Ok(labels.map(|l| l.names().to_vec()).unwrap_or_default())
+    }
+
+    /// The objects of each image; `None` where none are marked. `classes`: how many the model has, where it is known.
+    ///
+    /// # Errors
+    /// A category that the model does not have, or none that is known of it; no object at all.
+    pub fn boxes(&self, classes: Option<usize>) -> Result<Option<Vec<Vec<Truth>>>, DatasetError> {
+        let resolve = |marks: &Marks| marks.resolve(self.path(), &self.classes, classes, |i| self.name(i));
+        self.format.marks().map(resolve).transpose()
     }
 
     /// The labels, each below `classes`.

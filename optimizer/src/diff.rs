@@ -63,13 +63,14 @@ fn statements(package: &PackageManifest) -> BTreeMap<String, String> {
     say("digest", package.digest.to_string());
     say("preprocessing", json(&content.preprocessing));
     say("labels", json(&content.labels));
+    say("detection", json(&content.detection));
     say("candidate", record.candidate.clone());
     say("recipe", json(&record.recipe));
     say("source", record.source.to_string());
     say("calibration", json(&record.calibration));
     say("evaluation", json(&record.evaluation));
-    if let Some(a) = &record.measurements.accuracy {
-        say("top-1", format!("{:.2} %", a.top1));
+    if let Some(q) = record.measurements.quality() {
+        say(q.metric, format!("{:.2} %", q.value));
     }
     if let Some(f) = &record.measurements.fidelity {
         say("agreement", format!("{:.2} %", f.agreement));

@@ -4,6 +4,8 @@ mod tensors;
 
 use std::path::{Path, PathBuf};
 
+pub use tensors::Numbers;
+
 use ort::ep;
 use ort::session::Session as OrtSession;
 use ort::session::builder::{BuilderResult, GraphOptimizationLevel, SessionBuilder};

@@ -2,6 +2,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use drydock_contract::{Failure, FailureReason};
+use drydock_detection::DetectionError;
 
 use crate::dataset::DatasetError;
 use crate::engine::EngineError;
@@ -51,6 +52,12 @@ pub enum Error {
     #[error("output {output:?} has shape {found:?}; top-1 accuracy needs (N, classes)")]
     NotClassifier { output: String, found: Vec<i64> },
     #[error(transparent)]
+    Detection(#[from] DetectionError),
+    #[error(
+        "{what} learns from the scores of classes; expected a classifier, found a detector (detection is set): leave it out"
+    )]
+    NoClasses { what: &'static str },
+    #[error(transparent)]
     Interrupted(#[from] Interrupted),
     #[error("cannot write {what}: {source}")]
     Write { what: String, source: std::io::Error },
@@ -69,6 +76,7 @@ impl Error {
             Self::Model(_)
             | Self::Package(_)
             | Self::NotClassifier { .. }
+            | Self::Detection(_)
             | Self::Engine(EngineError::Load(_) | EngineError::Run(_) | EngineError::Output { .. }) => {
                 FailureReason::InvalidModel
             }
@@ -80,7 +88,9 @@ impl Error {
             Self::Engine(EngineError::NoLibrary | EngineError::Library { .. })
             | Self::Write { .. }
             | Self::Internal(_) => FailureReason::Internal,
-            Self::Recipe(_) | Self::Candidate(_) | Self::Classes { .. } => FailureReason::InvalidRecipe,
+            Self::Recipe(_) | Self::NoClasses { .. } | Self::Candidate(_) | Self::Classes { .. } => {
+                FailureReason::InvalidRecipe
+            }
             Self::TimeBudget { .. } => FailureReason::TimeBudgetTooShort,
             Self::Task(_) => FailureReason::InvalidTask,
             Self::Fetch(e) => e.reason(),

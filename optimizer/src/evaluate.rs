@@ -3,11 +3,12 @@
 mod answers;
 mod baseline;
 mod changes;
+mod detection;
 mod paired;
 mod probabilities;
 mod tally;
 
-use drydock_contract::{AccuracyMeasurement, Baseline, FidelityMeasurement};
+use drydock_contract::{AccuracyMeasurement, Baseline, DetectionMeasurement, FidelityMeasurement};
 
 use crate::Error;
 use crate::dataset::{Dataset, DatasetError};
@@ -16,6 +17,7 @@ use crate::progress::Progress;
 pub use answers::{Answers, answers};
 use baseline::BaselineCollector;
 pub use changes::{Answer, Changes, Sample};
+pub use detection::{Matches, Precision, Truth, difference, evaluate_detector};
 pub use paired::{Interval, McNemar, difference_interval};
 pub use tally::{Cell, Confusion, Tally};
 
@@ -26,6 +28,8 @@ const BATCH: usize = 64;
 pub struct Evaluation {
     /// Needs labels.
     pub accuracy: Option<AccuracyMeasurement>,
+    /// Of a detector; needs boxes.
+    pub detection: Option<DetectionMeasurement>,
     pub fidelity: FidelityMeasurement,
     /// Needs labels.
     pub confusion: Option<Confusion>,

@@ -182,6 +182,7 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
         models: &models,
         preprocessing: &task.preprocessing,
         labels: &task.labels,
+        detection: task.detection.as_ref(),
         store: Path::new(&task.store),
         needs_labels: true,
         program: Some(&config.program),

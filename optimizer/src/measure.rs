@@ -1,15 +1,16 @@
 //! Two models on the same data, and what there is to say of the one beside the other.
 
 use drydock_contract::{
-    AccuracyMeasurement, Baseline, Datatype, Graphs, Measurements, Preprocessing, SizeMeasurement, Target,
-    TensorSignature,
+    AccuracyMeasurement, Baseline, Datatype, DetectionMeasurement, Graphs, Measurements, Preprocessing,
+    SizeMeasurement, Target, TensorSignature,
 };
+use drydock_detection::Decoder;
 
 use crate::Error;
 use crate::benchmark::benchmark;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
-use crate::evaluate::{Changes, Confusion, evaluate};
+use crate::evaluate::{Changes, Confusion, evaluate, evaluate_detector};
 use crate::progress::Progress;
 use crate::report::{self, Study};
 
@@ -25,6 +26,8 @@ pub struct Models<'a> {
     pub inputs: &'a [TensorSignature],
     /// Whose rows are scores of classes.
     pub output: Option<&'a str>,
+    /// What reads its boxes, of a detector.
+    pub detector: Option<&'a Decoder>,
     /// To evaluate on.
     pub data: Option<&'a Dataset>,
     pub preprocessing: &'a Preprocessing,
@@ -56,8 +59,12 @@ pub fn measure(engine: &Engine, models: &Models<'_>, progress: &mut Progress) ->
     let mut measurements = Measurements::default();
     let (mut baseline, mut confusion, mut changes) = (None, None, Changes::default());
     if let (Some(data), Some(output)) = (models.data, models.output) {
-        let found = evaluate(engine, original, candidate, output, data, progress)?;
+        let found = match models.detector {
+            Some(decoder) => evaluate_detector(engine, original, candidate, decoder, data, progress)?,
+            None => evaluate(engine, original, candidate, output, data, progress)?,
+        };
         let same_data = models.same_data;
+        measurements.detection = found.detection.map(|detection| DetectionMeasurement { same_data, ..detection });
         measurements.accuracy = found.accuracy.map(|accuracy| AccuracyMeasurement { same_data, ..accuracy });
         measurements.fidelity = Some(found.fidelity);
         (baseline, confusion, changes) = (found.baseline, found.confusion, found.changes);

@@ -11,7 +11,7 @@ mod taylor;
 
 use std::collections::BTreeMap;
 
-use drydock_contract::{Recipe, Target, Technique};
+use drydock_contract::{Importance, Recipe, Target, Technique};
 
 use crate::Error;
 use crate::benchmark::machine;
@@ -32,6 +32,8 @@ pub struct Given<'a> {
     pub models: Option<&'a BTreeMap<String, Graph>>,
     /// `None`: the machine that this runs on.
     pub target: Option<Target>,
+    /// Its outputs are boxes, not the scores of classes that some techniques learn from.
+    pub is_detector: bool,
 }
 
 impl<'a> Given<'a> {
@@ -80,6 +82,9 @@ pub fn make(
     progress: &mut Progress,
 ) -> Result<Made, Error> {
     check(recipe, given.target)?;
+    if given.is_detector {
+        suits_detectors(recipe)?;
+    }
     let (mut graph, cleaned) = passes::clean(graph, engine)?;
     progress.note(&format!("clean: {cleaned}"));
     let original = recipe.trains().then(|| graph.clone());
@@ -123,6 +128,18 @@ pub(crate) fn step(
         graph = quantize::quantize(engine, graph, (options, target), given.calibration, progress)?;
     }
     Ok((graph, done))
+}
+
+fn suits_detectors(recipe: &Recipe) -> Result<(), Error> {
+    for technique in &recipe.techniques {
+        if technique.distill.is_some() {
+            return Err(Error::NoClasses { what: "distill" });
+        }
+        if technique.prune.as_ref().is_some_and(|p| p.importance == Importance::Taylor) {
+            return Err(Error::NoClasses { what: "prune.importance Taylor" });
+        }
+    }
+    Ok(())
 }
 
 fn check(recipe: &Recipe, target: Option<Target>) -> Result<(), Error> {

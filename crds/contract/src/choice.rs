@@ -20,7 +20,7 @@ pub enum Objective {
     Latency,
     /// The smallest file.
     Size,
-    /// The highest top-1.
+    /// The highest top-1, or of a detector the highest mean average precision.
     Accuracy,
 }
 
@@ -28,7 +28,7 @@ pub enum Objective {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
-    /// Points of top-1 that may be lost.
+    /// Points of top-1, or of a detector's mean average precision, that may be lost.
     pub max_accuracy_drop: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_speedup: Option<f64>,
@@ -43,9 +43,9 @@ pub struct Limits {
 /// What candidates are compared by. What is absent was not measured, and is worse than anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Numbers {
-    /// Top-1, percent.
+    /// Top-1 or mean average precision, percent.
     pub accuracy: Option<f64>,
-    /// Points of top-1 over the original's.
+    /// Points of it over the original's.
     pub accuracy_change: Option<f64>,
     pub latency_milliseconds: Option<f64>,
     pub speedup: Option<f64>,
@@ -57,10 +57,10 @@ pub struct Numbers {
 impl From<&Measurements> for Numbers {
     /// To four decimals: what is shown is what is compared, and it comes back from JSON as the same number.
     fn from(m: &Measurements) -> Self {
-        let (accuracy, latency, size) = (m.accuracy.as_ref(), m.latency.as_ref(), m.size.as_ref());
+        let (quality, latency, size) = (m.quality(), m.latency.as_ref(), m.size.as_ref());
         Self {
-            accuracy: accuracy.and_then(|a| rounded(a.top1)),
-            accuracy_change: accuracy.and_then(|a| rounded(a.top1 - a.original_top1)),
+            accuracy: quality.and_then(|q| rounded(q.value)),
+            accuracy_change: quality.and_then(|q| rounded(q.value - q.original)),
             latency_milliseconds: latency.and_then(|l| rounded(l.cpu)),
             speedup: latency.and_then(|l| rounded(l.speedup())),
             size_bytes: size.map(|s| whole(s.bytes)),

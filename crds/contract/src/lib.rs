@@ -11,6 +11,7 @@
 //! Plain data only: no client, no runtime, no I/O.
 
 mod choice;
+mod detection;
 mod digest;
 mod model;
 mod package;
@@ -23,20 +24,21 @@ mod target;
 mod task;
 
 pub use choice::{Broken, Gate, Limits, Numbers, Objective, front, rounded};
+pub use detection::{Detection, DetectionLayout};
 pub use digest::{Digest, DigestError};
 pub use model::{Datatype, TensorSignature};
 pub use package::{
-    AccuracyChange, AccuracyMeasurement, Baseline, CONFUSION_FILE, Distribution, FidelityMeasurement, GraphSummary,
-    Graphs, LatencyMeasurement, MANIFEST_FILE, MODEL_FILE, Machine, MemoryMeasurement, ModelFile, OperatorCount,
-    OutputBaseline, PackageContent, PackageManifest, PackageRecord, REPORT_FILE, SCHEMA, STUDY_FILE, SizeMeasurement,
-    Statistics,
+    AccuracyChange, AccuracyMeasurement, Baseline, CONFUSION_FILE, DetectionMeasurement, Distribution,
+    FidelityMeasurement, GraphSummary, Graphs, LatencyMeasurement, MANIFEST_FILE, MODEL_FILE, Machine,
+    MemoryMeasurement, ModelFile, OperatorCount, OutputBaseline, PackageContent, PackageManifest, PackageRecord,
+    REPORT_FILE, SCHEMA, STUDY_FILE, SizeMeasurement, Statistics,
 };
 pub use preprocessing::{ChannelOrder, Crop, Filter, Preprocessing, Resize};
 pub use recipe::{
     Budget, Calibration, Distill, Factorize, Format, Importance, LayerRanks, Pattern, Prune, Quantize, Recipe,
     Rounding, Sparsify, Technique,
 };
-pub use report::{CandidateReport, Failure, FailureReason, Measurements, TERMINATION_MESSAGE_LIMIT};
+pub use report::{CandidateReport, Failure, FailureReason, Measurements, Quality, TERMINATION_MESSAGE_LIMIT};
 pub use search::{SEARCH_CANDIDATE, SEARCH_FILE, Search};
 pub use split::{SPLIT_ANNOTATION, Split, SplitWindow};
 pub use target::{Activations, Bias, Int8Rules, TARGETS, Target, TargetRules};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use baseline::{Baseline, Distribution, OutputBaseline, Statistics};
 pub use record::{GraphSummary, Graphs, OperatorCount, PackageRecord};
 
-use crate::{Digest, Preprocessing, Target, TensorSignature};
+use crate::{Detection, Digest, Preprocessing, Target, TensorSignature};
 
 /// File name of the manifest in a package directory.
 pub const MANIFEST_FILE: &str = "package.json";
@@ -47,8 +47,11 @@ pub struct PackageContent {
     pub inputs: Vec<TensorSignature>,
     pub outputs: Vec<TensorSignature>,
     pub preprocessing: Preprocessing,
-    /// Class names by index of the first output; empty if the model is not a classifier or none were given.
+    /// Class names by index of the first output, or of a detector's classes; empty if there are none or none were given.
     pub labels: Vec<String>,
+    /// How boxes are read from the outputs; absent where the model is no detector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detection: Option<Detection>,
     /// What a recipe made it for; absent of the model as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
@@ -98,19 +101,45 @@ pub struct AccuracyMeasurement {
     pub change: Option<AccuracyChange>,
 }
 
-/// Whether a change of top-1 is more than luck: both models answered the same images.
+/// Quality of a detector on the evaluation set, in percent: COCO's mean average precision, with 100 boxes of a class and an image at
+/// most, over objects of all sizes. Crowds count neither way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct DetectionMeasurement {
+    /// The mean over intersections over union of 0.5, 0.55, to 0.95.
+    pub map: f64,
+    /// That of the original model on the same images.
+    pub original_map: f64,
+    /// At an intersection over union of 0.5.
+    pub map50: f64,
+    pub original_map50: f64,
+    pub images: u64,
+    /// That are marked in them, without crowds.
+    pub objects: u64,
+    /// Calibration and evaluation are one file: the candidate has seen these images already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub same_data: bool,
+    /// Of `map`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<AccuracyChange>,
+}
+
+/// Whether a change of top-1, or of a detector's mean average precision, is more than luck: both models answered the same images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AccuracyChange {
-    /// 95 % confidence interval of the change, in points (Newcombe 1998, method 10).
+    /// 95 % confidence interval of the change, in points: Newcombe 1998, method 10; of a detector, percentiles of a paired bootstrap
+    /// over images.
     pub low: f64,
     pub high: f64,
-    /// Two-sided mid-p value of McNemar's test.
+    /// Two-sided mid-p value of McNemar's test; of a detector, from the bootstrap.
     pub p: f64,
-    /// Images that the original has right and the candidate wrong.
+    /// Images that the original has right and the candidate wrong. Of a detector, objects that the original finds and the candidate
+    /// does not, with a score that is answered and an intersection over union of 0.5 or more.
     pub lost: u64,
-    /// Images that the candidate has right and the original wrong.
+    /// The other way round.
     pub gained: u64,
 }
 
@@ -119,10 +148,11 @@ pub struct AccuracyChange {
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FidelityMeasurement {
-    /// Percent of the images on which both name the same class. Top-1 cannot have changed by more than what is left.
+    /// Percent of the images on which both name the same class. Top-1 cannot have changed by more than what is left. Of a detector, its
+    /// mean average precision where the boxes that the original answers with are taken for the truth.
     pub agreement: f64,
     /// Signal-to-quantization-noise ratio: 10 log10 of the sum of squares of the original's output over that of the
-    /// difference. Absent where there is none.
+    /// difference. Absent where there is none, and of a detector that drops overlapping boxes itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sqnr_decibels: Option<f64>,
     pub images: u64,
@@ -222,6 +252,7 @@ mod tests {
                     ..Preprocessing::default()
                 },
                 labels: Vec::new(),
+                detection: None,
                 target: None,
             };
             let back: PackageContent = serde_json::from_str(&serde_json::to_string(&content).unwrap()).unwrap();

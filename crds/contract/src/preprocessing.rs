@@ -31,7 +31,7 @@ pub struct Preprocessing {
     pub channel_order: Option<ChannelOrder>,
 }
 
-/// `shorterSide`, which keeps the aspect ratio, or both `width` and `height`. Pixels.
+/// `shorterSide`, which keeps the aspect ratio, or both `width` and `height`, which `letterbox` makes keep it. Pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -47,6 +47,10 @@ pub struct Resize {
     pub height: Option<u32>,
     #[serde(default)]
     pub filter: Filter,
+    /// Letterbox: the image keeps its aspect ratio within `width` and `height`, in the middle, and this value of every channel fills
+    /// what is left. 114 for the YOLO family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letterbox: Option<u8>,
 }
 
 /// How pixels are weighted when an image is resized, as in Pillow: what is made smaller is smoothed.

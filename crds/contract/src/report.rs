@@ -3,7 +3,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-use crate::{AccuracyMeasurement, Digest, FidelityMeasurement, LatencyMeasurement, MemoryMeasurement, SizeMeasurement};
+use crate::{
+    AccuracyChange, AccuracyMeasurement, DetectionMeasurement, Digest, FidelityMeasurement, LatencyMeasurement,
+    MemoryMeasurement, SizeMeasurement,
+};
 
 /// What the kubelet keeps of a termination message, in bytes; longer ones are cut and no longer parse.
 pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
@@ -31,6 +34,8 @@ pub struct Measurements {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<AccuracyMeasurement>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detection: Option<DetectionMeasurement>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fidelity: Option<FidelityMeasurement>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyMeasurement>,
@@ -38,6 +43,29 @@ pub struct Measurements {
     pub size: Option<SizeMeasurement>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryMeasurement>,
+}
+
+/// What gates on accuracy, objectives and reports go by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quality<'a> {
+    /// `top-1` or `mAP`.
+    pub metric: &'static str,
+    /// Percent.
+    pub value: f64,
+    pub original: f64,
+    pub change: Option<&'a AccuracyChange>,
+}
+
+impl Measurements {
+    /// Top-1 of a classifier, mean average precision of a detector.
+    pub fn quality(&self) -> Option<Quality<'_>> {
+        let (metric, (value, original), change) = match (&self.accuracy, &self.detection) {
+            (Some(a), _) => ("top-1", (a.top1, a.original_top1), a.change.as_ref()),
+            (None, Some(d)) => ("mAP", (d.map, d.original_map), d.change.as_ref()),
+            (None, None) => return None,
+        };
+        Some(Quality { metric, value, original, change })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +165,7 @@ impl CandidateReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AccuracyChange, Machine};
+    use crate::Machine;
 
     #[test]
     fn a_long_failure_still_fits_and_parses() {
@@ -170,10 +198,21 @@ mod tests {
         a.same_data = true;
         (a.top5, a.original_top5) = (Some(third), Some(third));
         a.change = Some(AccuracyChange { low: -third, high: third, p: third / 1e9, lost: u64::MAX, gained: u64::MAX });
+        let a_change = a.change.clone();
         (l.energy_millijoules, l.original_energy_millijoules) = (Some(third), Some(third));
         let names = vec!["avx512_vnni".to_owned(); 13];
         l.machine =
             Some(Machine { architecture: "x86_64".into(), processor: "x".repeat(100), instruction_sets: names });
+        report.measurements.detection = Some(DetectionMeasurement {
+            map: third,
+            original_map: third,
+            map50: third,
+            original_map50: third,
+            images: u64::MAX,
+            objects: u64::MAX,
+            same_data: true,
+            change: a_change,
+        });
         report.measurements.fidelity =
             Some(FidelityMeasurement { agreement: third, sqnr_decibels: Some(third), images: u64::MAX });
         let message = report.to_termination_message();

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Preprocessing, Recipe, SEARCH_CANDIDATE, Search, Target};
+use crate::{Detection, Digest, Preprocessing, Recipe, SEARCH_CANDIDATE, Search, Target};
 
 /// The environment variable of the optimization Job that holds the [`Task`] as JSON.
 pub const TASK_ENV: &str = "DRYDOCK_TASK";
@@ -17,6 +17,9 @@ pub struct Task {
     pub preprocessing: Preprocessing,
     #[serde(default)]
     pub labels: Vec<String>,
+    /// The model is a detector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detection: Option<Detection>,
     /// Required as soon as there is a recipe or a search.
     #[serde(default)]
     pub dataset: Option<Dataset>,
@@ -40,7 +43,7 @@ pub struct Task {
 pub struct Dataset {
     /// Inputs that calibration reads; labels are not needed.
     pub calibration: Input,
-    /// Labelled inputs that accuracy is measured on.
+    /// Inputs with labels, or boxes for a detector, that accuracy is measured on.
     pub evaluation: Input,
     /// Inputs that `distill` learns on; `None`: those of calibration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,6 +120,7 @@ mod tests {
             model: Input { location: Location::Path("m".into()), sha256: None },
             preprocessing: Preprocessing::default(),
             labels: Vec::new(),
+            detection: None,
             dataset: None,
             recipes: vec![recipe("a"), recipe("b")],
             search: None,

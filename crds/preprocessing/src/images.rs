@@ -4,6 +4,7 @@ use crate::decode::{self, Pixels};
 use crate::error::{ImageError, PreprocessingError, size};
 use crate::layout::Layout;
 use crate::normalize::Normalizer;
+use crate::placement::{Part, Placement};
 use crate::resize::{Target, resize};
 
 /// Makes encoded images into inputs of one model.
@@ -21,6 +22,8 @@ pub struct Images {
 pub struct Tensor {
     pub shape: Vec<i64>,
     pub data: Vec<f32>,
+    /// Where the image is in it.
+    pub placement: Placement,
 }
 
 impl Images {
@@ -41,7 +44,9 @@ impl Images {
         };
         let made = match (crop, target) {
             (Some(crop), _) => Some((crop.width, crop.height)),
-            (None, Some((Target::Exact { width, height }, _))) => Some((width, height)),
+            (None, Some((Target::Exact { width, height } | Target::Letterbox { width, height, .. }, _))) => {
+                Some((width, height))
+            }
             _ => None,
         };
         if let Some((width, height)) = made.filter(|(w, h)| !fits(layout, *w, *h)) {
@@ -70,9 +75,12 @@ impl Images {
     /// It does not decode, or has another size than the model takes when all is done.
     pub fn tensor(&self, encoded: &[u8]) -> Result<Tensor, ImageError> {
         let pixels = decode::decode(encoded, self.order == ChannelOrder::Grey)?;
-        let pixels = match self.target {
-            Some((target, filter)) => resize(pixels, target, filter)?,
-            None => pixels,
+        let image = (pixels.width, pixels.height);
+        let (pixels, content) = if let Some((target, filter)) = self.target {
+            resize(pixels, target, filter)?
+        } else {
+            let content = Part { left: 0, top: 0, width: pixels.width, height: pixels.height };
+            (pixels, content)
         };
         let part = match self.crop {
             Some(crop) => centre(&pixels, crop)?,
@@ -81,10 +89,10 @@ impl Images {
         if !fits(self.layout, part.width, part.height) {
             return Err(ImageError::Size { found: size(part.width, part.height), expected: expected(self.layout) });
         }
-        Ok(self.lay_out(&pixels, part))
+        Ok(self.lay_out(&pixels, part, Placement::new(image, content, part)))
     }
 
-    fn lay_out(&self, pixels: &Pixels, part: Part) -> Tensor {
+    fn lay_out(&self, pixels: &Pixels, part: Part, placement: Placement) -> Tensor {
         let count = part.width as usize * part.height as usize;
         let mut data = vec![0.0; count * self.layout.channels];
         let row_values = pixels.width as usize * pixels.channels;
@@ -105,16 +113,8 @@ impl Images {
                 }
             }
         }
-        Tensor { shape: self.layout.shape(part.width, part.height), data }
+        Tensor { shape: self.layout.shape(part.width, part.height), data, placement }
     }
-}
-
-#[derive(Clone, Copy)]
-struct Part {
-    left: u32,
-    top: u32,
-    width: u32,
-    height: u32,
 }
 
 fn centre(pixels: &Pixels, crop: Crop) -> Result<Part, ImageError> {
@@ -133,8 +133,14 @@ fn half_even(n: u32) -> u32 {
 fn target(r: &Resize) -> Result<Target, PreprocessingError> {
     let found = match (r.shorter_side, r.width, r.height) {
         (Some(0), ..) | (_, Some(0), _) | (.., Some(0)) => "a length of 0",
+        (Some(_), None, None) if r.letterbox.is_some() => "letterbox without width and height",
         (Some(side), None, None) => return Ok(Target::ShorterSide(side)),
-        (None, Some(width), Some(height)) => return Ok(Target::Exact { width, height }),
+        (None, Some(width), Some(height)) => {
+            return Ok(match r.letterbox {
+                Some(fill) => Target::Letterbox { width, height, fill },
+                None => Target::Exact { width, height },
+            });
+        }
         (None, None, None) => "no length",
         (Some(_), ..) => "shorterSide beside width or height",
         (None, ..) => "only one of width and height",
@@ -172,6 +178,14 @@ mod tests {
             (Preprocessing { resize: exact(Some(4), None), ..plain.clone() }, &[3, 4, 4], "only one of width"),
             (Preprocessing { resize: exact(Some(4), Some(0)), ..plain.clone() }, &[3, 4, 4], "a length of 0"),
             (Preprocessing { resize: Some(Resize::default()), ..plain.clone() }, &[3, 4, 4], "no length"),
+            (
+                Preprocessing {
+                    resize: Some(Resize { shorter_side: Some(4), letterbox: Some(0), ..Resize::default() }),
+                    ..plain.clone()
+                },
+                &[3, 4, 4],
+                "letterbox without width",
+            ),
             (
                 Preprocessing { channel_order: Some(ChannelOrder::Bgr), ..plain.clone() },
                 &[1, 4, 4],

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The rules are Pillow's: `Image.open(f).convert("RGB")` (or `"L"`), which drops transparency and does not turn the image as its
-//! EXIF orientation says, then `resize` and a crop of the centre as torchvision cuts it. Bytes in, values out: no I/O.
+//! EXIF orientation says, then `resize`, filled up to a letterbox where one
+//! is asked for, and a crop of the centre as torchvision cuts it. Bytes in, values out: no I/O.
 //!
 //! [`Preprocessing`]: drydock_contract::Preprocessing
 
@@ -15,8 +16,10 @@ mod error;
 mod images;
 mod layout;
 mod normalize;
+mod placement;
 mod resize;
 
 pub use error::{ImageError, PreprocessingError};
 pub use images::{Images, Tensor};
 pub use normalize::Normalizer;
+pub use placement::Placement;

@@ -5,6 +5,7 @@ use drydock_contract::Filter;
 
 use crate::decode::{MAX_PIXELS, Pixels};
 use crate::error::ImageError;
+use crate::placement::Part;
 
 /// Bits behind the point of a weight. What is left of 32 holds a byte, a sign and an overshoot.
 const PRECISION: u32 = 32 - 8 - 2;
@@ -13,15 +14,26 @@ const PRECISION: u32 = 32 - 8 - 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     ShorterSide(u32),
-    Exact { width: u32, height: u32 },
+    Exact {
+        width: u32,
+        height: u32,
+    },
+    /// As large as fits, with the rest filled.
+    Letterbox {
+        width: u32,
+        height: u32,
+        fill: u8,
+    },
 }
 
 impl Target {
-    /// The longer side is cut off to whole pixels, as torchvision does.
+    /// Of the result. The longer side is cut off to whole pixels, as torchvision does.
     pub(crate) fn size(self, width: u32, height: u32) -> Option<(u32, u32)> {
         let longer = |side: u32, long: u32, short: u32| u64::from(side) * u64::from(long) / u64::from(short.max(1));
         let (width, height) = match self {
-            Self::Exact { width, height } => (u64::from(width), u64::from(height)),
+            Self::Exact { width, height } | Self::Letterbox { width, height, .. } => {
+                (u64::from(width), u64::from(height))
+            }
             Self::ShorterSide(side) if width < height => (u64::from(side), longer(side, height, width)),
             Self::ShorterSide(side) => (longer(side, width, height), u64::from(side)),
         };
@@ -30,11 +42,42 @@ impl Target {
     }
 }
 
-pub(crate) fn resize(from: Pixels, target: Target, filter: Filter) -> Result<Pixels, ImageError> {
+/// The result, and the part of it that the image became.
+pub(crate) fn resize(from: Pixels, target: Target, filter: Filter) -> Result<(Pixels, Part), ImageError> {
     let too_large = ImageError::TooLarge { width: from.width, height: from.height };
     let (width, height) = target.size(from.width, from.height).ok_or(too_large)?;
-    let wide = if width == from.width { from } else { horizontal(&from, width, filter) };
-    Ok(if height == wide.height { wide } else { vertical(&wide, height, filter) })
+    let part = match target {
+        Target::Letterbox { .. } => letterbox((from.width, from.height), (width, height)),
+        Target::ShorterSide(_) | Target::Exact { .. } => Part { left: 0, top: 0, width, height },
+    };
+    let wide = if part.width == from.width { from } else { horizontal(&from, part.width, filter) };
+    let made = if part.height == wide.height { wide } else { vertical(&wide, part.height, filter) };
+    Ok((if let Target::Letterbox { fill, .. } = target { pad(&made, part, (width, height), fill) } else { made }, part))
+}
+
+/// As large as fits, the shorter side rounded to even at a half; in the middle, the odd pixel after it, as Ultralytics has it.
+fn letterbox((width, height): (u32, u32), (wide, high): (u32, u32)) -> Part {
+    let scaled = |side: u32, to: u32, of: u32| {
+        let (product, of) = (u64::from(side) * u64::from(to), u64::from(of.max(1)));
+        let (whole, rest) = (product / of, 2 * (product % of));
+        let up = rest > of || rest == of && whole % 2 == 1;
+        ((whole + u64::from(up)) as u32).max(1)
+    };
+    let is_wide = u64::from(width) * u64::from(high) >= u64::from(height) * u64::from(wide);
+    let (width, height) =
+        if is_wide { (wide, scaled(height, wide, width)) } else { (scaled(width, high, height), high) };
+    Part { left: (wide - width) / 2, top: (high - height) / 2, width, height }
+}
+
+fn pad(from: &Pixels, part: Part, (width, height): (u32, u32), fill: u8) -> Pixels {
+    let row_values = from.width as usize * from.channels;
+    let wide_values = width as usize * from.channels;
+    let mut data = vec![fill; wide_values * height as usize];
+    let rows = data.chunks_exact_mut(wide_values).skip(part.top as usize);
+    for (to, row) in rows.zip(from.data.chunks_exact(row_values)) {
+        to[part.left as usize * from.channels..][..row_values].copy_from_slice(row);
+    }
+    Pixels { width, height, channels: from.channels, data }
 }
 
 /// What one pixel is made of: so many of the old ones, from the first on.

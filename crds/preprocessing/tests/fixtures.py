@@ -78,7 +78,17 @@ def case(name, file, limit, input, resize=None, crop=None, order=None, scale=1.0
             size = side * width // height, side
         else:
             size = resize["width"], resize["height"]
-        picture = picture.resize(size, {"Bilinear": Image.BILINEAR, "Bicubic": Image.BICUBIC}[resize["filter"]])
+        kernel = {"Bilinear": Image.BILINEAR, "Bicubic": Image.BICUBIC}[resize["filter"]]
+        if "letterbox" in resize:
+            # As Ultralytics' LetterBox, with Pillow's filters in the place of OpenCV's.
+            ratio = min(size[0] / picture.size[0], size[1] / picture.size[1])
+            inner = tuple(round(side * ratio) for side in picture.size)
+            left, top = (round((a - b) / 2 - 0.1) for a, b in zip(size, inner))
+            canvas = Image.new(picture.mode, size, (resize["letterbox"],) * len(picture.getbands()))
+            canvas.paste(picture.resize(inner, kernel), (left, top))
+            picture = canvas
+        else:
+            picture = picture.resize(size, kernel)
     if crop:
         left, top = (round((picture.size[0] - crop["width"]) / 2), round((picture.size[1] - crop["height"]) / 2))
         picture = picture.crop((left, top, left + crop["width"], top + crop["height"]))
@@ -114,6 +124,9 @@ for filter in ["Bilinear", "Bicubic"]:
     case(f"{filter}, larger", "rgb.png", 0, [3, -1, -1], resize={"shorterSide": 21, "filter": filter})
     exactly = {"width": 9, "height": 21, "filter": filter}
     case(f"{filter}, another aspect", "large.png", 0, [1, 21, 9], resize=exactly)
+    for size in [(32, 32), (31, 40), (20, 9), (90, 70)]:
+        boxed = {"width": size[0], "height": size[1], "letterbox": 114, "filter": filter}
+        case(f"{filter}, letterbox of {size[0]} x {size[1]}", "large.png", 0, [3, size[1], size[0]], resize=boxed)
 case("the centre", "rgb.png", 0, [3, 6, 10], crop={"width": 10, "height": 6})
 half = {"shorterSide": 16, "filter": "Bilinear"}
 imagenet = {"scale": 1 / 255, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -33,10 +33,12 @@ pub(super) fn read_inputs(request: &ModelInferRequest, encoded: Option<&Encoded>
     tensors.collect()
 }
 
-pub(super) fn read_first_output(response: &ModelInferResponse) -> Option<Tensor> {
-    let output = response.outputs.first()?;
-    let raw = response.raw_output_contents.first();
-    tensor(&output.name, &output.datatype, &output.shape, raw, output.contents.as_ref(), None).ok()
+pub(super) fn read_outputs(response: &ModelInferResponse) -> Option<Vec<Tensor>> {
+    let outputs = response.outputs.iter().enumerate().map(|(i, output)| {
+        let raw = response.raw_output_contents.get(i);
+        tensor(&output.name, &output.datatype, &output.shape, raw, output.contents.as_ref(), None).ok()
+    });
+    outputs.collect()
 }
 
 fn tensor(

@@ -124,7 +124,7 @@ impl Exchange for GrpcExchange {
     }
 
     fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>> {
-        convert::read_first_output(&answer.as_ref().ok()?.message)?.decisions()
+        self.app.model.decisions(&convert::read_outputs(&answer.as_ref().ok()?.message)?)
     }
 
     fn is_busy(&self) -> bool {

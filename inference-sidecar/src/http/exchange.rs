@@ -137,7 +137,7 @@ impl Exchange for HttpExchange {
 
     fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>> {
         match self.call {
-            Call::Infer => infer::decisions(answer),
+            Call::Infer => infer::decisions(&self.app, answer),
             Call::Predict => predict::decisions(&self.app, answer),
         }
     }

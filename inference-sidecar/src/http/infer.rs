@@ -9,6 +9,7 @@ use http::uri::PathAndQuery;
 use super::exchange::{self, Call, off_the_way};
 use super::{ModelPath, image, multipart};
 use crate::budget::Share;
+use crate::detection::Detector;
 use crate::error::ServeError;
 use crate::oip::{self, Bounds, Encoding, HEADER_LENGTH, OutputRequest};
 use crate::serve::{App, Wanted};
@@ -29,9 +30,15 @@ fn header_length(headers: &HeaderMap) -> Option<String> {
     headers.get(HEADER_LENGTH).map(|v| v.to_str().unwrap_or("?").to_owned())
 }
 
-pub(super) fn decisions(answer: &http::Response<Bytes>) -> Option<Vec<Decision>> {
+pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Decision>> {
     let header_length = header_length(answer.headers());
-    oip::read_response(answer.body(), header_length.as_deref()).ok()?.first()?.decisions()
+    if app.model.detector.is_some()
+        && header_length.is_none()
+        && let Some(objects) = Detector::answered(answer.body())
+    {
+        return Some(objects);
+    }
+    app.model.decisions(&oip::read_response(answer.body(), header_length.as_deref()).ok()?)
 }
 
 pub(super) async fn answer(

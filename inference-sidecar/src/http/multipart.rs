@@ -29,7 +29,7 @@ fn wrong(e: &multer::Error) -> ServeError {
     ))
 }
 
-/// `labels` are a list for each part: its type does not change with the number of parts.
+/// `labels` or `boxes` are a list for each part: its type does not change with the number of parts.
 pub(super) async fn answer(
     app: &App,
     path: &PathAndQuery,
@@ -43,14 +43,15 @@ pub(super) async fn answer(
     let mut copies = share.beside();
     copies.hold(body.len().saturating_mul(2))?;
     let parts = parts(body, boundary, app.model.max_rows).await?;
-    let read = move || images.batch(&parts, &mut share).map(|tensor| (tensor, share));
+    let read = move || images.batch(&parts, &mut share).map(|(tensor, placements)| (tensor, placements, share));
     let decoded = tokio::task::spawn_blocking(read).await;
-    let (input, _share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
+    let (input, placements, _share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
     drop(copies);
     let outputs = app.model.infer(vec![input], &[]).await?;
-    let rows = outputs.first().map(images::rows).unwrap_or_default();
+    let boxes = app.model.boxes(&outputs, &placements, top)?;
+    let rows = outputs.first().filter(|_| boxes.is_none()).map(images::rows).unwrap_or_default();
     let labels = rows.iter().map(|row| images::top(row, &app.model.labels, top)).collect::<Option<Vec<_>>>();
-    image::write(app, &outputs, labels)
+    image::write(app, &outputs, boxes, labels)
 }
 
 async fn parts(body: Bytes, boundary: String, most: usize) -> Result<Vec<Bytes>, ServeError> {

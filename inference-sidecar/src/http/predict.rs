@@ -56,7 +56,8 @@ pub(super) async fn status(State(app): State<Arc<App>>, Path(path): Path<ModelPa
 }
 
 pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Decision>> {
-    predict::read_response(answer.body(), &app.model.signature.outputs).ok()?.decisions()
+    let first = predict::read_response(answer.body(), &app.model.signature.outputs).ok()?;
+    app.model.decisions(&[first])
 }
 
 pub(super) async fn answer(app: &App, body: Bytes, mut share: Share) -> Result<http::Response<Bytes>, ServeError> {

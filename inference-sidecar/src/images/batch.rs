@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use drydock_contract::Datatype;
+use drydock_preprocessing::Placement;
 
 use super::Images;
 use crate::budget::Share;
@@ -48,8 +49,13 @@ impl Images {
         Encoded { input: self.input.clone(), max_rows }
     }
 
-    /// The model's input, a row for each image in their order. `share` holds what that takes.
-    pub(crate) fn batch(&self, encoded: &[impl AsRef<[u8]>], share: &mut Share) -> Result<Tensor, ServeError> {
+    /// The model's input, a row for each image in their order, and where each is in it. `share` holds what that takes.
+    pub(crate) fn batch(
+        &self,
+        encoded: &[impl AsRef<[u8]>],
+        share: &mut Share,
+    ) -> Result<(Tensor, Vec<Placement>), ServeError> {
+        let mut placements = Vec::with_capacity(encoded.len());
         let mut rows: Option<(Tensor, Vec<u8>)> = None;
         for (i, image) in encoded.iter().enumerate() {
             let which = |e| if encoded.len() > 1 { of_image(i, e) } else { e };
@@ -57,9 +63,10 @@ impl Images {
             let before = rows.as_ref().map_or(0, |(_, data)| 2 * data.len());
             let needed = self.memory(image.as_ref()).map_err(which)?;
             share.hold(before.saturating_add(needed))?;
-            let tensor = self.tensor(image.as_ref()).map_err(which)?;
+            let (tensor, placement) = self.tensor(image.as_ref()).map_err(which)?;
+            placements.push(placement);
             match &mut rows {
-                None if encoded.len() == 1 => return Ok(tensor),
+                None if encoded.len() == 1 => return Ok((tensor, placements)),
                 None => {
                     let data = tensor.data.to_vec();
                     rows = Some((tensor, data));
@@ -75,7 +82,7 @@ impl Images {
         }
         let (first, data) = rows.ok_or_else(|| ServeError::Invalid("no image came; expected one at least".into()))?;
         let all = [&[encoded.len() as i64], first.shape.get(1..).unwrap_or_default()].concat();
-        Ok(Tensor { shape: all, data: data.into(), ..first })
+        Ok((Tensor { shape: all, data: data.into(), ..first }, placements))
     }
 }
 

@@ -6,6 +6,7 @@ mod browser;
 mod canary;
 mod compression;
 mod connections;
+mod detection;
 mod extensions;
 mod hostile;
 mod image_batches;

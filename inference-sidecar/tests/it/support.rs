@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use clap::Parser as _;
 use drydock_contract::{
-    Datatype, Digest, MANIFEST_FILE, MODEL_FILE, ModelFile, PackageContent, PackageManifest, PackageRecord,
+    Datatype, Detection, Digest, MANIFEST_FILE, MODEL_FILE, ModelFile, PackageContent, PackageManifest, PackageRecord,
     Preprocessing, SCHEMA, TensorSignature,
 };
 use inference_sidecar::proto::ModelInferRequest;
@@ -74,6 +74,17 @@ impl Package {
         labels: Vec<String>,
         preprocessing: Preprocessing,
     ) -> Self {
+        Self::detector(model, inputs, outputs, labels, preprocessing, None)
+    }
+
+    pub(crate) fn detector(
+        model: &[u8],
+        inputs: Vec<TensorSignature>,
+        outputs: Vec<TensorSignature>,
+        labels: Vec<String>,
+        preprocessing: Preprocessing,
+        detection: Option<Detection>,
+    ) -> Self {
         let content = PackageContent {
             schema: SCHEMA,
             model: ModelFile { sha256: Digest::of(model), size: model.len() as u64 },
@@ -81,6 +92,7 @@ impl Package {
             outputs,
             preprocessing,
             labels,
+            detection,
             target: None,
         };
         let record = PackageRecord::new("original", Digest::of(model));

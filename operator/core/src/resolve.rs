@@ -84,7 +84,7 @@ pub fn keep(metadata: &ObjectMeta, spec: Option<&ModelDeploymentSpec>, defaults:
 fn unknown() -> ModelDeploymentSpec {
     ModelDeploymentSpec {
         suspend: false,
-        model: Model { source: Source::default(), preprocessing: None, labels: Vec::new() },
+        model: Model { source: Source::default(), preprocessing: None, labels: Vec::new(), detection: None },
         optimization: None,
         serving: Serving::default(),
         rollout: Rollout::default(),
@@ -195,6 +195,7 @@ fn work(
         model: input,
         preprocessing: model.preprocessing.clone().unwrap_or_else(no_preprocessing),
         labels: model.labels.clone(),
+        detection: model.detection.clone(),
         dataset,
         recipes: o.recipes.clone(),
         models,

@@ -34,6 +34,7 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result<(), Error> {
         training: training.as_ref(),
         models: Some(&models),
         target: args.recipe.target,
+        is_detector: args.recipe.detection.detection().is_some(),
     };
     let result = technique::apply(&Engine::load()?, graph, &recipe, &given, &mut Progress::default())?;
     write(&args.output, &result)

@@ -6,6 +6,7 @@ use drydock_contract::{Input, Location, Recipe, Target};
 use drydock_optimizer::fetch::{Fetched, Purpose, fetch};
 use drydock_optimizer::{Error, strict};
 
+use super::detection::DetectionArgs;
 use super::preprocessing::PreprocessingArgs;
 
 /// What all ways to apply a recipe by hand need.
@@ -30,6 +31,8 @@ pub(super) struct RecipeArgs {
     pub(super) target: Option<Target>,
     #[command(flatten)]
     pub(super) preprocessing: PreprocessingArgs,
+    #[command(flatten)]
+    pub(super) detection: DetectionArgs,
 }
 
 impl RecipeArgs {

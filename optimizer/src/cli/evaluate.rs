@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use drydock_contract::{Digest, ModelFile, PackageContent, PackageManifest, PackageRecord, SCHEMA, Target};
+use drydock_detection::Decoder;
 use drydock_optimizer::candidate::tools;
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::engine::Engine;
@@ -13,6 +14,7 @@ use drydock_optimizer::report::{Gates, Package, Page, render, rows};
 use drydock_optimizer::{memory, onnx};
 
 use super::data::local;
+use super::detection::DetectionArgs;
 use super::preprocessing::PreprocessingArgs;
 use super::{print, table, write};
 
@@ -35,6 +37,8 @@ pub(crate) struct EvaluateArgs {
     /// Class names, in the order of the output
     #[arg(long, value_delimiter = ',')]
     labels: Vec<String>,
+    #[command(flatten)]
+    detection: DetectionArgs,
     /// Where an HTML report goes, if anywhere
     #[arg(long)]
     report: Option<PathBuf>,
@@ -47,12 +51,15 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
     let (original, candidate) = (original.single_file(), onnx::load(&args.candidate)?.single_file());
     let preprocessing = args.preprocessing.preprocessing();
     let evaluation = local(&args.evaluation, Purpose::Evaluation)?;
-    let data = Dataset::of(&evaluation.file, &inputs, &preprocessing)?;
+    let data = Dataset::of(&evaluation.file, &inputs, &preprocessing)?.with_classes(&args.labels);
+    let detection = args.detection.detection();
+    let detector = detection.as_ref().map(|d| Decoder::new(d, &outputs, args.labels.len())).transpose()?;
     let models = Models {
         original: &original,
         candidate: Some(&candidate),
         inputs: &inputs,
         output: outputs.first().map(|o| o.name.as_str()),
+        detector: detector.as_ref(),
         data: Some(&data),
         preprocessing: &preprocessing,
         same_data: false,
@@ -72,7 +79,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), Error> {
     let model = ModelFile { sha256: Digest::of(&candidate), size: candidate.len() as u64 };
     let labels = args.labels.clone();
     let target = args.target;
-    let content = PackageContent { schema: SCHEMA, model, inputs, outputs, preprocessing, labels, target };
+    let content = PackageContent { schema: SCHEMA, model, inputs, outputs, preprocessing, labels, detection, target };
     let record = PackageRecord {
         evaluation: Some(evaluation.digest.clone()),
         measurements,

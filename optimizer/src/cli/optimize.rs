@@ -35,6 +35,7 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
     let evaluation = args.evaluation.as_deref().map(|p| local(p, Purpose::Evaluation)).transpose()?;
     let training = args.recipe.training.as_deref().map(|p| local(p, Purpose::Training)).transpose()?;
     let models = further(&args.recipe.models)?;
+    let detection = args.recipe.detection.detection();
     let program = std::env::current_exe().ok();
     let request = Request {
         name: &recipe.name,
@@ -48,6 +49,7 @@ pub(crate) fn optimize(args: &OptimizeArgs) -> Result<(), Error> {
         models: &models,
         preprocessing: &args.recipe.preprocessing.preprocessing(),
         labels: &args.labels,
+        detection: detection.as_ref(),
         store: &args.store,
         needs_labels: false,
         program: program.as_deref(),

@@ -16,6 +16,9 @@ pub(crate) struct PreprocessingArgs {
     resize: Option<Length>,
     #[arg(long, value_enum, default_value_t, requires = "resize")]
     filter: FilterArg,
+    /// Of images: keep the aspect ratio within WIDTHxHEIGHT, and fill the rest with this value (114 for YOLO)
+    #[arg(long, requires = "resize")]
+    letterbox: Option<u8>,
     /// Of images: the part from the centre that is kept, WIDTHxHEIGHT, or one number for both
     #[arg(long, value_parser = length)]
     crop: Option<Length>,
@@ -54,16 +57,22 @@ fn length(text: &str) -> Result<Length, String> {
 }
 
 impl PreprocessingArgs {
+    fn exact(&self, width: u32, height: u32, filter: Filter) -> Resize {
+        Resize { width: Some(width), height: Some(height), filter, letterbox: self.letterbox, shorter_side: None }
+    }
+
     pub(crate) fn preprocessing(&self) -> Preprocessing {
         let filter = match self.filter {
             FilterArg::Bilinear => Filter::Bilinear,
             FilterArg::Bicubic => Filter::Bicubic,
         };
         let resize = self.resize.map(|length| match length {
-            Length::One(side) => Resize { shorter_side: Some(side), filter, ..Resize::default() },
-            Length::Both(width, height) => {
-                Resize { width: Some(width), height: Some(height), filter, ..Resize::default() }
+            // Of a letterbox one number is both.
+            Length::One(side) if self.letterbox.is_none() => {
+                Resize { shorter_side: Some(side), filter, ..Resize::default() }
             }
+            Length::One(side) => self.exact(side, side, filter),
+            Length::Both(width, height) => self.exact(width, height, filter),
         });
         let crop = self.crop.map(|length| match length {
             Length::One(side) => Crop { width: side, height: side },

@@ -89,6 +89,7 @@ pub(crate) fn search(args: &SearchArgs) -> Result<(), Error> {
         models: &models,
         preprocessing: &args.preprocessing.preprocessing(),
         labels: &args.labels,
+        detection: None,
         store: &args.store,
         needs_labels: true,
         program: program.as_deref(),

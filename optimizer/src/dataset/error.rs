@@ -7,7 +7,7 @@ use crate::interrupt::Interrupted;
 
 /// What a data set may be.
 pub(super) const FORMATS: &str =
-    "a directory or tar of images, CSV beside its images, WebDataset tar, Parquet, .npz or .npy";
+    "a directory or tar of images, CSV or COCO JSON beside its images, WebDataset tar, Parquet, .npz or .npy";
 
 /// Why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,16 @@ pub enum DatasetError {
     Interrupted(#[from] Interrupted),
     #[error("{} has no labels; expected {expected}", path.display())]
     NoLabels { path: PathBuf, expected: &'static str },
+    #[error("{} has no boxes; expected {expected}", path.display())]
+    NoBoxes { path: PathBuf, expected: &'static str },
+    #[error("{}: none of {images} images has an object that is no crowd; expected some, or precision says nothing", path.display())]
+    NoObjects { path: PathBuf, images: usize },
+    #[error(
+        "{} has the categories {names}, and neither labels nor the outputs of the model say which classes it has; expected their names in \
+         the order of its classes as the model's labels",
+        path.display()
+    )]
+    NoClasses { path: PathBuf, names: String },
     #[error("{}: all {images} labels are {class}; expected several classes, or the accuracy says nothing", path.display())]
     OneClass { path: PathBuf, class: u32, images: usize },
     #[error("{}: label {label} of row {row}; the model has classes 0 to {}", path.display(), classes.saturating_sub(1))]

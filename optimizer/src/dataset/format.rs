@@ -6,6 +6,7 @@ use super::images::ImageFiles;
 use super::kind::Kind;
 use super::labels::Labels;
 use super::layout;
+use super::marks::Marks;
 use super::opened::Opened;
 use super::parquet::Parquet;
 use super::part::Part;
@@ -76,6 +77,11 @@ impl Format {
             Self::Images(files) => Ok(files.labels().cloned()),
             Self::Parquet(parquet) => parquet.labels(),
         }
+    }
+
+    /// Objects marked in images, in this format alone.
+    pub(super) fn marks(&self) -> Option<&Marks> {
+        if let Self::Images(files) = self { files.marks() } else { None }
     }
 
     /// Whether what is open is still what it was; images are looked at one by one, as they are opened.

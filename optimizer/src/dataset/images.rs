@@ -1,6 +1,7 @@
 use super::DatasetError;
 use super::format::Rows;
 use super::labels::Labels;
+use super::marks::Marks;
 use super::tree::Tree;
 
 /// Files with one encoded image each.
@@ -10,6 +11,7 @@ pub(super) struct ImageFiles {
     /// Indices into the tree.
     order: Vec<u32>,
     labels: Option<Labels>,
+    marks: Option<Marks>,
 }
 
 struct FileRows<'a> {
@@ -20,7 +22,16 @@ struct FileRows<'a> {
 
 impl ImageFiles {
     pub(super) fn new(tree: Tree, order: Vec<u32>, labels: Option<Labels>) -> Self {
-        Self { tree, order, labels }
+        Self { tree, order, labels, marks: None }
+    }
+
+    #[must_use]
+    pub(super) fn with_marks(self, marks: Marks) -> Self {
+        Self { marks: Some(marks), ..self }
+    }
+
+    pub(super) fn marks(&self) -> Option<&Marks> {
+        self.marks.as_ref()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -13,6 +13,7 @@ pub(super) enum Kind {
     Gzip,
     Image,
     Text,
+    Json,
     Other,
 }
 
@@ -38,7 +39,7 @@ impl Kind {
         } else if at(0, b"\xFF\xD8\xFF") || at(0, b"\x89PNG") || (at(0, b"RIFF") && at(8, b"WEBP")) {
             Self::Image
         } else if is_text(head) {
-            Self::Text
+            if head.trim_ascii_start().starts_with(b"{") { Self::Json } else { Self::Text }
         } else {
             Self::Other
         }
@@ -53,6 +54,7 @@ impl Kind {
             Self::Gzip => "a gzip file",
             Self::Image => "an image",
             Self::Text => "text",
+            Self::Json => "JSON",
             Self::Other => "a file of another kind",
         }
     }
@@ -84,6 +86,7 @@ mod tests {
             (b"path,label\na.png,3\n", Kind::Text),
             ("caf\u{e9}".as_bytes(), Kind::Text),
             (&"caf\u{e9}".as_bytes()[..4], Kind::Text),
+            (b"\n {\"images\": [", Kind::Json),
             (b"", Kind::Other),
             (b"\x00\x01", Kind::Other),
         ] {

@@ -78,7 +78,7 @@ fn numbers(names: &[String]) -> Option<Vec<i64>> {
     names.iter().map(|n| n.parse().ok()).collect()
 }
 
-fn shown(names: &[String]) -> String {
+pub(super) fn shown(names: &[String]) -> String {
     let some = names.iter().take(SHOWN).map(|n| format!("{n:?}")).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN { format!("{some}, … ({} in all)", names.len()) } else { some }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::arrays::Arrays;
+use super::coco::Listing;
 use super::error::FORMATS;
 use super::format::Format;
 use super::images::ImageFiles;
@@ -11,7 +12,7 @@ use super::labels::Labels;
 use super::opened::labels_beside;
 use super::parquet::Parquet;
 use super::tree::{Tree, clean, directory};
-use super::{DatasetError, table, webdataset};
+use super::{DatasetError, coco, table, webdataset};
 use crate::interrupt;
 
 /// So many files that are not called as images are looked into. There are that many only where images have no extensions.
@@ -32,6 +33,9 @@ pub(super) fn format(tree: Tree) -> Result<Format, DatasetError> {
     }
     if !shards.is_empty() {
         return parquet(&tree, &shards);
+    }
+    if let Some((at, listing)) = listing(&tree, &of(Kind::Json))? {
+        return Ok(Format::Images(listing.images(tree, at)?));
     }
     match table(&tree, &of(Kind::Text))? {
         Some((at, rows)) => Ok(Format::Images(listed(tree, at, &rows)?)),
@@ -78,6 +82,28 @@ fn parquet(tree: &Tree, shards: &[usize]) -> Result<Format, DatasetError> {
     }
     let parts = shards.iter().map(|i| tree.part(*i)).collect::<Result<_, _>>()?;
     Ok(Format::Parquet(Parquet::open(parts)?))
+}
+
+/// The one JSON that lists images and boxes.
+fn listing(tree: &Tree, jsons: &[usize]) -> Result<Option<(usize, Listing)>, DatasetError> {
+    let mut found = None;
+    for at in jsons {
+        let (name, part) = (tree.name(*at), tree.part(*at)?);
+        let listing = match coco::read(part.size(), || part.reader(0)) {
+            Ok(listing) => listing,
+            // JSON in lines, say: a note.
+            Err(_) if !name.to_lowercase().ends_with(".json") => None,
+            Err(problem) => return Err(DatasetError::entry(tree.path(), name, problem)),
+        };
+        match (listing, &found) {
+            (Some(_), Some((other, _))) => {
+                return Err(unknown(tree, format!("two lists of boxes, {} and {name}", tree.name(*other))));
+            }
+            (Some(listing), None) => found = Some((*at, listing)),
+            (None, _) => {}
+        }
+    }
+    Ok(found)
 }
 
 /// The one text that lists images.

@@ -1,8 +1,9 @@
 use std::path::Path;
 
+use super::coco::Listing;
 use super::kind::Kind;
 use super::tree::clean;
-use super::{DatasetError, table};
+use super::{DatasetError, coco, table};
 use crate::file::SharedFile;
 use crate::folder::{Folder, FolderError};
 
@@ -32,7 +33,7 @@ impl From<FolderError> for OpenError {
 }
 
 impl Opened {
-    /// A directory as a whole; `x.npy` with `y.npy`, where there is one; a CSV with its images; else the file alone.
+    /// A directory as a whole; `x.npy` with `y.npy`, where there is one; a CSV or COCO JSON with its images; else the file alone.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         if std::fs::metadata(path)?.is_dir() {
             return Ok(Self::Folder(Folder::walk(path)?));
@@ -49,6 +50,11 @@ impl Opened {
                 let table = table::read(file.reader(), path, &exists)?;
                 // One that is not there is named with its line later.
                 table.into_iter().flatten().filter_map(|row| clean(&row.path)).filter(|n| exists(n)).collect()
+            }
+            Kind::Json => {
+                // What is wrong with it is said with all of the set.
+                let listing = coco::read(file.size(), || Ok(std::io::BufReader::new(file.reader()))).ok().flatten();
+                listing.iter().flat_map(Listing::files).filter_map(clean).filter(|n| exists(n)).collect()
             }
             _ => Vec::new(),
         };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ort::session::SessionInputValue;
-use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
+use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorRef};
 
 use super::{EngineError, Session};
 use crate::onnx::{raw_bytes, tensor, tensor_type};
@@ -60,6 +60,41 @@ impl Session {
         let results = self.session.run(values).map_err(|e| EngineError::Run(e.to_string()))?;
         Ok(results.iter().map(|(name, value)| from_value(name, &value)).collect())
     }
+}
+
+/// An output as numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Numbers {
+    pub shape: Vec<i64>,
+    /// Whole numbers too: those of classes and boxes are exact.
+    pub values: Vec<f32>,
+}
+
+impl Session {
+    /// Runs once on one float32 input; the named outputs, in that order.
+    ///
+    /// # Errors
+    /// The run fails, or a named output is no tensor of float32, float64, int32 or int64.
+    pub fn run_numbers(&mut self, shape: &[i64], data: &[f32], outputs: &[&str]) -> Result<Vec<Numbers>, EngineError> {
+        let run_error = |e: ort::Error| EngineError::Run(e.to_string());
+        let tensor = TensorRef::from_array_view((shape, data)).map_err(run_error)?;
+        let results = self.session.run(ort::inputs![self.input.as_str() => tensor]).map_err(run_error)?;
+        let read = |name: &&str| {
+            let wrong = |found: String| EngineError::Output { output: (*name).to_owned(), found };
+            let value = results.get(*name).ok_or_else(|| wrong("absent".into()))?;
+            numbers(value, |v: f32| v)
+                .or_else(|| numbers(value, |v: i64| v as f32))
+                .or_else(|| numbers(value, |v: i32| v as f32))
+                .or_else(|| numbers(value, |v: f64| v as f32))
+                .ok_or_else(|| wrong(value.dtype().to_string()))
+        };
+        outputs.iter().map(read).collect()
+    }
+}
+
+fn numbers<T: PrimitiveTensorElementType + Copy>(value: &DynValue, read: impl Fn(T) -> f32) -> Option<Numbers> {
+    let (shape, values) = value.try_extract_tensor::<T>().ok()?;
+    Some(Numbers { shape: shape.to_vec(), values: values.iter().map(|v| read(*v)).collect() })
 }
 
 fn to_value(tensor: &TensorProto) -> Result<DynValue, EngineError> {

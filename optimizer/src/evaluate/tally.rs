@@ -96,6 +96,7 @@ impl Tally {
         if self.labelled == 0 {
             return Evaluation {
                 accuracy: None,
+                detection: None,
                 fidelity,
                 confusion: None,
                 baseline: None,
@@ -126,7 +127,14 @@ impl Tally {
         };
         let [original, candidate] = self.confusion.map(cells);
         let confusion = Some(Confusion { classes: self.classes, original, candidate });
-        Evaluation { accuracy: Some(accuracy), fidelity, confusion, baseline: None, changes: Changes::default() }
+        Evaluation {
+            accuracy: Some(accuracy),
+            detection: None,
+            fidelity,
+            confusion,
+            baseline: None,
+            changes: Changes::default(),
+        }
     }
 }
 

@@ -107,9 +107,9 @@ fn summary(measured: &Measurements, is_original: bool) -> String {
     if let Some(s) = &measured.size {
         parts.push(format!("{:.1} % of its size", 100.0 * s.bytes as f64 / s.original_bytes.max(1) as f64));
     }
-    if let Some(a) = &measured.accuracy {
-        let change = format!("{:+.2} points of top-1", a.top1 - a.original_top1);
-        let interval = a.change.as_ref().map(|c| format!(" (95 % sure: {:+.2} to {:+.2})", c.low, c.high));
+    if let Some(q) = measured.quality() {
+        let change = format!("{:+.2} points of {}", q.value - q.original, q.metric);
+        let interval = q.change.map(|c| format!(" (95 % sure: {:+.2} to {:+.2})", c.low, c.high));
         parts.push(change + &interval.unwrap_or_default());
     } else if let Some(f) = &measured.fidelity {
         parts.push(format!("the same answer for {:.2} % of the images", f.agreement));

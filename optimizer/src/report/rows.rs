@@ -6,22 +6,27 @@ pub type Row = [String; 4];
 /// Everything measured, for people: the same on a terminal and in the report.
 pub fn rows(measured: &Measurements, graphs: Option<&Graphs>) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    let mut row = |what: &str, original: String, candidate: String, note: String| {
-        rows.push([what.to_owned(), original, candidate, note]);
-    };
     if let Some(a) = &measured.accuracy {
         let agreement = format!("agreement {:.2} % of {}", a.agreement, a.images);
-        row("top-1", format!("{:.2} %", a.original_top1), format!("{:.2} %", a.top1), agreement);
-        if let Some(c) = &a.change {
-            let change = format!("95 % sure: {:+.2} to {:+.2} points (p = {:.3})", c.low, c.high, c.p);
-            row("change", String::new(), format!("{:+.2}", a.top1 - a.original_top1), change);
-        }
+        rows.push(row("top-1", percent(a.original_top1), percent(a.top1), agreement));
+        rows.extend(change(measured));
         if let (Some(top5), Some(original)) = (a.top5, a.original_top5) {
-            row("top-5", format!("{original:.2} %"), format!("{top5:.2} %"), String::new());
+            rows.push(row("top-5", percent(original), percent(top5), String::new()));
+        }
+    } else if let Some(d) = &measured.detection {
+        let objects = format!("{} objects in {} images", d.objects, d.images);
+        rows.push(row("mAP", percent(d.original_map), percent(d.map), objects));
+        rows.extend(change(measured));
+        rows.push(row("mAP50", percent(d.original_map50), percent(d.map50), String::new()));
+        if let Some(f) = &measured.fidelity {
+            rows.push(row("agreement", String::new(), percent(f.agreement), "mAP against the original's boxes".into()));
         }
     } else if let Some(f) = &measured.fidelity {
-        row("agreement", String::new(), format!("{:.2} %", f.agreement), format!("of {}", f.images));
+        rows.push(row("agreement", String::new(), percent(f.agreement), format!("of {}", f.images)));
     }
+    let mut row = |what: &str, original: String, candidate: String, note: String| {
+        rows.push(row(what, original, candidate, note));
+    };
     if let Some(decibels) = measured.fidelity.as_ref().and_then(|f| f.sqnr_decibels) {
         row("SQNR", String::new(), format!("{decibels:.1} dB"), String::new());
     }
@@ -52,6 +57,22 @@ pub fn rows(measured: &Measurements, graphs: Option<&Graphs>) -> Vec<Row> {
         row("memory", String::new(), peak, String::new());
     }
     rows
+}
+
+/// Of top-1 or mAP.
+fn change(measured: &Measurements) -> Option<Row> {
+    let quality = measured.quality()?;
+    let c = quality.change?;
+    let note = format!("95 % sure: {:+.2} to {:+.2} points (p = {:.3})", c.low, c.high, c.p);
+    Some(row("change", String::new(), format!("{:+.2}", quality.value - quality.original), note))
+}
+
+fn row(what: &str, original: String, candidate: String, note: String) -> Row {
+    [what.to_owned(), original, candidate, note]
+}
+
+fn percent(value: f64) -> String {
+    format!("{value:.2} %")
 }
 
 fn share(own: u64, original: u64) -> f64 {

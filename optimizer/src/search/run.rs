@@ -42,6 +42,9 @@ pub fn run(
     let (Some(calibration), Some(evaluation)) = (request.calibration, request.evaluation) else {
         return Err(Error::NoDataset);
     };
+    if request.detection.is_some() {
+        return Err(Error::NoClasses { what: "search" });
+    }
     progress.part(5.0, 75.0);
     let source = onnx::load(&request.model.path)?;
     let (inputs, outputs) = source.signature()?;
@@ -65,6 +68,7 @@ pub fn run(
         training: training.as_ref(),
         models: Some(&models),
         target: request.target,
+        is_detector: false,
     };
     let shape = run_shape(&inputs, Some(&images))
         .ok_or_else(|| Error::Recipe("search: the model's input is too large to be measured".into()))?;

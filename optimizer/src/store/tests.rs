@@ -13,6 +13,7 @@ fn manifest(model: &ModelFile) -> PackageManifest {
         outputs: Vec::new(),
         preprocessing: Preprocessing::default(),
         labels: Vec::new(),
+        detection: None,
         target: None,
     };
     PackageManifest { digest: content.digest(), content, record: PackageRecord::new("original", Digest::of(b"")) }

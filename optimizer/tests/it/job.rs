@@ -24,6 +24,7 @@ fn task(store: &Path) -> Task {
         model: input(&example("fashion-mobilenet.onnx")),
         preprocessing: preprocessing(),
         labels: ["T-shirt/top", "Trouser"].map(str::to_owned).to_vec(),
+        detection: None,
         dataset: Some(Dataset {
             calibration: input(&example("fashion-calibration.npz")),
             // Small, so that the test is quick.

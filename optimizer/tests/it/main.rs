@@ -5,6 +5,7 @@ mod common;
 mod compress;
 mod datasets;
 mod datasets_bad;
+mod detection;
 mod distill;
 mod factorize;
 mod graphs;

@@ -30,6 +30,7 @@ fn make(store: &Path) -> PathBuf {
         models: &std::collections::BTreeMap::new(),
         preprocessing: &preprocessing(),
         labels: &["T-shirt/top".to_owned(), "Trouser".to_owned()],
+        detection: None,
         store,
         needs_labels: false,
         program: None,

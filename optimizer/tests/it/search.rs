@@ -61,6 +61,7 @@ fn search(store: &Path, wanted: &Search) -> Result<(CandidateReport, Record), Er
         models: &std::collections::BTreeMap::new(),
         preprocessing: &preprocessing(),
         labels: &[],
+        detection: None,
         store,
         needs_labels: true,
         program: None,

@@ -16,6 +16,7 @@ fn work() -> OptimizationWork {
             model: Input { location: Location::Url("https://m".into()), sha256: None },
             preprocessing: drydock_contract::Preprocessing::default(),
             labels: vec![],
+            detection: None,
             dataset: None,
             recipes: vec![Recipe { name: "int8".into(), techniques: vec![] }],
             models: BTreeMap::new(),

@@ -26,7 +26,12 @@ pub fn recipe(name: &str) -> Recipe {
 pub fn fashion() -> ModelDeployment {
     let spec = ModelDeploymentSpec {
         suspend: false,
-        model: Model { source: url("fashion.onnx"), preprocessing: None, labels: vec!["shirt".into(), "shoe".into()] },
+        model: Model {
+            source: url("fashion.onnx"),
+            preprocessing: None,
+            labels: vec!["shirt".into(), "shoe".into()],
+            detection: None,
+        },
         optimization: Some(Optimization {
             dataset: Some(Dataset {
                 calibration: pvc("calibration.npz"),

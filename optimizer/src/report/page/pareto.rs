@@ -28,9 +28,9 @@ struct Point {
 pub(super) fn plot(page: &Page<'_>) -> Option<Markup> {
     let record = &page.package.manifest.record;
     let own = point(&record.candidate, "candidate", &record.measurements)?;
-    let (unit, best) = match &record.measurements.accuracy {
-        Some(a) => ("top-1, %", a.original_top1),
-        None => ("same answer as the original, %", 100.0),
+    let (unit, best) = match record.measurements.quality() {
+        Some(q) => (format!("{}, %", q.metric), q.original),
+        None => ("same answer as the original, %".to_owned(), 100.0),
     };
     let original =
         Point { name: "original".into(), kind: "original", speedup: 1.0, quality: best, interval: None, size: 1.0 };
@@ -40,16 +40,13 @@ pub(super) fn plot(page: &Page<'_>) -> Option<Markup> {
     });
     let is_original = record.is_original();
     let points: Vec<Point> = others.chain([original]).chain((!is_original).then_some(own)).collect();
-    Some(draw(&points, page.gates, unit, best))
+    Some(draw(&points, page.gates, &unit, best))
 }
 
 fn point(name: &str, kind: &'static str, measured: &Measurements) -> Option<Point> {
     let (latency, size) = (measured.latency.as_ref()?, measured.size.as_ref()?);
-    let (quality, interval) = match (&measured.accuracy, &measured.fidelity) {
-        (Some(a), _) => {
-            let interval = a.change.as_ref().map(|c| (a.original_top1 + c.low, a.original_top1 + c.high));
-            (a.top1, interval)
-        }
+    let (quality, interval) = match (measured.quality(), &measured.fidelity) {
+        (Some(q), _) => (q.value, q.change.map(|c| (q.original + c.low, q.original + c.high))),
         (None, Some(f)) => (f.agreement, None),
         (None, None) => return None,
     };

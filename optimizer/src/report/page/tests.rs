@@ -21,6 +21,7 @@ fn package() -> Package {
         outputs: Vec::new(),
         preprocessing: Preprocessing::default(),
         labels: vec![HOSTILE.into(), String::new()],
+        detection: None,
         target: None,
     };
     let mut record = PackageRecord::new(HOSTILE, Digest::of(b""));

@@ -1,0 +1,185 @@
+//! What two detectors find on the same images.
+
+mod bootstrap;
+mod precision;
+mod truth;
+
+use drydock_contract::{AccuracyChange, DetectionMeasurement, FidelityMeasurement};
+use drydock_detection::{Array, Bounds, Decoder, Detected, DetectionError};
+
+pub use bootstrap::difference;
+pub use precision::{Matches, Precision};
+pub use truth::Truth;
+
+use super::baseline::BaselineCollector;
+use super::{BATCH, Changes, Evaluation, as_candidate};
+use crate::Error;
+use crate::dataset::{Batch, Dataset};
+use crate::engine::{Engine, Numbers, Session};
+use crate::progress::Progress;
+
+/// Boxes with lower scores are many, and change the mean average precision by nothing that can be seen.
+const LEAST_SCORE: f32 = 0.001;
+
+/// As [`super::evaluate`], for a detector: mean average precision where the data has boxes, and how near the candidate's boxes are to
+/// the original's in any case.
+///
+/// # Errors
+/// Boxes in the data that do not fit the model; outputs that are no boxes; a candidate that does not run.
+pub fn evaluate_detector(
+    engine: &Engine,
+    original: &[u8],
+    candidate: Option<&[u8]>,
+    decoder: &Decoder,
+    data: &Dataset,
+    progress: &mut Progress,
+) -> Result<Evaluation, Error> {
+    let truth = data.boxes(decoder.classes())?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut original = engine.open(original, threads)?;
+    let mut candidate = candidate.map(|c| engine.open(c, threads)).transpose().map_err(Error::Candidate)?;
+    let mut counters = Counters::default();
+    let mut baseline = BaselineCollector::new(data.item_shape(), 0, false);
+    let batch_size = if decoder.takes_one_image() { 1 } else { BATCH };
+    data.batches(usize::MAX, batch_size, |batch| {
+        let expected = find(&mut original, decoder, &batch)?;
+        let found = match &mut candidate {
+            Some(session) => Some(find(session, decoder, &batch).map_err(as_candidate)?),
+            None => None,
+        };
+        let found = found.as_ref().unwrap_or(&expected);
+        counters.signal(decoder, &expected, found);
+        let inputs = batch.data.chunks(data.item_shape().iter().product::<i64>().max(1) as usize);
+        for (row, input) in (0..batch.count).zip(inputs) {
+            let own = truth.as_ref().and_then(|t| t.get(batch.start + row)).map(Vec::as_slice);
+            counters.add(decoder.score_threshold(), own, [&expected.boxes[row], &found.boxes[row]]);
+            baseline.add(input, &[]);
+        }
+        progress.step("evaluate", batch.start + batch.count, data.len(), "images");
+        Ok::<(), Error>(())
+    })?;
+    if truth.is_none() {
+        progress.note("the evaluation data has no boxes: agreement is measured, mean average precision is not");
+    }
+    progress.step("compare", 0, 1, "pair of models");
+    let (detection, fidelity) = counters.finish(truth.is_some());
+    Ok(Evaluation {
+        accuracy: None,
+        detection,
+        fidelity,
+        confusion: None,
+        baseline: Some(baseline.finish()),
+        changes: Changes::default(),
+    })
+}
+
+/// What one model says of a batch.
+struct Found {
+    /// Of each image, in its pixels.
+    boxes: Vec<Vec<Detected>>,
+    outputs: Vec<Numbers>,
+}
+
+fn find(session: &mut Session, decoder: &Decoder, batch: &Batch<'_>) -> Result<Found, Error> {
+    let names = decoder.outputs();
+    let outputs = session.run_numbers(batch.shape, batch.data, &names)?;
+    let arrays: Vec<Array<'_>> = outputs.iter().map(|o| Array { shape: &o.shape, values: &o.values }).collect();
+    let mut boxes = decoder.decode(&arrays, LEAST_SCORE)?;
+    if boxes.len() < batch.count {
+        let (output, found) = (names.first().copied().unwrap_or_default().to_owned(), boxes.len());
+        let expected = format!("boxes of {} images, not of {found}", batch.count);
+        return Err(DetectionError::Shape {
+            output,
+            found: outputs.first().map(|o| o.shape.clone()).unwrap_or_default(),
+            expected,
+        }
+        .into());
+    }
+    // Raw values have the size of the model's input, and so have their boxes.
+    for (boxes, placement) in boxes.iter_mut().zip(batch.placements) {
+        for found in boxes {
+            found.bounds = Bounds::of_edges(placement.to_image(found.bounds.edges()));
+        }
+    }
+    Ok(Found { boxes, outputs })
+}
+
+/// What is counted as the images go by.
+#[derive(Default)]
+struct Counters {
+    /// The original and the candidate against the truth.
+    matches: [Matches; 2],
+    /// The candidate against the original.
+    agreement: Matches,
+    /// Boxes that the candidate answers with where the original has none at all.
+    alone: u64,
+    lost: u64,
+    gained: u64,
+    signal: f64,
+    noise: f64,
+}
+
+impl Counters {
+    fn signal(&mut self, decoder: &Decoder, expected: &Found, found: &Found) {
+        if decoder.is_suppressed() {
+            return;
+        }
+        for (o, c) in expected.outputs.iter().zip(&found.outputs).flat_map(|(o, c)| o.values.iter().zip(&c.values)) {
+            let (o, c) = (f64::from(*o), f64::from(*c));
+            self.signal += o * o;
+            self.noise += (o - c) * (o - c);
+        }
+    }
+
+    fn add(&mut self, served: f32, truth: Option<&[Truth]>, [original, candidate]: [&[Detected]; 2]) {
+        if let Some(truth) = truth {
+            let [before, after] = [(0, original), (1, candidate)].map(|(i, f)| self.matches[i].add(f, truth, served));
+            for (before, after) in
+                truth.iter().zip(before.into_iter().zip(after)).filter(|(t, _)| !t.crowd).map(|(_, f)| f)
+            {
+                self.lost += u64::from(before && !after);
+                self.gained += u64::from(after && !before);
+            }
+        }
+        let answered = original.iter().filter(|d| d.score >= served);
+        let as_truth: Vec<Truth> = answered.map(|d| Truth { class: d.class, bounds: d.bounds, crowd: false }).collect();
+        self.alone += candidate.iter().filter(|d| d.score >= served).count() as u64;
+        self.agreement.add(candidate, &as_truth, served);
+    }
+
+    fn finish(mut self, has_truth: bool) -> (Option<DetectionMeasurement>, FidelityMeasurement) {
+        self.matches.iter_mut().chain([&mut self.agreement]).for_each(Matches::sort);
+        let agreement = match self.agreement.precision(None) {
+            Some(precision) => 100.0 * precision.map,
+            None if self.alone == 0 => 100.0,
+            None => 0.0,
+        };
+        let fidelity = FidelityMeasurement {
+            agreement,
+            sqnr_decibels: Some(10.0 * (self.signal / self.noise).log10()).filter(|d| d.is_finite()),
+            images: self.agreement.images() as u64,
+        };
+        let [original, candidate] = &self.matches;
+        let precisions = original.precision(None).zip(candidate.precision(None)).filter(|_| has_truth);
+        let detection = precisions.map(|(before, after)| {
+            let (interval, p) = difference([original, candidate]);
+            DetectionMeasurement {
+                map: 100.0 * after.map,
+                original_map: 100.0 * before.map,
+                map50: 100.0 * after.map50,
+                original_map50: 100.0 * before.map50,
+                images: fidelity.images,
+                objects: original.objects(),
+                same_data: false,
+                change: Some(AccuracyChange {
+                    low: 100.0 * interval.low,
+                    high: 100.0 * interval.high,
+                    p,
+                    lost: self.lost,
+                    gained: self.gained,
+                }),
+            }
+        });
+        (detection, fidelity)
+    }
+}
