@@ -5,6 +5,7 @@ use crate::Error;
 use crate::benchmark::{compare, cpu_times};
 use crate::dataset::Dataset;
 use crate::engine::Engine;
+use crate::interrupt;
 use crate::measure::run_shape;
 use crate::onnx::{Graph, signature};
 use crate::passes::{self, Candidate, Factors, Layer, Split};
@@ -15,6 +16,8 @@ const TOLERANCE: f64 = 0.02;
 /// Choices that are measured as a whole.
 const ATTEMPTS: u32 = 5;
 const ROUNDS: u32 = 15;
+/// Of models that are open at the same time, each of which ONNX Runtime has a copy of.
+const MEASURED_BYTES: usize = 64 << 20;
 
 /// Shares ranks out so that the whole model's measured CPU time keeps the budget. Each layer's ways to be split are measured as
 /// models of their own; what a choice saves by their sum is then measured on the whole model, where layouts and fusions differ,
@@ -28,6 +31,9 @@ pub(super) fn by_latency(
     calibration: &Dataset,
     progress: &mut Progress,
 ) -> Result<Ranks, Error> {
+    if ratio >= 1.0 {
+        return Ok(Ranks::new());
+    }
     let shape = run_shape(&signature(graph)?.0, Some(calibration)).ok_or_else(|| {
         Error::Recipe(
             "factorize.latencyRatio: the model cannot be timed; expected one FP32 input of known shape".into(),
@@ -62,13 +68,15 @@ pub(super) fn by_latency(
         let promised = whole - choice.cost;
         let saved = latency.original_cpu * (1.0 - found);
         if promised <= 0.0 || saved <= 0.0 {
-            break;
+            // The layers gain alone and not together: more of them, or more of each.
+            wanted = wanted.midpoint(whole);
+            continue;
         }
         wanted = latency.original_cpu * (1.0 - ratio + TOLERANCE / 2.0) * promised / saved;
     }
     let Some((found, ranks)) = best else {
         return Err(Error::Recipe(format!(
-            "factorize: the fastest choice of ranks takes {:.1} % of the CPU time; expected latencyRatio to be at least that, found {ratio}",
+            "factorize: the fastest choice of ranks that was measured takes {:.1} % of the CPU time; expected latencyRatio to be at least that, found {ratio}",
             100.0 * least
         )));
     };
@@ -95,13 +103,28 @@ fn timed(engine: &Engine, graph: &Graph, l: &Splittable, by_macs: &Candidate) ->
     let model = |ranks| -> Result<Vec<u8>, Error> {
         Ok(with_ranks(alone.clone(), &[(l.layer.output.clone(), ranks)].into())?.encode())
     };
-    let mut models = vec![alone.encode()];
-    models.extend(splits.iter().map(|s| model(s.ranks)).collect::<Result<Vec<_>, _>>()?);
-    let times = cpu_times(engine, &models, &l.input)?;
-    for (split, time) in splits.iter_mut().zip(&times[1..]) {
-        split.cost = *time;
+    let unsplit = alone.encode();
+    let mut whole = None;
+    let mut rest = splits.as_mut_slice();
+    while !rest.is_empty() {
+        interrupt::check()?;
+        let mut models = vec![unsplit.clone()];
+        let mut bytes = 0;
+        while models.len() <= rest.len() && bytes < MEASURED_BYTES {
+            let model = model(rest[models.len() - 1].ranks)?;
+            bytes += model.len();
+            models.push(model);
+        }
+        let times = cpu_times(engine, &models, &l.input)?;
+        // In each round the layer as it is, which the machine's moods change as much.
+        let scale = *whole.get_or_insert(times[0]) / times[0].max(f64::MIN_POSITIVE);
+        let (measured, later) = rest.split_at_mut(models.len() - 1);
+        for (split, time) in measured.iter_mut().zip(&times[1..]) {
+            split.cost = time * scale;
+        }
+        rest = later;
     }
-    Ok(Candidate { whole: times[0], splits })
+    Ok(Candidate { whole: whole.unwrap_or_default(), splits })
 }
 
 /// Split as these ranks say, with weights that stand for those to come: what a layer takes does not depend on them.
