@@ -48,7 +48,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_STREAMS: u32 = 256;
 /// What a client may have hyper keep before it has said its whole head (HTTP/1.1), and all header fields of a request (HTTP/2).
-const HEAD_BYTES: usize = 64 << 10;
+const HEAD_BYTES: usize = 16 << 10;
 const HEADER_LIST_BYTES: u32 = 16 << 10;
 /// Streams that the client opened and reset again before they were looked at (CVE-2023-44487), and those that we reset because
 /// they were wrong (CVE-2025-8671). One more, and the connection is closed with `ENHANCE_YOUR_CALM`. These are h2's own defaults.
