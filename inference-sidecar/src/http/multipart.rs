@@ -1,5 +1,6 @@
 //! `multipart/form-data` as the body of an infer request: each part is an image, as `curl -F` and a browser's forms send them.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::budget::Share;
 use crate::error::ServeError;
 use crate::images;
 use crate::serve::App;
+use crate::tensor::Tensor;
 
 /// The boundary between the parts, where the body is such a form.
 pub(super) fn boundary(headers: &HeaderMap) -> Option<Result<String, ServeError>> {
@@ -49,8 +51,9 @@ pub(super) async fn answer(
     drop(copies);
     let outputs = app.model.infer(vec![input], &[]).await?;
     let boxes = app.model.boxes(&outputs, &placements, top)?;
-    let rows = outputs.first().filter(|_| boxes.is_none()).map(images::rows).unwrap_or_default();
-    let labels = rows.iter().map(|row| images::top(row, &app.model.labels, top)).collect::<Option<Vec<_>>>();
+    let rows = outputs.first().filter(|_| boxes.is_none()).map(images::rows);
+    let of_row = |row: Cow<'_, Tensor>| images::top(&row, &app.model.labels, top);
+    let labels = rows.and_then(|rows| rows.into_iter().map(of_row).collect::<Option<Vec<_>>>());
     image::write(app, &outputs, boxes, labels)
 }
 

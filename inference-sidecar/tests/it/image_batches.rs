@@ -11,10 +11,10 @@ use tonic::Code;
 use crate::images::{encoded, preprocessing, server, trousers};
 use crate::support::{MODEL, Running};
 
-const BOUNDARY: &str = "----x";
+pub(crate) const BOUNDARY: &str = "----x";
 
 /// As `curl -F` and browsers write it.
-fn form(parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn form(parts: &[&[u8]]) -> Vec<u8> {
     let mut body = Vec::new();
     for (i, part) in parts.iter().enumerate() {
         let head = format!(
