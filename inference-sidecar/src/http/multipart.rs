@@ -37,13 +37,15 @@ pub(super) async fn answer(
     path: &PathAndQuery,
     boundary: String,
     body: Bytes,
-    mut share: Share,
+    share: Share,
 ) -> Result<http::Response<Bytes>, ServeError> {
     let top = image::top(path.query())?;
     let images = app.model.images.clone().map_err(ServeError::Invalid)?;
     // One copy to find the parts in, one of the parts.
     let mut copies = share.beside();
     copies.hold(body.len().saturating_mul(2))?;
+    // Beside the copies: what fits only without them never fits.
+    let mut share = copies.beside();
     let parts = parts(body, boundary, app.model.max_rows).await?;
     let read = move || images.batch(&parts, &mut share).map(|(tensor, placements)| (tensor, placements, share));
     let decoded = tokio::task::spawn_blocking(read).await;
