@@ -8,8 +8,8 @@ use drydock_contract::Datatype;
 use http_body_util::Full;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use inference_sidecar::proto::ModelInferRequest;
 use inference_sidecar::proto::model_infer_request::InferInputTensor;
+use inference_sidecar::proto::{ModelInferRequest, ServerLiveRequest, ServerReadyRequest};
 use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,6 +17,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Child;
 use tokio::time::timeout;
 use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::onnx::identities;
 use crate::process::start;
@@ -57,10 +60,16 @@ async fn more_connections_than_there_may_be_are_refused() {
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert!(status.message().contains("2 connections are open"), "{status}");
 
-    // A full pod is neither dead nor unready, and the operator is answered.
-    for url in [running.url("/v2/health/ready"), running.url("/v2/health/live"), running.admin("/metrics")] {
+    // A full pod is neither dead nor unready, and the operator and the kubelet are answered.
+    let admin = ["/metrics", "/v2/health/ready", "/v2/health/live"].map(|path| running.admin(path));
+    for url in [running.url("/v2/health/ready"), running.url("/v2/health/live")].into_iter().chain(admin) {
         assert_eq!(running.client.get(url).send().await.unwrap().status(), 200);
     }
+    assert!(running.grpc().await.server_live(ServerLiveRequest {}).await.unwrap().into_inner().live);
+    assert!(running.grpc().await.server_ready(ServerReadyRequest {}).await.unwrap().into_inner().ready);
+    let mut health = HealthClient::connect(format!("http://{}", running.server.grpc)).await.unwrap();
+    let answer = health.check(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(answer.status(), ServingStatus::Serving);
     drop(held);
     let served = async {
         while running.client.post(running.infer_url()).json(&json_body(&image(1))).send().await.unwrap().status() != 200
