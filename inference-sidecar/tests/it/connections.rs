@@ -17,6 +17,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Child;
 use tokio::time::timeout;
 use tonic::Code;
+use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -67,7 +68,8 @@ async fn more_connections_than_there_may_be_are_refused() {
     }
     assert!(running.grpc().await.server_live(ServerLiveRequest {}).await.unwrap().into_inner().live);
     assert!(running.grpc().await.server_ready(ServerReadyRequest {}).await.unwrap().into_inner().ready);
-    let mut health = HealthClient::connect(format!("http://{}", running.server.grpc)).await.unwrap();
+    let channel = Endpoint::new(format!("http://{}", running.server.grpc)).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
     let answer = health.check(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(answer.status(), ServingStatus::Serving);
     drop(held);
