@@ -21,7 +21,7 @@ use crate::package::Package;
 use crate::queue::Queue;
 use crate::serve::{App, Model};
 use crate::split::{GrpcCanary, HttpCanary, Splitter};
-use crate::{admin, grpc, http, split};
+use crate::{admin, descriptors, grpc, http, split};
 
 /// How long requests in progress may take to end, after the drain.
 const END: Duration = Duration::from_secs(20);
@@ -59,7 +59,8 @@ impl Server {
                 Ok::<_, StartError>(address)
             }
         };
-        let places = Places::new(config.max_connections);
+        let max_connections = descriptors::connections(config.max_connections);
+        let places = Places::new(max_connections);
         let port = |kind: Kind, router: Router, full: Router, places: &Places| Port {
             kind,
             router,
@@ -70,9 +71,9 @@ impl Server {
         let full = http::full_router(app.clone(), ADMIN_CONNECTIONS);
         let admin = port(Kind::Http, admin::router(app.clone()), full, &Places::new(ADMIN_CONNECTIONS));
         let router = grpc::router(app.clone()).await;
-        let full = grpc::full_router(router.clone(), app.clone(), config.max_connections);
+        let full = grpc::full_router(router.clone(), app.clone(), max_connections);
         let grpc = port(Kind::Grpc, router, full, &places);
-        let full = http::full_router(app.clone(), config.max_connections);
+        let full = http::full_router(app.clone(), max_connections);
         let http = port(Kind::Http, http::router(app.clone(), config.page), full, &places);
         let grpc = listen(config.grpc_port, grpc).await?;
         let http = listen(config.http_port, http).await?;

@@ -39,7 +39,7 @@ fn memory(child: &Child) -> usize {
 }
 
 /// A connection on which one request was answered.
-async fn asked(address: SocketAddr) -> TcpStream {
+pub(crate) async fn asked(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = [0; 12];
