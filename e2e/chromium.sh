@@ -8,7 +8,11 @@ find() {
 }
 
 find && exit
-# Any number of callers may run at once: apt waits for its lock, and finds it installed then.
-apt-get update >&2
-apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends chromium >&2
+cache=${DRYDOCK_CACHE:-$HOME/.cache/drydock}
+mkdir -p "$cache"
+# One at a time, of all scripts: apt waits for nobody who updates its lists. Another may have been quicker.
+exec 8>"$cache/apt.lock"
+flock 8
+find && exit
+{ apt-get update && apt-get install -y --no-install-recommends chromium; } >&2
 find

@@ -12,7 +12,10 @@ fetch() {
     # In the cache, so that the last step is a rename: any number of callers may run at once.
     scratch=$(mktemp -d "$cache/.fetch-XXXXXX")
     trap 'rm -rf "$scratch"' EXIT
-    python3 -m pip --version >/dev/null 2>&1 || { apt-get update && apt-get install -y --no-install-recommends python3-pip; } >&2
+    has_pip() { python3 -m pip --version >/dev/null 2>&1; }
+    # One apt at a time, of all scripts: it waits for nobody who updates its lists. Another may have been quicker.
+    has_pip || (flock 8 && { has_pip || { apt-get update && apt-get install -y --no-install-recommends python3-pip; }; }) \
+        8>"${DRYDOCK_CACHE:-$HOME/.cache/drydock}/apt.lock" >&2
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version "$2" \
         --platform "$3" --dest "$scratch" "onnx==$1" >&2
     echo "$4  $(echo "$scratch"/*.whl)" | sha256sum --check --status ||

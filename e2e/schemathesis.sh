@@ -15,7 +15,10 @@ if ! test -x "$place/bin/schemathesis"; then
     flock 9
 fi
 if ! test -x "$place/bin/schemathesis"; then
-    python3 -c 'import ensurepip' 2>/dev/null || { apt-get update && apt-get install -y --no-install-recommends python3-venv; } >&2
+    has_venv() { python3 -c 'import ensurepip' 2>/dev/null; }
+    # One apt at a time, of all scripts: it waits for nobody who updates its lists. Another may have been quicker.
+    has_venv || (flock 8 && { has_venv || { apt-get update && apt-get install -y --no-install-recommends python3-venv; }; }) \
+        8>"${DRYDOCK_CACHE:-$HOME/.cache/drydock}/apt.lock" >&2
     rm -rf "$place"
     python3 -m venv "$place"
     "$place/bin/pip" install --quiet --disable-pip-version-check --only-binary=:all: "schemathesis==$version" >&2

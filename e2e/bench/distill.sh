@@ -5,7 +5,7 @@ venv=$DRYDOCK_CACHE/bench/torch-2.15.0
 # With its CUDA libraries, some 5 GB: the wheel does not load without them, also where there is no GPU.
 [[ -e $venv/done ]] || { python3 -m venv "$venv" && "$venv/bin/pip" install -q torch==2.15.0 onnx onnxruntime==1.31.1 sympy && touch "$venv/done"; }
 for package in time dataset-fashion-mnist; do
-  dpkg -s "$package" >/dev/null 2>&1 || apt-get install -y --no-install-recommends "$package" >/dev/null
+  dpkg -s "$package" >/dev/null 2>&1 || flock "$DRYDOCK_CACHE/apt.lock" apt-get install -y --no-install-recommends "$package" >/dev/null
 done
 cargo build --release --locked -p drydock-optimizer
 ORT_DYLIB_PATH=$("$ROOT/e2e/onnxruntime.sh")

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use ::http::StatusCode;
+use ::http::header::CONTENT_TYPE;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use drydock_contract::SplitWindow;
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
 
+use crate::http;
 use crate::serve::App;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -17,6 +18,9 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
+        // For the kubelet: users can fill the other ports, and nothing of that is a reason to restart the pod.
+        .route("/v2/health/live", get(http::live))
+        .route("/v2/health/ready", get(http::ready))
         .route("/metrics", get(metrics))
         .route("/drydock/split", get(split))
         .with_state(app)

@@ -114,7 +114,7 @@ pub struct Config {
     pub queue_size: u16,
 
     /// Connections that may be open, to the HTTP and the gRPC port together. The next ones are answered 503,
-    /// RESOURCE_EXHAUSTED, and closed.
+    /// RESOURCE_EXHAUSTED, and closed. Less where the process may not have so many file descriptors and 256 more.
     #[arg(long, env = "DRYDOCK_MAX_CONNECTIONS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 

@@ -6,15 +6,17 @@ mod places;
 
 use std::io::{self, Cursor};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, join, sink};
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::lifecycle::{Lifecycle, Phase};
@@ -48,7 +50,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_STREAMS: u32 = 256;
 /// What a client may have hyper keep before it has said its whole head (HTTP/1.1), and all header fields of a request (HTTP/2).
-const HEAD_BYTES: usize = 64 << 10;
+const HEAD_BYTES: usize = 16 << 10;
 const HEADER_LIST_BYTES: u32 = 16 << 10;
 /// Streams that the client opened and reset again before they were looked at (CVE-2023-44487), and those that we reset because
 /// they were wrong (CVE-2025-8671). One more, and the connection is closed with `ENHANCE_YOUR_CALM`. These are h2's own defaults.
@@ -58,8 +60,8 @@ const RESETS_FOR_ERRORS: usize = 1024;
 const MAX_AGE: Duration = Duration::from_mins(5);
 /// A connection that was opened while the pod leaves the Service has come with a request.
 const MIN_AGE: Duration = Duration::from_secs(1);
-/// How long an HTTP/2 client that was told to go has for its requests in progress. A stream whose answer it does not read
-/// would else stay.
+/// How long an HTTP/2 client that was told to go has for its requests in progress, and again while one is being answered. A
+/// stream whose answer it does not read would else stay.
 const LAST_REQUESTS: Duration = Duration::from_mins(1);
 /// How long a connection beyond the limit lasts, to be told so.
 const REFUSAL: Duration = Duration::from_secs(2);
@@ -143,7 +145,17 @@ where
 
     let builder = builder(version, port.keep_alive);
     let stream = TokioIo::new(join(Cursor::new(words).chain(read), write));
-    let mut connection = pin!(builder.serve_connection(stream, TowerToHyperService::new(port.router)));
+    let (router, at_work) = (TowerToHyperService::new(port.router), Arc::new(()));
+    let counted = Arc::downgrade(&at_work);
+    let service = service_fn(move |request| {
+        let (answer, counted) = (router.call(request), counted.upgrade());
+        async move {
+            let answer = answer.await;
+            drop(counted);
+            answer
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(stream, service));
     tokio::select! {
         biased;
         // First, so that a request which is here already is read before the connection is told to end.
@@ -153,10 +165,25 @@ where
     connection.as_mut().graceful_shutdown();
     if version == Version::Http1 {
         log(connection.await);
-    } else if let Ok(result) = timeout(LAST_REQUESTS, connection).await {
-        log(result);
-    } else {
-        tracing::debug!("connection given up: the client was told to go and has open streams");
+        return;
+    }
+    tokio::select! {
+        result = connection => log(result),
+        () = last_requests(&at_work) => {
+            tracing::debug!("connection given up: the client was told to go and has open streams");
+        }
+    }
+}
+
+/// Returns when what is left on a connection is answers that are not read. `at_work`: each request that is being answered has it too.
+async fn last_requests(at_work: &Arc<()>) {
+    let started = Instant::now();
+    loop {
+        sleep(LAST_REQUESTS).await;
+        // A client that does not let go may ask on and on.
+        if Arc::strong_count(at_work) == 1 || started.elapsed() >= MAX_AGE {
+            return;
+        }
     }
 }
 

@@ -32,7 +32,15 @@ pub(crate) struct Object<'a> {
 /// What is compared of a canary's answer.
 #[derive(Debug, Deserialize)]
 struct Answered {
-    boxes: Vec<AnsweredObject>,
+    boxes: AnsweredBoxes,
+}
+
+/// An image has a list of objects, a form of images a list of those.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum AnsweredBoxes {
+    OfOne(Vec<AnsweredObject>),
+    OfEach(Vec<Vec<AnsweredObject>>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,11 +80,16 @@ impl Detector {
         Ok(self.boxes(outputs)?.into_iter().zip(placements).map(of_image).collect())
     }
 
-    /// What an answer of boxes decides; `None` if it is none.
+    /// What an answer of boxes decides, for each image; `None` if it is none.
     pub(crate) fn answered(body: &[u8]) -> Option<Vec<Decision>> {
         let Answered { boxes } = serde_json::from_slice(body).ok()?;
-        let objects = boxes.into_iter().map(|b| (b.class, Bounds::of_edges(b.edges))).collect();
-        Some(vec![Decision::Objects(Objects(objects))])
+        let images = match boxes {
+            AnsweredBoxes::OfOne(objects) => vec![objects],
+            AnsweredBoxes::OfEach(images) => images,
+        };
+        let object = |b: AnsweredObject| (b.class, Bounds::of_edges(b.edges));
+        let objects = |image: Vec<AnsweredObject>| Objects(image.into_iter().map(object).collect());
+        Some(images.into_iter().map(objects).map(Decision::Objects).collect())
     }
 
     /// What outputs decide, for each image; `None` if those that hold the boxes are not among them.
@@ -161,7 +174,13 @@ mod tests {
         let body = serde_json::json!({"outputs": [], "boxes": [object]}).to_string();
         assert!(body.contains(r#""box":[1.0,2.0,3.0,4.5]"#) && body.contains(r#""label":"cat""#), "{body}");
         let expected = vec![Decision::Objects(Objects(vec![(2, Bounds::of_edges([1.0, 2.0, 3.0, 4.5]))]))];
-        assert_eq!(Detector::answered(body.as_bytes()), Some(expected));
+        assert_eq!(Detector::answered(body.as_bytes()), Some(expected.clone()));
+        let none = Decision::Objects(Objects(vec![]));
+        assert_eq!(Detector::answered(br#"{"outputs": [], "boxes": []}"#), Some(vec![none.clone()]));
+        // A form of images, nothing in the first.
+        let object = Object { index: 2, label: None, score: 0.5, edges: [1.0, 2.0, 3.0, 4.5] };
+        let body = serde_json::json!({"outputs": [], "boxes": [[], [object]]}).to_string();
+        assert_eq!(Detector::answered(body.as_bytes()), Some([vec![none], expected].concat()));
         assert_eq!(Detector::answered(br#"{"outputs": []}"#), None);
     }
 }

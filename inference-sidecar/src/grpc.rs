@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::middleware::Next;
 use axum::{Router, middleware};
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -59,10 +60,25 @@ pub(crate) async fn router(app: Arc<App>) -> Router {
     routes.layer(middleware::from_fn_with_state(app, gate::gate))
 }
 
-/// Answers in the place of [`router`] where there are too many connections.
-pub(crate) fn full_router(app: Arc<App>, limit: u32) -> Router {
-    let refused = move || async move { refuse(&app, &ServeError::TooManyConnections { limit }).into_http::<Body>() };
-    Router::new().fallback(refused)
+/// What a full pod answers: it must be neither restarted nor taken for one that has failed.
+const HEALTH: [&str; 3] = [
+    "/grpc.health.v1.Health/Check",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
+];
+
+/// `router`, a [`router`], where there are too many connections: of it only [`HEALTH`] is left.
+pub(crate) fn full_router(router: Router, app: Arc<App>, limit: u32) -> Router {
+    let answer = move |request: axum::extract::Request, next: Next| {
+        let app = app.clone();
+        async move {
+            if HEALTH.contains(&request.uri().path()) {
+                return next.run(request).await;
+            }
+            refuse(&app, &ServeError::TooManyConnections { limit }).into_http::<Body>()
+        }
+    };
+    router.layer(middleware::from_fn(answer))
 }
 
 #[derive(Debug)]

@@ -89,11 +89,11 @@ struct TensorMetadata<'a> {
     shape: &'a [i64],
 }
 
-async fn live() -> Response {
+pub(crate) async fn live() -> Response {
     Json(json!({"live": true})).into_response()
 }
 
-async fn ready(State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     let ready = app.lifecycle.is_ready();
     (ready_status(ready), Json(json!({"ready": ready}))).into_response()
 }

@@ -15,6 +15,7 @@ mod classification;
 mod config;
 mod connection;
 mod cores;
+mod descriptors;
 mod detection;
 mod element;
 mod encoding;

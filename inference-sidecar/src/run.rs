@@ -21,7 +21,7 @@ use crate::package::Package;
 use crate::queue::Queue;
 use crate::serve::{App, Model};
 use crate::split::{GrpcCanary, HttpCanary, Splitter};
-use crate::{admin, grpc, http, split};
+use crate::{admin, descriptors, grpc, http, split};
 
 /// How long requests in progress may take to end, after the drain.
 const END: Duration = Duration::from_secs(20);
@@ -59,23 +59,26 @@ impl Server {
                 Ok::<_, StartError>(address)
             }
         };
-        let places = Places::new(config.max_connections);
+        let max_connections = descriptors::connections(config.max_connections);
+        let places = Places::new(max_connections);
         let port = |kind: Kind, router: Router, full: Router, places: &Places| Port {
             kind,
             router,
             full,
-            places: places.clone(),
+            places: places.of_port(),
             keep_alive: config.keep_alive(),
         };
         let full = http::full_router(app.clone(), ADMIN_CONNECTIONS);
         let admin = port(Kind::Http, admin::router(app.clone()), full, &Places::new(ADMIN_CONNECTIONS));
-        let full = grpc::full_router(app.clone(), config.max_connections);
-        let grpc = port(Kind::Grpc, grpc::router(app.clone()).await, full, &places);
-        let full = http::full_router(app.clone(), config.max_connections);
+        let router = grpc::router(app.clone()).await;
+        let full = grpc::full_router(router.clone(), app.clone(), max_connections);
+        let grpc = port(Kind::Grpc, router, full, &places);
+        let full = http::full_router(app.clone(), max_connections);
         let http = port(Kind::Http, http::router(app.clone(), config.page), full, &places);
-        let admin = listen(config.admin_port, admin).await?;
         let grpc = listen(config.grpc_port, grpc).await?;
         let http = listen(config.http_port, http).await?;
+        // Last: it says that the pod is ready.
+        let admin = listen(config.admin_port, admin).await?;
         if let (Some(path), Some(splitter)) = (config.split_file.clone(), app.splitter.clone()) {
             tokio::spawn(split::watch(path, splitter));
         }

@@ -128,7 +128,11 @@ impl Model {
         let (images, data) = (images.clone(), tensor.data.clone());
         let read = move || {
             let files = strings::elements(&data).collect::<Result<Vec<_>, _>>().map_err(ServeError::Invalid)?;
-            images.batch(&files, &mut share).map(|(decoded, _)| (decoded, share))
+            // The encoded images are there until all are decoded.
+            let mut decoding = share.beside();
+            let (decoded, _) = images.batch(&files, &mut decoding)?;
+            share.absorb(decoding);
+            Ok::<_, ServeError>((decoded, share))
         };
         // A large photograph takes tens of milliseconds.
         let decoded = tokio::task::spawn_blocking(read).await;

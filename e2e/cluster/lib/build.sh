@@ -35,8 +35,9 @@ build_packages() {
   need_root
   command -v apt-get >/dev/null || die "please install: ${missing[*]}"
   step "installing packages: ${missing[*]}"
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$CACHE/apt.log" 2>&1 ||
+  # One apt at a time, of all scripts: it waits for nobody who updates its lists.
+  (flock 8 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}") 8>"$CACHE/apt.lock" >"$CACHE/apt.log" 2>&1 ||
     { tail -20 "$CACHE/apt.log" >&2; die "apt-get failed"; }
 }
 

@@ -24,8 +24,11 @@ async fn main() -> anyhow::Result<()> {
     let grpc = Routes::from(Router::new().fallback(infer_over_grpc).with_state(mode));
     let grpc = tonic::transport::Server::builder().add_routes(grpc).serve(([0, 0, 0, 0], 8081).into());
     let listener = tokio::net::TcpListener::bind(("0.0.0.0", 8080)).await?;
+    // The kubelet asks here.
+    let admin = tokio::net::TcpListener::bind(("0.0.0.0", 8082)).await?;
     tokio::select! {
-        ended = axum::serve(listener, app).into_future() => ended?,
+        ended = axum::serve(listener, app.clone()).into_future() => ended?,
+        ended = axum::serve(admin, app).into_future() => ended?,
         ended = grpc => ended?,
     }
     Ok(())

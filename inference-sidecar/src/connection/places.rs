@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Connections beyond the limit that are told so at one time. They last [`super::REFUSAL`] at most.
 const REFUSALS: usize = 64;
 
-/// Places of the connections of one or several ports. Cheap to clone.
+/// Places of the connections of one or several ports, and of those that a port refuses. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     free: Arc<Semaphore>,
@@ -26,6 +26,11 @@ impl Places {
     pub(crate) fn new(connections: u32) -> Self {
         let permits = usize::try_from(connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(permits)), refusals: Arc::new(Semaphore::new(REFUSALS)) }
+    }
+
+    /// The same places for one more port. It refuses for itself: clients that say nothing at another must not keep it from telling.
+    pub(crate) fn of_port(&self) -> Self {
+        Self { refusals: Arc::new(Semaphore::new(REFUSALS)), ..self.clone() }
     }
 
     /// `None`: there are too many even to tell them.
@@ -52,5 +57,15 @@ mod tests {
         );
         drop(held);
         assert!(places.take().is_some_and(|p| !p.refused));
+    }
+
+    #[test]
+    fn a_port_has_refusals_of_its_own() {
+        let (http, grpc) = {
+            let places = Places::new(2);
+            (places.of_port(), places.of_port())
+        };
+        let _held: Vec<_> = std::iter::from_fn(|| grpc.take()).collect();
+        assert!(http.take().is_some_and(|p| p.refused), "the places are one, the refusals are not");
     }
 }

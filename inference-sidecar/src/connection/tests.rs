@@ -1,7 +1,5 @@
 //! Connections in memory, and time that moves when nothing else can.
 
-use std::sync::Arc;
-
 use axum::routing::get;
 use bytes::Bytes;
 use http::Request;
@@ -11,7 +9,6 @@ use tokio::io::{DuplexStream, duplex, split};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::*;
 
@@ -127,6 +124,25 @@ async fn a_stream_that_is_not_read_ends_with_its_connection() {
     let unread = sender.send_request(Request::get("http://x/").body(Empty::new()).unwrap()).await.unwrap();
     assert_eq!(unread.status(), 200);
     timeout(MAX_AGE + LAST_REQUESTS + 2 * LINGER, server).await.expect("it waits for ever").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_takes_long_is_answered_though_the_client_was_told_to_go() {
+    // A handler that hangs does not keep its connection for ever.
+    for (minutes, answered) in [(4, true), (6, false)] {
+        let go_on = Arc::new(Notify::new());
+        let (client, server) = connect(Kind::Grpc, &Lifecycle::default(), router(&go_on));
+        let (mut sender, connection) =
+            http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(client)).await.unwrap();
+        tokio::spawn(connection);
+        let slow = sender.send_request(Request::get("http://x/slow").body(Empty::new()).unwrap());
+        let slow = tokio::spawn(slow);
+        sleep(MAX_AGE + Duration::from_mins(minutes)).await;
+        go_on.notify_one();
+        let answer = timeout(LINGER, slow).await.expect("it waits for ever").unwrap();
+        assert_eq!(answer.is_ok_and(|a| a.status() == 200), answered, "{minutes}");
+        timeout(MIN_AGE + 2 * LINGER, server).await.expect("the connection is kept").unwrap();
+    }
 }
 
 /// A little at a time is enough to go on with, but not for ever.

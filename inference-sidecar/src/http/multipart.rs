@@ -1,5 +1,6 @@
 //! `multipart/form-data` as the body of an infer request: each part is an image, as `curl -F` and a browser's forms send them.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::budget::Share;
 use crate::error::ServeError;
 use crate::images;
 use crate::serve::App;
+use crate::tensor::Tensor;
 
 /// The boundary between the parts, where the body is such a form.
 pub(super) fn boundary(headers: &HeaderMap) -> Option<Result<String, ServeError>> {
@@ -35,13 +37,15 @@ pub(super) async fn answer(
     path: &PathAndQuery,
     boundary: String,
     body: Bytes,
-    mut share: Share,
+    share: Share,
 ) -> Result<http::Response<Bytes>, ServeError> {
     let top = image::top(path.query())?;
     let images = app.model.images.clone().map_err(ServeError::Invalid)?;
     // One copy to find the parts in, one of the parts.
     let mut copies = share.beside();
     copies.hold(body.len().saturating_mul(2))?;
+    // Beside the copies: what fits only without them never fits.
+    let mut share = copies.beside();
     let parts = parts(body, boundary, app.model.max_rows).await?;
     let read = move || images.batch(&parts, &mut share).map(|(tensor, placements)| (tensor, placements, share));
     let decoded = tokio::task::spawn_blocking(read).await;
@@ -49,8 +53,9 @@ pub(super) async fn answer(
     drop(copies);
     let outputs = app.model.infer(vec![input], &[]).await?;
     let boxes = app.model.boxes(&outputs, &placements, top)?;
-    let rows = outputs.first().filter(|_| boxes.is_none()).map(images::rows).unwrap_or_default();
-    let labels = rows.iter().map(|row| images::top(row, &app.model.labels, top)).collect::<Option<Vec<_>>>();
+    let rows = outputs.first().filter(|_| boxes.is_none()).map(images::rows);
+    let of_row = |row: Cow<'_, Tensor>| images::top(&row, &app.model.labels, top);
+    let labels = rows.and_then(|rows| rows.into_iter().map(of_row).collect::<Option<Vec<_>>>());
     image::write(app, &outputs, boxes, labels)
 }
 

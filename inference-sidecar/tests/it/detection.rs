@@ -8,6 +8,7 @@ use image::{ImageFormat, RgbImage};
 use inference_sidecar::{Lifecycle, Server};
 use serde_json::Value;
 
+use crate::image_batches::{BOUNDARY, form};
 use crate::support::{Package, Running};
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -96,6 +97,36 @@ async fn objects_are_where_they_are_in_the_picture() {
     RgbImage::from_pixel(64, 48, image::Rgb([90; 3])).write_to(&mut plain, ImageFormat::Png).unwrap();
     let (status, answer) = post(&server, "", plain.into_inner()).await;
     assert_eq!((status, &answer["boxes"]), (200, &Value::Array(vec![])), "{answer}");
+}
+
+/// In the order of the parts, and each as if it had come alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_has_a_list_of_boxes_for_each_part() {
+    let server = Running::serve(package(Some(Detection::default())), &[]).await;
+    let mut pictures = pictures();
+    pictures.truncate(2);
+    let mut alone = Vec::new();
+    for picture in &pictures {
+        alone.push(post(&server, "", picture.file.clone()).await.1["boxes"].clone());
+    }
+    let classes = |boxes: &Value| {
+        boxes.as_array().unwrap().iter().map(|b| (b["class"].clone(), b["label"].clone())).collect::<Vec<_>>()
+    };
+    for count in [1, 2] {
+        let parts: Vec<&[u8]> = pictures.iter().take(count).map(|p| p.file.as_slice()).collect();
+        let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+        let request = server.client.post(server.infer_url()).header("content-type", content_type).body(form(&parts));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let answer: Value = response.json().await.unwrap();
+        assert_eq!((answer.get("labels"), &answer["outputs"]), (None, &Value::Array(vec![])), "{answer}");
+        let boxes = answer["boxes"].as_array().unwrap();
+        assert_eq!(boxes.len(), count, "{answer}");
+        for (boxes, alone) in boxes.iter().zip(&alone) {
+            assert!(!classes(boxes).is_empty());
+            assert_eq!(classes(boxes), classes(alone), "{answer}");
+        }
+    }
 }
 
 /// Who sends tensors gets tensors; without `detection` nothing is taken for boxes.

@@ -11,10 +11,10 @@ use tonic::Code;
 use crate::images::{encoded, preprocessing, server, trousers};
 use crate::support::{MODEL, Running};
 
-const BOUNDARY: &str = "----x";
+pub(crate) const BOUNDARY: &str = "----x";
 
 /// As `curl -F` and browsers write it.
-fn form(parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn form(parts: &[&[u8]]) -> Vec<u8> {
     let mut body = Vec::new();
     for (i, part) in parts.iter().enumerate() {
         let head = format!(
@@ -117,6 +117,34 @@ async fn a_form_that_is_wrong_is_told_why() {
     let (status, answer) = post(&running, "multipart/form-data", whole, None).await;
     assert_eq!(status, 400);
     assert!(answer["error"].as_str().unwrap().contains("oundary"), "{answer}");
+}
+
+/// What decoding takes is beside the bytes that it reads from. `429` would have the client try for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_never_fit_is_not_told_to_come_again() {
+    let running = server(preprocessing(), &["--max-bytes-in-flight", "1000000"]).await;
+    // What is behind the image's end is not read, and decoding 28 x 28 pixels takes 19 KiB.
+    let padded = |bytes: usize| {
+        let mut png = encoded(&trousers(28), ImageFormat::Png);
+        png.resize(bytes, 0);
+        png
+    };
+    let base64 = |bytes: usize| {
+        let data = [STANDARD.encode(padded(bytes))];
+        json!({"inputs": [{"name": "input", "datatype": "BYTES", "shape": [1], "data": data}]}).to_string()
+    };
+    // The budget has 976 KiB. Before the image is decoded a form takes three times its size, and JSON twice.
+    for (kib, expected) in [(310, 200), (325, 400)] {
+        let (status, answer) = post_form(&running, form(&[&padded((kib << 10) - 200)])).await;
+        assert_eq!(status, expected, "{kib}: {answer}");
+        assert!(status == 200 || answer["error"].as_str().unwrap().contains("bytes of memory"), "{answer}");
+    }
+    // Base64 makes four bytes of three.
+    for (kib, expected) in [(340, 200), (360, 400)] {
+        let (status, answer) = post(&running, "application/json", base64(kib << 10).into_bytes(), None).await;
+        assert_eq!(status, expected, "{kib}: {answer}");
+        assert!(status == 200 || answer["error"].as_str().unwrap().contains("bytes of memory"), "{answer}");
+    }
 }
 
 fn elements(images: &[Vec<u8>]) -> Vec<u8> {

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tonic::Code;
 
+use crate::connections::asked;
 use crate::support::{MODEL, Package, Running, image, json_body, message};
 
 fn command(arguments: &[String]) -> Command {
@@ -98,6 +99,36 @@ async fn ready(mut child: Child) -> (Child, SocketAddr, SocketAddr) {
             let address = |key: &str| event[key].as_str().unwrap().parse().unwrap();
             return (child, address("http"), address("grpc"));
         }
+    }
+}
+
+/// By default a process may have fewer descriptors than connections, and more for the asking.
+#[tokio::test(flavor = "multi_thread")]
+async fn descriptors_are_as_many_as_there_may_be() {
+    let package = Package::new();
+    for (limits, connections) in [("ulimit -Sn 100; ulimit -Hn 600", 344), ("ulimit -Sn 100; ulimit -Hn 1280", 1024)] {
+        let plain = command(&package.arguments(&[]));
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("{limits}; exec \"$0\" \"$@\"")]).arg(plain.as_std().get_program());
+        limited.args(plain.as_std().get_args()).env_remove("ORT_DYLIB_PATH").stderr(Stdio::piped()).kill_on_drop(true);
+        let (child, http, grpc) = ready(limited.spawn().unwrap()).await;
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id().unwrap())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let (soft, hard) = line.trim().split_once(char::is_whitespace).unwrap();
+        assert!(hard.trim().starts_with(soft), "{line}");
+        if connections == 1024 {
+            continue;
+        }
+        // Full, it answers still.
+        let mut held = Vec::new();
+        for _ in 1..connections {
+            held.push(TcpStream::connect(http).await.unwrap());
+        }
+        // They are taken in their order: with this one all are.
+        held.push(asked(http).await);
+        let mut client = GrpcInferenceServiceClient::connect(format!("http://{grpc}")).await.unwrap();
+        let full = client.model_infer(message(&image(1))).await.unwrap_err();
+        assert!(full.message().contains(&format!("{connections} connections are open")), "{full}");
     }
 }
 

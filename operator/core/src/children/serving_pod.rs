@@ -155,7 +155,8 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
-            port: IntOrString::String("http".to_owned()),
+            // The kubelet's own: what users do to the others must not have the pod restarted.
+            port: IntOrString::String("admin".to_owned()),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(period_seconds),
