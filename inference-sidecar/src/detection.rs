@@ -106,7 +106,7 @@ impl Detector {
         };
         let read = self.decoder.outputs().into_iter().map(values).collect::<Result<Vec<_>, DetectionError>>()?;
         let arrays: Vec<Array<'_>> = read.iter().map(|(shape, values)| Array { shape, values }).collect();
-        self.decoder.decode(&arrays, self.decoder.score_threshold())
+        self.decoder.decode(&arrays, self.decoder.score_threshold(), self.decoder.most())
     }
 }
 

@@ -57,6 +57,11 @@ pub enum Error {
         "{what} learns from the scores of classes; expected a classifier, found a detector (detection is set): leave it out"
     )]
     NoClasses { what: &'static str },
+    #[error(
+        "minSqnr is held against all numbers of the outputs alike, and those of a detector are places and scores, or a list; expected a \
+         classifier, found a detector (detection is set): leave it out"
+    )]
+    NoSqnr,
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     #[error("cannot write {what}: {source}")]
@@ -88,7 +93,7 @@ impl Error {
             Self::Engine(EngineError::NoLibrary | EngineError::Library { .. })
             | Self::Write { .. }
             | Self::Internal(_) => FailureReason::Internal,
-            Self::Recipe(_) | Self::NoClasses { .. } | Self::Candidate(_) | Self::Classes { .. } => {
+            Self::Recipe(_) | Self::NoClasses { .. } | Self::NoSqnr | Self::Candidate(_) | Self::Classes { .. } => {
                 FailureReason::InvalidRecipe
             }
             Self::TimeBudget { .. } => FailureReason::TimeBudgetTooShort,

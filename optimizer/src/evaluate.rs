@@ -127,6 +127,7 @@ pub(crate) fn labels(data: &Dataset, classes: usize) -> Result<Option<Vec<u32>>,
 pub(crate) fn as_candidate(e: Error) -> Error {
     match e {
         Error::Engine(e) => Error::Candidate(e),
+        Error::Detection(e) => Error::Recipe(format!("the recipe's result is not usable: {e}")),
         other => other,
     }
 }

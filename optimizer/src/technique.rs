@@ -138,6 +138,9 @@ fn suits_detectors(recipe: &Recipe) -> Result<(), Error> {
         if technique.prune.as_ref().is_some_and(|p| p.importance == Importance::Taylor) {
             return Err(Error::NoClasses { what: "prune.importance Taylor" });
         }
+        if technique.quantize.as_ref().is_some_and(|q| q.min_sqnr > 0.0) {
+            return Err(Error::NoSqnr);
+        }
     }
     Ok(())
 }

@@ -3,7 +3,12 @@ use drydock_contract::{Detection, TensorSignature};
 use crate::bounds::{Bounds, Detected};
 use crate::error::DetectionError;
 use crate::layout::Layout;
-use crate::suppress::{ranked, suppress};
+use crate::suppress::{Most, ranked, suppress};
+
+/// The most that are read where nothing tells how many there are.
+const CLASSES: usize = 65_536;
+/// Rounding, of int8 too, may bring a score above 1 by so much.
+const HIGHEST_SCORE: f32 = 1.001;
 
 /// The values of one output for a batch; whole numbers as floats.
 #[derive(Clone, Copy, Debug)]
@@ -75,13 +80,18 @@ impl Decoder {
         self.detection.score_threshold as f32
     }
 
-    /// The boxes of each image whose score is `least` or more, the highest score first. In pixels of the model's input.
+    /// The boxes that are answered for each image at most.
+    pub fn most(&self) -> Most {
+        Most::OfImage(self.detection.max_detections as usize)
+    }
+
+    /// The boxes of each image whose score is `least` or more, `most` of them, the highest score first. In pixels of the model's input.
     ///
     /// `outputs` are those of [`Decoder::outputs`], in that order. What is not finite is no box.
     ///
     /// # Errors
-    /// An output is absent, or not of the shape that the layout has.
-    pub fn decode(&self, outputs: &[Array<'_>], least: f32) -> Result<Vec<Vec<Detected>>, DetectionError> {
+    /// An output is absent, or not of the shape that the layout has; a score above 1; a class that there is not.
+    pub fn decode(&self, outputs: &[Array<'_>], least: f32, most: Most) -> Result<Vec<Vec<Detected>>, DetectionError> {
         let names = self.outputs();
         let at = |i: usize| {
             let output = || names.get(i).copied().unwrap_or_default().to_owned();
@@ -92,28 +102,27 @@ impl Decoder {
             found: outputs.get(i).map(|o| o.shape.to_vec()).unwrap_or_default(),
             expected: expected.to_owned(),
         };
-        let most = self.detection.max_detections as usize;
         let found: Vec<Vec<Detected>> = match &self.layout {
             Layout::ClassesFirst { .. } => {
                 let output = at(0)?;
-                let (rows, anchors) = match *sizes(output).as_slice() {
-                    [_, rows, anchors] if rows > 4 => (rows, anchors),
+                let (n, rows, anchors) = match *sizes(output).as_slice() {
+                    [n, rows, anchors] if rows > 4 => (n, rows, anchors),
                     _ => return Err(wrong(0, "(N, 4 + C, A)")),
                 };
-                images(output, rows * anchors).map(|values| classes_first(values, anchors, least)).collect()
+                images(output, n, rows * anchors).map(|values| classes_first(values, anchors, least)).collect()
             }
             Layout::Objectness { .. } => {
                 let output = at(0)?;
-                let (anchors, width) = match *sizes(output).as_slice() {
-                    [_, anchors, width] if width > 5 => (anchors, width),
+                let (n, anchors, width) = match *sizes(output).as_slice() {
+                    [n, anchors, width] if width > 5 => (n, anchors, width),
                     _ => return Err(wrong(0, "(N, A, 5 + C)")),
                 };
-                images(output, anchors * width).map(|values| objectness(values, width, least)).collect()
+                images(output, n, anchors * width).map(|values| objectness(values, width, least)).collect()
             }
             Layout::Rows { .. } => {
                 let output = at(0)?;
-                let [_, boxes, 6] = *sizes(output).as_slice() else { return Err(wrong(0, "(N, K, 6)")) };
-                images(output, boxes * 6).map(|values| rows(values, least)).collect()
+                let [n, boxes, 6] = *sizes(output).as_slice() else { return Err(wrong(0, "(N, K, 6)")) };
+                images(output, n, boxes * 6).map(|values| rows(values, least)).collect()
             }
             Layout::Separate { count, .. } => {
                 let (boxes, scores, classes) = (at(0)?, at(1)?, at(2)?);
@@ -143,11 +152,26 @@ impl Decoder {
                 lengths.into_iter().enumerate().map(read).collect()
             }
         };
+        found.iter().flatten().try_for_each(|found| self.check(found))?;
         let iou = self.detection.iou_threshold;
         let pick = |found: Vec<Detected>| {
             if self.is_suppressed() { ranked(found, most) } else { suppress(found, iou, most) }
         };
         Ok(found.into_iter().map(pick).collect())
+    }
+
+    fn check(&self, found: &Detected) -> Result<(), DetectionError> {
+        let output = |i: usize| self.outputs().get(i).copied().unwrap_or_default().to_owned();
+        let is_separate = matches!(self.layout, Layout::Separate { .. });
+        if found.score > HIGHEST_SCORE {
+            return Err(DetectionError::Score { output: output(usize::from(is_separate)), score: found.score });
+        }
+        let classes = self.classes().unwrap_or(CLASSES);
+        if found.class >= classes {
+            let output = output(if is_separate { 2 } else { 0 });
+            return Err(DetectionError::ClassOf { output, class: found.class, classes, labels: self.labels > 0 });
+        }
+        Ok(())
     }
 }
 
@@ -158,9 +182,9 @@ fn sizes(output: Array<'_>) -> Vec<usize> {
     if whole { sizes } else { Vec::new() }
 }
 
-/// The values of each image.
-fn images(output: Array<'_>, size: usize) -> impl Iterator<Item = &[f32]> {
-    output.values.chunks_exact(size.max(1))
+/// The values of each of `count` images: none, where there is no box.
+fn images(output: Array<'_>, count: usize, size: usize) -> impl Iterator<Item = &[f32]> {
+    (0..count).map(move |i| output.values.get(i * size..(i + 1) * size).unwrap_or_default())
 }
 
 fn classes_first(values: &[f32], anchors: usize, least: f32) -> Vec<Detected> {

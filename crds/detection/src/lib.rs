@@ -18,4 +18,4 @@ mod suppress;
 pub use bounds::{Bounds, Detected};
 pub use decode::{Array, Decoder};
 pub use error::DetectionError;
-pub use suppress::suppress;
+pub use suppress::{Most, suppress};

@@ -194,7 +194,8 @@ fn measured(status: &mut CandidateStatus, m: &Measurements) {
     let numbers = Numbers::from(m);
     status.accuracy = numbers.accuracy;
     status.accuracy_change = numbers.accuracy_change;
-    status.agreement = m.accuracy.as_ref().and_then(|a| rounded(a.agreement));
+    let agreement = m.accuracy.as_ref().map(|a| a.agreement).or(m.fidelity.as_ref().map(|f| f.agreement));
+    status.agreement = agreement.and_then(rounded);
     status.latency_milliseconds = numbers.latency_milliseconds;
     status.speedup = numbers.speedup;
     status.size_bytes = numbers.size_bytes;

@@ -38,7 +38,21 @@ struct Annotation {
     /// x, y, width and height.
     bbox: Option<Vec<f64>>,
     #[serde(default)]
-    iscrowd: u8,
+    iscrowd: Flag,
+}
+
+/// COCO writes 0 or 1, other tools false or true.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "iscrowd is neither 0 or 1 nor false or true")]
+enum Flag {
+    Word(bool),
+    Number(u8),
+}
+
+impl Default for Flag {
+    fn default() -> Self {
+        Self::Word(false)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -155,7 +169,7 @@ impl Annotation {
                 return wrong(&format!("a box in the image, which is {w} x {h} pixels (width x height)"));
             }
         }
-        Ok((place, Mark { category, bounds, crowd: self.iscrowd != 0 }))
+        Ok((place, Mark { category, bounds, crowd: matches!(self.iscrowd, Flag::Word(true) | Flag::Number(1..)) }))
     }
 }
 

@@ -39,6 +39,12 @@ pub enum DatasetError {
     #[error("{}: none of {images} images has an object that is no crowd; expected some, or precision says nothing", path.display())]
     NoObjects { path: PathBuf, images: usize },
     #[error(
+        "{}: the original finds none of {objects} objects; expected some, or precision says nothing: check labels, preprocessing, \
+         detection.layout",
+        path.display()
+    )]
+    NothingFound { path: PathBuf, objects: u64 },
+    #[error(
         "{} has the categories {names}, and neither labels nor the outputs of the model say which classes it has; expected their names in \
          the order of its classes as the model's labels",
         path.display()

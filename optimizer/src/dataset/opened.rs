@@ -44,7 +44,8 @@ impl Opened {
         };
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         let exists = |name: &str| directory.join(name).is_file();
-        let beside = match Kind::read(file.reader())? {
+        let mut is_listing = false;
+        let beside: Vec<String> = match Kind::read(file.reader())? {
             Kind::Npy => labels_beside(name).filter(|y| exists(y)).into_iter().collect(),
             Kind::Text => {
                 let table = table::read(file.reader(), path, &exists)?;
@@ -52,13 +53,15 @@ impl Opened {
                 table.into_iter().flatten().filter_map(|row| clean(&row.path)).filter(|n| exists(n)).collect()
             }
             Kind::Json => {
-                // What is wrong with it is said with all of the set.
-                let listing = coco::read(file.size(), || Ok(std::io::BufReader::new(file.reader()))).ok().flatten();
+                let listing = coco::read(file.size(), || Ok(std::io::BufReader::new(file.reader())))
+                    .map_err(|problem| DatasetError::entry(directory, name, problem))?;
+                // An image that is not there is named with its place later, be it all of them.
+                is_listing = listing.is_some();
                 listing.iter().flat_map(Listing::files).filter_map(clean).filter(|n| exists(n)).collect()
             }
             _ => Vec::new(),
         };
-        if beside.is_empty() {
+        if beside.is_empty() && !is_listing {
             return Ok(Self::File(file));
         }
         let names: Vec<String> = beside.into_iter().chain([name.to_owned()]).collect();

@@ -5,7 +5,7 @@ mod precision;
 mod truth;
 
 use drydock_contract::{AccuracyChange, DetectionMeasurement, FidelityMeasurement};
-use drydock_detection::{Array, Bounds, Decoder, Detected, DetectionError};
+use drydock_detection::{Array, Bounds, Decoder, Detected, DetectionError, Most};
 
 pub use bootstrap::difference;
 pub use precision::{Matches, Precision};
@@ -14,18 +14,22 @@ pub use truth::Truth;
 use super::baseline::BaselineCollector;
 use super::{BATCH, Changes, Evaluation, as_candidate};
 use crate::Error;
-use crate::dataset::{Batch, Dataset};
+use crate::dataset::{Batch, Dataset, DatasetError};
 use crate::engine::{Engine, Numbers, Session};
+use crate::interrupt::Interrupted;
 use crate::progress::Progress;
 
 /// Boxes with lower scores are many, and change the mean average precision by nothing that can be seen.
 const LEAST_SCORE: f32 = 0.001;
+/// Whatever number is answered: that of COCO, in each image.
+const MOST: Most = Most::OfClass(precision::MOST);
 
 /// As [`super::evaluate`], for a detector: mean average precision where the data has boxes, and how near the candidate's boxes are to
 /// the original's in any case.
 ///
 /// # Errors
-/// Boxes in the data that do not fit the model; outputs that are no boxes; a candidate that does not run.
+/// Boxes in the data that do not fit the model, or of which the original finds none; outputs that are no boxes; a candidate that does not
+/// run.
 pub fn evaluate_detector(
     engine: &Engine,
     original: &[u8],
@@ -48,7 +52,9 @@ pub fn evaluate_detector(
             None => None,
         };
         let found = found.as_ref().unwrap_or(&expected);
-        counters.signal(decoder, &expected, found);
+        if !decoder.is_suppressed() {
+            counters.signal(batch.count, [&expected.outputs, &found.outputs]);
+        }
         let inputs = batch.data.chunks(data.item_shape().iter().product::<i64>().max(1) as usize);
         for (row, input) in (0..batch.count).zip(inputs) {
             let own = truth.as_ref().and_then(|t| t.get(batch.start + row)).map(Vec::as_slice);
@@ -62,7 +68,11 @@ pub fn evaluate_detector(
         progress.note("the evaluation data has no boxes: agreement is measured, mean average precision is not");
     }
     progress.step("compare", 0, 1, "pair of models");
-    let (detection, fidelity) = counters.finish(truth.is_some());
+    let (detection, fidelity) = counters.finish(truth.is_some())?;
+    // Whatever a candidate finds would pass.
+    if let Some(d) = detection.as_ref().filter(|d| d.original_map50 <= 0.0) {
+        return Err(DatasetError::NothingFound { path: data.path().to_owned(), objects: d.objects }.into());
+    }
     Ok(Evaluation {
         accuracy: None,
         detection,
@@ -84,7 +94,7 @@ fn find(session: &mut Session, decoder: &Decoder, batch: &Batch<'_>) -> Result<F
     let names = decoder.outputs();
     let outputs = session.run_numbers(batch.shape, batch.data, &names)?;
     let arrays: Vec<Array<'_>> = outputs.iter().map(|o| Array { shape: &o.shape, values: &o.values }).collect();
-    let mut boxes = decoder.decode(&arrays, LEAST_SCORE)?;
+    let mut boxes = decoder.decode(&arrays, LEAST_SCORE, MOST)?;
     if boxes.len() < batch.count {
         let (output, found) = (names.first().copied().unwrap_or_default().to_owned(), boxes.len());
         let expected = format!("boxes of {} images, not of {found}", batch.count);
@@ -120,11 +130,14 @@ struct Counters {
 }
 
 impl Counters {
-    fn signal(&mut self, decoder: &Decoder, expected: &Found, found: &Found) {
-        if decoder.is_suppressed() {
-            return;
-        }
-        for (o, c) in expected.outputs.iter().zip(&found.outputs).flat_map(|(o, c)| o.values.iter().zip(&c.values)) {
+    /// Of the first `count` images: what a model with one batch size is given beyond them is the last one again.
+    fn signal(&mut self, count: usize, [original, candidate]: [&[Numbers]; 2]) {
+        let own = |o: &Numbers| {
+            let images = o.shape.first().map_or(1, |n| usize::try_from(*n).unwrap_or(1)).max(1);
+            o.values.len() / images * count.min(images)
+        };
+        let pairs = original.iter().zip(candidate).flat_map(|(o, c)| o.values.iter().zip(&c.values).take(own(o)));
+        for (o, c) in pairs {
             let (o, c) = (f64::from(*o), f64::from(*c));
             self.signal += o * o;
             self.noise += (o - c) * (o - c);
@@ -141,13 +154,16 @@ impl Counters {
                 self.gained += u64::from(after && !before);
             }
         }
+        // What has no area overlaps nothing, not even itself.
+        let [original, candidate] =
+            [original, candidate].map(|f| f.iter().filter(|d| d.bounds.area() > 0.0).copied().collect::<Vec<_>>());
         let answered = original.iter().filter(|d| d.score >= served);
         let as_truth: Vec<Truth> = answered.map(|d| Truth { class: d.class, bounds: d.bounds, crowd: false }).collect();
         self.alone += candidate.iter().filter(|d| d.score >= served).count() as u64;
-        self.agreement.add(candidate, &as_truth, served);
+        self.agreement.add(&candidate, &as_truth, served);
     }
 
-    fn finish(mut self, has_truth: bool) -> (Option<DetectionMeasurement>, FidelityMeasurement) {
+    fn finish(mut self, has_truth: bool) -> Result<(Option<DetectionMeasurement>, FidelityMeasurement), Interrupted> {
         self.matches.iter_mut().chain([&mut self.agreement]).for_each(Matches::sort);
         let agreement = match self.agreement.precision(None) {
             Some(precision) => 100.0 * precision.map,
@@ -161,9 +177,9 @@ impl Counters {
         };
         let [original, candidate] = &self.matches;
         let precisions = original.precision(None).zip(candidate.precision(None)).filter(|_| has_truth);
-        let detection = precisions.map(|(before, after)| {
-            let (interval, p) = difference([original, candidate]);
-            DetectionMeasurement {
+        let measured = |(before, after): (Precision, Precision)| {
+            let (interval, p) = difference([original, candidate])?;
+            Ok(DetectionMeasurement {
                 map: 100.0 * after.map,
                 original_map: 100.0 * before.map,
                 map50: 100.0 * after.map50,
@@ -178,8 +194,73 @@ impl Counters {
                     lost: self.lost,
                     gained: self.gained,
                 }),
-            }
-        });
-        (detection, fidelity)
+            })
+        };
+        Ok((precisions.map(measured).transpose()?, fidelity))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detected(class: usize, score: f32, left: f64, width: f64) -> Detected {
+        Detected { class, score, bounds: Bounds::of_edges([left, 0.0, left + width, 10.0]) }
+    }
+
+    /// With more boxes of a class than count, and with boxes that have no area.
+    #[test]
+    fn a_model_agrees_with_itself() {
+        let mut values = Vec::new();
+        for i in 0..150_u8 {
+            values.extend([20.0 * f32::from(i), 0.0, 20.0 * f32::from(i) + 9.0, 9.0, 0.9 - 0.001 * f32::from(i), 0.0]);
+        }
+        values.extend([5.0, 5.0, 5.0, 9.0, 0.95, 1.0, 5.0, 5.0, 9.0, 9.0, 0.4, 1.0]);
+        let signature = drydock_contract::TensorSignature {
+            name: "y".into(),
+            datatype: drydock_contract::Datatype::Fp32,
+            shape: vec![-1, -1, 6],
+        };
+        for max_detections in [1, 10, 1000] {
+            let layout = Some(drydock_contract::DetectionLayout::Boxes);
+            let detection = drydock_contract::Detection { layout, max_detections, ..Default::default() };
+            let decoder = Decoder::new(&detection, std::slice::from_ref(&signature), 2).unwrap();
+            let output = [Array { shape: &[1, 152, 6], values: &values }];
+            let boxes = decoder.decode(&output, LEAST_SCORE, MOST).unwrap().remove(0);
+            assert_eq!(boxes.len(), 102, "{max_detections}: 100 of one class, 2 of the other");
+            let mut counters = Counters::default();
+            counters.add(decoder.score_threshold(), None, [&boxes, &boxes]);
+            let (detection, fidelity) = counters.finish(false).unwrap();
+            assert_eq!((detection, fidelity.agreement), (None, 100.0), "{max_detections}");
+        }
+    }
+
+    #[test]
+    fn boxes_that_only_one_model_has_are_no_agreement() {
+        for (original, candidate, agreement) in [
+            (&[][..], &[][..], 100.0),
+            (&[], &[detected(0, 0.9, 0.0, 5.0)], 0.0),
+            (&[], &[detected(0, 0.1, 0.0, 5.0)], 100.0),
+            (&[detected(0, 0.9, 0.0, 5.0)], &[], 0.0),
+            (&[detected(0, 0.9, 0.0, 5.0)], &[detected(0, 0.9, 5.0, 5.0)], 0.0),
+        ] {
+            let mut counters = Counters::default();
+            counters.add(0.25, None, [original, candidate]);
+            let (_, fidelity) = counters.finish(false).unwrap();
+            assert!(
+                (fidelity.agreement - agreement).abs() < 1e-9,
+                "{original:?} {candidate:?}: {}",
+                fidelity.agreement
+            );
+        }
+    }
+
+    #[test]
+    fn rows_that_only_fill_a_batch_are_not_in_the_sqnr() {
+        let output = |values: [f32; 4]| [Numbers { shape: vec![2, 2, 1], values: values.to_vec() }];
+        let mut counters = Counters::default();
+        counters.signal(1, [&output([10.0, 0.0, 7.0, 7.0]), &output([9.0, 0.0, 0.0, 0.0])]);
+        let (_, fidelity) = counters.finish(false).unwrap();
+        assert!((fidelity.sqnr_decibels.unwrap() - 20.0).abs() < 1e-9, "{fidelity:?}");
     }
 }

@@ -25,7 +25,7 @@ pub struct Page<'a> {
 /// Limits to draw, where they are known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gates {
-    /// Points of top-1.
+    /// Points of top-1, or of mAP.
     pub max_accuracy_drop: Option<f64>,
     pub min_speedup: Option<f64>,
     pub max_size_ratio: Option<f64>,
@@ -40,7 +40,7 @@ pub fn render(page: &Page<'_>) -> String {
     let body = html! {
         header {
             h1 { (record.candidate) }
-            p.lead { (summary(&record.measurements, is_original)) }
+            p.lead { (summary(&record.measurements, is_original, manifest.content.detection.is_some())) }
             p.quiet { "package " code { (manifest.digest) } }
         }
         (section("Numbers", "Candidate beside original, on the same data and in the same process.", &numbers(page)))
@@ -96,7 +96,7 @@ fn section(title: &str, lead: &str, content: &Markup) -> Markup {
 }
 
 /// What it is, in a line.
-fn summary(measured: &Measurements, is_original: bool) -> String {
+fn summary(measured: &Measurements, is_original: bool, is_detector: bool) -> String {
     if is_original {
         return "The model as it came.".to_owned();
     }
@@ -112,7 +112,11 @@ fn summary(measured: &Measurements, is_original: bool) -> String {
         let interval = q.change.map(|c| format!(" (95 % sure: {:+.2} to {:+.2})", c.low, c.high));
         parts.push(change + &interval.unwrap_or_default());
     } else if let Some(f) = &measured.fidelity {
-        parts.push(format!("the same answer for {:.2} % of the images", f.agreement));
+        parts.push(if is_detector {
+            format!("{:.2} % of mAP against the original's boxes", f.agreement)
+        } else {
+            format!("the same answer for {:.2} % of the images", f.agreement)
+        });
     }
     if parts.is_empty() { "Nothing was measured.".to_owned() } else { parts.join(", ") + "." }
 }
@@ -120,6 +124,8 @@ fn summary(measured: &Measurements, is_original: bool) -> String {
 fn numbers(page: &Page<'_>) -> Markup {
     let record = &page.package.manifest.record;
     let rows = rows(&record.measurements, record.graphs.as_ref());
+    let same_data = record.measurements.accuracy.as_ref().is_some_and(|a| a.same_data)
+        || record.measurements.detection.as_ref().is_some_and(|d| d.same_data);
     html! {
         table.numbers {
             thead { tr { th {} th { "original" } th { (record.candidate) } th {} } }
@@ -129,7 +135,7 @@ fn numbers(page: &Page<'_>) -> Markup {
                 }
             }
         }
-        @if record.measurements.accuracy.as_ref().is_some_and(|a| a.same_data) {
+        @if same_data {
             p.warn { "Calibration and evaluation were one file: the accuracy is that on images already seen." }
         }
     }

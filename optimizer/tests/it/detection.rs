@@ -187,7 +187,13 @@ fn what_does_not_suit_a_detector_is_refused() {
     let distill = Technique { distill: Some(Distill::default()), ..Technique::default() };
     let taylor = Prune { importance: Importance::Taylor, ..Prune::default() };
     let taylor = Technique { prune: Some(taylor), ..Technique::default() };
-    for (technique, part) in [(distill, "distill learns from the scores"), (taylor, "prune.importance Taylor learns")] {
+    let mixed = Quantize { min_sqnr: 30.0, ..Quantize::default() };
+    let mixed = Technique { quantize: Some(mixed), ..Technique::default() };
+    for (technique, part) in [
+        (distill, "distill learns from the scores"),
+        (taylor, "prune.importance Taylor learns"),
+        (mixed, "minSqnr is held against"),
+    ] {
         let recipe = Recipe { name: "r".into(), techniques: vec![technique] };
         let error = make(&Run { recipe: Some(&recipe), ..run }, store.path()).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
@@ -283,7 +289,7 @@ fn annotations_that_are_refused() {
     let directory = unpacked();
     let path = directory.path().join("annotations/instances.json");
     let good = read_json(&path);
-    let cases: [(&str, Change, &str); 17] = [
+    let cases: [(&str, Change, &str); 18] = [
         ("no such image", |v| v["annotations"][3]["image_id"] = json!(7), "annotations[3]: found image_id 7"),
         ("no such category", |v| v["annotations"][3]["category_id"] = json!(4), "annotations[3]: found category_id 4"),
         (
@@ -330,6 +336,11 @@ fn annotations_that_are_refused() {
             |v| v["categories"].as_array_mut().unwrap().push(json!({"id": 9, "name": "green"})),
             "3 class names",
         ),
+        (
+            "a word for a crowd",
+            |v| v["annotations"][3]["iscrowd"] = json!("no"),
+            "iscrowd is neither 0 or 1 nor false or true",
+        ),
         ("not a list", |v| v["images"] = json!([{"id": "a"}]), "instances.json: "),
     ];
     for (name, change, part) in cases {
@@ -353,4 +364,59 @@ fn annotations_that_are_refused() {
     std::fs::write(directory.path().join("annotations/more.json"), "{\"images\": [").unwrap();
     let error = open(directory.path()).unwrap_err().to_string();
     assert!(error.contains("more.json: EOF while parsing"), "{error}");
+}
+
+/// Named itself, alone: the cause is what is wrong with it, not that a JSON is no data set.
+#[test]
+fn a_list_of_boxes_that_is_named_says_what_is_wrong() {
+    let directory = unpacked();
+    let val = directory.path().join("val");
+    let list = val.join("boxes.json");
+    let mut good = read_json(&directory.path().join("annotations/instances.json"));
+    for (annotation, crowd) in good["annotations"].as_array_mut().unwrap().iter_mut().zip([true, false, false]) {
+        annotation["iscrowd"] = json!(crowd);
+    }
+    std::fs::write(&list, good.to_string()).unwrap();
+    let crowds = open(&list).unwrap().boxes(Some(2)).unwrap().unwrap();
+    assert!(crowds.iter().flatten().next().unwrap().crowd, "iscrowd: true is read");
+
+    std::fs::write(&list, "{\"images\": [").unwrap();
+    let error = open(&list).unwrap_err().to_string();
+    assert!(error.contains("boxes.json: EOF while parsing"), "{error}");
+    let alone = tempfile::tempdir().unwrap();
+    let list = alone.path().join("boxes.json");
+    std::fs::write(&list, good.to_string()).unwrap();
+    let error = open(&list).unwrap_err().to_string();
+    assert!(error.contains("images[0]: there is no file"), "{error}");
+    std::fs::write(&list, r#"{"images": 3}"#).unwrap();
+    let error = open(&list).unwrap_err().to_string();
+    assert!(error.contains("expected a directory or tar of images"), "{error}");
+}
+
+/// A gate would pass whatever a candidate finds.
+#[test]
+fn an_original_that_finds_nothing_is_refused() {
+    let store = tempfile::tempdir().unwrap();
+    let evaluation = fetched(&squares("evaluation.tar"));
+    // The classes the other way around.
+    let (labels, detection) = (["blue", "red"].map(str::to_owned).to_vec(), Detection::default());
+    let run = Run { recipe: None, evaluation: &evaluation, labels: &labels, detection: &detection, needs_labels: true };
+    let error = make(&run, store.path()).unwrap_err();
+    let objects = read_json(&squares("expected.json"))["objects"].as_u64().unwrap();
+    assert!(error.to_string().contains(&format!("the original finds none of {objects} objects")), "{error}");
+    assert_eq!(error.reason(), drydock_contract::FailureReason::InvalidDataset);
+}
+
+/// Mean average precision is that of 100 boxes of a class, whatever number is answered.
+#[test]
+fn how_many_boxes_are_answered_changes_no_measurement() {
+    let evaluation = fetched(&squares("evaluation.tar"));
+    let labels = labels();
+    let measured = [1, 100].map(|max_detections| {
+        let detection = Detection { max_detections, ..Detection::default() };
+        let run =
+            Run { recipe: None, evaluation: &evaluation, labels: &labels, detection: &detection, needs_labels: true };
+        make(&run, tempfile::tempdir().unwrap().path()).unwrap().record.measurements
+    });
+    assert_eq!(measured[0].detection, measured[1].detection);
 }

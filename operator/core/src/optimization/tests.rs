@@ -1,7 +1,10 @@
 use super::*;
 use std::collections::BTreeMap;
 
-use drydock_contract::{Digest, Input, LatencyMeasurement, Location, Recipe, SizeMeasurement, Task};
+use drydock_contract::{
+    AccuracyMeasurement, Digest, FidelityMeasurement, Input, LatencyMeasurement, Location, Recipe, SizeMeasurement,
+    Task,
+};
 use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateWaiting, ContainerStatus, PodStatus, ResourceRequirements,
@@ -253,4 +256,18 @@ fn pods_of_an_earlier_job_of_the_name_do_not_count() {
     let mut old = pod(0, 1, success());
     old.metadata.owner_references.as_mut().unwrap()[0].uid = "earlier".into();
     assert_eq!(seen(&job("", "", None), &[old]).0, CandidateState::Pending);
+}
+
+/// A detector has no top-1, and neither has what was measured without labels.
+#[test]
+fn agreement_is_shown_without_an_accuracy() {
+    let fidelity = Some(FidelityMeasurement { agreement: 97.5, sqnr_decibels: None, images: 40 });
+    let accuracy = Some(AccuracyMeasurement { agreement: 99.0, ..AccuracyMeasurement::default() });
+    for (accuracy, fidelity, expected) in
+        [(None, None, None), (None, fidelity.clone(), Some(97.5)), (accuracy, fidelity, Some(99.0))]
+    {
+        let mut status = CandidateStatus::default();
+        measured(&mut status, &Measurements { accuracy, fidelity, ..Measurements::default() });
+        assert_eq!(status.agreement, expected);
+    }
 }

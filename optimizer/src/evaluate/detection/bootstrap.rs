@@ -2,6 +2,7 @@
 
 use super::precision::Matches;
 use crate::evaluate::Interval;
+use crate::interrupt::{self, Interrupted};
 
 const SEED: u64 = 7;
 const SAMPLES: [usize; 2] = [200, 1000];
@@ -13,13 +14,17 @@ const WORK: usize = 400_000_000;
 /// Percentiles of a paired bootstrap: B. Efron, R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 13 and 15.
 /// Images are drawn with replacement, the same ones for both models: 1000 times, or fewer, 200 at least, where there are many boxes.
 /// One seed: equal inputs give equal numbers.
-pub fn difference([first, second]: [&Matches; 2]) -> (Interval, f64) {
+///
+/// # Errors
+/// The work was told to end.
+pub fn difference([first, second]: [&Matches; 2]) -> Result<(Interval, f64), Interrupted> {
     let images = first.images();
     let samples = (WORK / (10 * (first.boxes() + second.boxes())).max(1)).clamp(SAMPLES[0], SAMPLES[1]);
     let mut rng = fastrand::Rng::with_seed(SEED);
     let mut changes: Vec<f64> = Vec::with_capacity(samples);
     let mut weights = vec![0_u32; images];
     for _ in 0..samples {
+        interrupt::check()?;
         weights.fill(0);
         for _ in 0..images {
             weights[rng.usize(0..images)] += 1;
@@ -30,14 +35,14 @@ pub fn difference([first, second]: [&Matches; 2]) -> (Interval, f64) {
         }
     }
     if changes.is_empty() {
-        return (Interval { low: -1.0, high: 1.0 }, 1.0);
+        return Ok((Interval { low: -1.0, high: 1.0 }, 1.0));
     }
     changes.sort_unstable_by(f64::total_cmp);
     let share = |count: usize| (count + 1) as f64 / (changes.len() + 1) as f64;
     let below = changes.partition_point(|c| *c <= 0.0);
     let above = changes.len() - changes.partition_point(|c| *c < 0.0);
     let p = (2.0 * share(below.min(above))).min(1.0);
-    (Interval { low: quantile(&changes, 0.025), high: quantile(&changes, 0.975) }, p)
+    Ok((Interval { low: quantile(&changes, 0.025), high: quantile(&changes, 0.975) }, p))
 }
 
 /// Between the two nearest of sorted values, as NumPy has it.
@@ -70,17 +75,17 @@ mod tests {
     #[test]
     fn an_interval_that_has_the_change_in_it() {
         let (all, most) = (matches(200, 0), matches(200, 10));
-        let (same, p) = difference([&all, &all]);
+        let (same, p) = difference([&all, &all]).unwrap();
         assert_eq!((same, p), (Interval { low: 0.0, high: 0.0 }, 1.0));
         let change = most.precision(None).unwrap().map - all.precision(None).unwrap().map;
-        let (worse, p) = difference([&all, &most]);
+        let (worse, p) = difference([&all, &most]).unwrap();
         // 20 of 200 are missing: 10 % with a standard error of 2.1 %.
         assert!((change + 0.1).abs() < 0.01, "{change}");
         assert!(worse.low < change && change < worse.high && p < 0.01, "{worse:?} {p}");
         // Precision is taken at 101 recalls: each end is off by a step of that at most.
         assert!((worse.high - worse.low - 3.92 * 0.0212).abs() < 2.0 / 101.0, "{worse:?}");
-        assert_eq!(difference([&all, &most]), (worse, p), "equal inputs, unequal numbers");
-        let (better, _) = difference([&most, &all]);
+        assert_eq!(difference([&all, &most]).unwrap(), (worse, p), "equal inputs, unequal numbers");
+        let (better, _) = difference([&most, &all]).unwrap();
         assert!((better.low + worse.high).abs() < 1e-12);
     }
 
@@ -91,7 +96,14 @@ mod tests {
             matches.add(&[], &[], 0.5);
             matches
         };
-        assert_eq!(difference([&nothing(), &nothing()]), (Interval { low: -1.0, high: 1.0 }, 1.0));
+        assert_eq!(difference([&nothing(), &nothing()]).unwrap(), (Interval { low: -1.0, high: 1.0 }, 1.0));
+    }
+
+    #[test]
+    fn it_stops_at_its_next_sample() {
+        let all = matches(3, 0);
+        let late = interrupt::before(std::time::Instant::now(), || Ok(difference([&all, &all])?));
+        assert_eq!(late.unwrap(), None);
     }
 
     /// An image that counts twice is two images.

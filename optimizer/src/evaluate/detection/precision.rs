@@ -1,5 +1,7 @@
 //! COCO's mean average precision: `COCOeval` of pycocotools for boxes, all areas, 100 boxes of a class and an image at most.
 
+use std::collections::BTreeMap;
+
 use drydock_detection::Detected;
 
 use super::truth::Truth;
@@ -8,12 +10,13 @@ use super::truth::Truth;
 const THRESHOLDS: usize = 10;
 const RECALLS: usize = 101;
 /// Boxes of one class in one image.
-const MOST: usize = 100;
+pub(super) const MOST: usize = 100;
 
 /// What one model has found, held against the truth. Memory grows with the number of boxes.
 #[derive(Clone, Debug, Default)]
 pub struct Matches {
-    classes: Vec<Class>,
+    /// By their numbers, however large these are.
+    classes: BTreeMap<usize, Class>,
     images: usize,
 }
 
@@ -46,8 +49,6 @@ impl Matches {
     pub fn add(&mut self, found: &[Detected], truth: &[Truth], served: f32) -> Vec<bool> {
         let image = self.images as u32;
         self.images += 1;
-        let last = found.iter().map(|f| f.class).chain(truth.iter().map(|t| t.class)).max();
-        self.classes.resize_with(self.classes.len().max(last.map_or(0, |c| c + 1)), Class::default);
         let mut is_found = vec![false; truth.len()];
         let mut present: Vec<usize> = found.iter().map(|f| f.class).chain(truth.iter().map(|t| t.class)).collect();
         present.sort_unstable();
@@ -60,7 +61,7 @@ impl Matches {
             let mut places: Vec<usize> = (0..truth.len()).filter(|i| truth[*i].class == class).collect();
             places.sort_by_key(|i| truth[*i].crowd);
             let objects: Vec<&Truth> = places.iter().map(|i| &truth[*i]).collect();
-            let taken = self.classes[class].add(image, &boxes, &objects);
+            let taken = self.classes.entry(class).or_default().add(image, &boxes, &objects);
             for (place, by) in places.into_iter().zip(taken) {
                 is_found[place] = by.is_some_and(|by| boxes[by].score >= served);
             }
@@ -70,7 +71,7 @@ impl Matches {
 
     /// To be called once all images are in: in the order of falling scores, equal ones in that of the images.
     pub fn sort(&mut self) {
-        for class in &mut self.classes {
+        for class in self.classes.values_mut() {
             class.outcomes.sort_by(|a, b| b.score.total_cmp(&a.score));
         }
     }
@@ -80,7 +81,7 @@ impl Matches {
         let mut sum = [0.0; THRESHOLDS];
         let mut classes = 0_u32;
         let weight = |image: u32| weights.map_or(1, |w| w.get(image as usize).copied().unwrap_or(0));
-        for class in &self.classes {
+        for class in self.classes.values() {
             let objects: u64 = class.objects.iter().map(|(i, n)| u64::from(weight(*i)) * u64::from(*n)).sum();
             if objects == 0 {
                 continue;
@@ -100,12 +101,12 @@ impl Matches {
 
     /// How many boxes there are.
     pub fn boxes(&self) -> usize {
-        self.classes.iter().map(|c| c.outcomes.len()).sum()
+        self.classes.values().map(|c| c.outcomes.len()).sum()
     }
 
     /// Objects that are no crowd.
     pub fn objects(&self) -> u64 {
-        self.classes.iter().flat_map(|c| &c.objects).map(|(_, n)| u64::from(*n)).sum()
+        self.classes.values().flat_map(|c| &c.objects).map(|(_, n)| u64::from(*n)).sum()
     }
 }
 

@@ -1,7 +1,7 @@
 use drydock_contract::{
-    AccuracyChange, AccuracyMeasurement, Digest, GraphSummary, Graphs, LatencyMeasurement, ModelFile, OperatorCount,
-    OutputBaseline, PackageContent, PackageManifest, PackageRecord, Preprocessing, Quantize, Recipe, SCHEMA,
-    SizeMeasurement, Statistics, Technique,
+    AccuracyChange, AccuracyMeasurement, Detection, DetectionMeasurement, Digest, FidelityMeasurement, GraphSummary,
+    Graphs, LatencyMeasurement, ModelFile, OperatorCount, OutputBaseline, PackageContent, PackageManifest,
+    PackageRecord, Preprocessing, Quantize, Recipe, SCHEMA, SizeMeasurement, Statistics, Technique,
 };
 use drydock_contract::{Baseline, Distribution};
 
@@ -114,5 +114,32 @@ fn what_was_not_measured_is_left_out() {
     assert!(html.contains("The model as it came."));
     for title in ["Trade-off", "Layers", "Confusion", "Changed answers", "Baseline", "Recipe"] {
         assert!(!html.contains(&format!("<h2>{title}</h2>")), "{title}");
+    }
+}
+
+#[test]
+fn a_detector_is_measured_in_its_own_words() {
+    let mut package = package();
+    package.manifest.content.detection = Some(Detection::default());
+    let measurements = &mut package.manifest.record.measurements;
+    measurements.accuracy = None;
+    measurements.fidelity = Some(FidelityMeasurement { agreement: 97.5, sqnr_decibels: None, images: 2 });
+    let html = draw(&package);
+    assert!(html.contains("97.50 % of mAP against the original's boxes") && !html.contains("same answer"), "{html}");
+    assert!(html.contains(">mAP against the original's boxes, %<") && !html.contains("already seen"), "{html}");
+
+    let detection = |same_data| DetectionMeasurement {
+        map: 50.0,
+        original_map: 50.0,
+        map50: 70.0,
+        original_map50: 70.0,
+        images: 2,
+        objects: 3,
+        same_data,
+        change: None,
+    };
+    for same_data in [false, true] {
+        package.manifest.record.measurements.detection = Some(detection(same_data));
+        assert_eq!(draw(&package).contains("already seen"), same_data);
     }
 }
