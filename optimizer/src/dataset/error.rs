@@ -39,7 +39,7 @@ pub enum DatasetError {
     #[error("{}: none of {images} images has an object that is no crowd; expected some, or precision says nothing", path.display())]
     NoObjects { path: PathBuf, images: usize },
     #[error(
-        "{}: the original finds none of {objects} objects; expected some, or precision says nothing: check labels, preprocessing, \
+        "{}: the original finds next to none of {objects} objects; expected more, or precision says nothing: check labels, preprocessing, \
          detection.layout",
         path.display()
     )]

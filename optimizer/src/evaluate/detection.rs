@@ -23,6 +23,8 @@ use crate::progress::Progress;
 const LEAST_SCORE: f32 = 0.001;
 /// Whatever number is answered: that of COCO, in each image.
 const MOST: Most = Most::OfClass(precision::MOST);
+/// Percent. A gate on points says nothing where the original has less: whatever a candidate finds would pass.
+const LEAST_MAP50: f64 = 1.0;
 
 /// As [`super::evaluate`], for a detector: mean average precision where the data has boxes, and how near the candidate's boxes are to
 /// the original's in any case.
@@ -70,7 +72,7 @@ pub fn evaluate_detector(
     progress.step("compare", 0, 1, "pair of models");
     let (detection, fidelity) = counters.finish(truth.is_some())?;
     // Whatever a candidate finds would pass.
-    if let Some(d) = detection.as_ref().filter(|d| d.original_map50 <= 0.0) {
+    if let Some(d) = detection.as_ref().filter(|d| d.original_map50 < LEAST_MAP50) {
         return Err(DatasetError::NothingFound { path: data.path().to_owned(), objects: d.objects }.into());
     }
     Ok(Evaluation {

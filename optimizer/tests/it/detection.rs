@@ -403,7 +403,7 @@ fn an_original_that_finds_nothing_is_refused() {
     let run = Run { recipe: None, evaluation: &evaluation, labels: &labels, detection: &detection, needs_labels: true };
     let error = make(&run, store.path()).unwrap_err();
     let objects = read_json(&squares("expected.json"))["objects"].as_u64().unwrap();
-    assert!(error.to_string().contains(&format!("the original finds none of {objects} objects")), "{error}");
+    assert!(error.to_string().contains(&format!("the original finds next to none of {objects} objects")), "{error}");
     assert_eq!(error.reason(), drydock_contract::FailureReason::InvalidDataset);
 }
 
