@@ -82,7 +82,7 @@ pub(super) fn factorize(
     Ok((result, done))
 }
 
-/// What is wrong with the three fields of which one is set.
+/// What is wrong with the three fields of which one may be set.
 pub(super) fn one_budget(options: &Factorize) -> String {
     let set = [options.macs_ratio.is_some(), options.latency_ratio.is_some(), options.ranks.is_some()];
     let set = set.iter().filter(|set| **set).count();

@@ -245,7 +245,8 @@ fn coupled() -> Vec<Coupled> {
     ]
 }
 
-fn outputs(graph: &Graph) -> Vec<f32> {
+/// Of 32 inputs of noise.
+pub fn outputs(graph: &Graph) -> Vec<f32> {
     let (_file, values) = data();
     let mut found = Vec::new();
     let mut session = engine().open(&graph.encode(), 1).unwrap();

@@ -13,7 +13,7 @@ use drydock_optimizer::{Error, benchmark};
 use faer::Mat;
 
 use crate::common::{engine, example, preprocessing};
-use crate::compress::{agreement, graph, macs};
+use crate::compress::{agreement, graph, macs, outputs};
 use crate::graphs::{data, model, node, value, weight};
 
 type Ranks = BTreeMap<String, LayerRanks>;
@@ -43,14 +43,6 @@ fn on_noise(graph: Graph, options: Factorize) -> Result<Made, Error> {
     let (inputs, _) = onnx::signature(&graph)?;
     let one = Preprocessing { scale: 1.0, ..Preprocessing::default() };
     make(graph, &Dataset::open(file.path(), &inputs, &one)?, options)
-}
-
-fn outputs(graph: &Graph) -> Vec<f32> {
-    let (_file, values) = data();
-    let mut found = Vec::new();
-    let mut session = engine().open(&graph.encode(), 1).unwrap();
-    session.run(&[32, 4, 8, 8], &values, ["y"], |_, _, y| found.extend_from_slice(y)).unwrap();
-    found
 }
 
 /// Factors of full rank give what the layer gave, wherever its strides, pads and dilations are, and with either side left out.

@@ -116,7 +116,7 @@ fn timed(engine: &Engine, graph: &Graph, l: &Splittable, by_macs: &Candidate) ->
             models.push(model);
         }
         let times = cpu_times(engine, &models, &l.input)?;
-        // In each round the layer as it is, which the machine's moods change as much.
+        // The layer as it is is in every group: what slows the machine meanwhile slows it as much.
         let scale = *whole.get_or_insert(times[0]) / times[0].max(f64::MIN_POSITIVE);
         let (measured, later) = rest.split_at_mut(models.len() - 1);
         for (split, time) in measured.iter_mut().zip(&times[1..]) {
