@@ -52,6 +52,7 @@ pub(super) fn factorize(
             ranks.clone()
         }
         Some(Budget::MacsRatio(ratio)) => {
+            done.macs_ratio = Some(ratio);
             let tables = tables(engine, &graph, &layers, calibration, images, progress)?;
             by_macs(&graph, &layers, &tables, ratio)?
         }

@@ -179,6 +179,15 @@ fn one_budget_at_most() {
     }
 }
 
+/// The record has what was done where nothing was said.
+#[test]
+fn no_budget_is_half_of_the_multiply_accumulates() {
+    let layer = vec![node("Conv", &["x", "w"], "y", &[])];
+    let graph = model(17, layer, vec![weight("w", &[16, 4, 3, 3])], vec![value("y", &[-1, 16, 6, 6])]);
+    let done = on_noise(graph, Factorize::default()).unwrap().recipe.techniques[0].factorize.clone();
+    assert_eq!(done, Some(Factorize::macs(0.5)));
+}
+
 /// What was measured is written down as ranks, and these make the same model again without a measurement.
 #[test]
 fn a_measured_budget_is_kept_and_can_be_made_again() {
