@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use drydock_contract::{CandidateReport, Failure, FailureReason, Input, Measurements, Recipe, Task, Work};
 
 use crate::Error;
+use crate::benchmark::machine;
 use crate::candidate::{self, Request};
 use crate::engine::Engine;
 use crate::fetch::{Fetched, Purpose, fetch};
@@ -156,7 +157,7 @@ fn optimize(config: &Config, task: &Task, index: usize, name: &str) -> Result<Ca
     }
 
     let store = Store::open(Path::new(&task.store))?;
-    let key = ResultKey::new(task, index, &format!("{:?}", candidate::tools(&engine)));
+    let key = ResultKey::new(task, index, &format!("{:?}", candidate::tools(&engine)), &machine());
     let digest = |f: Option<&Fetched>| f.map(|f| f.digest.clone());
     let sources = Sources {
         model: digest(Some(&model)),

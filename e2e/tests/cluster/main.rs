@@ -7,6 +7,7 @@ mod bad_input;
 mod children;
 mod examples;
 mod operator_killed;
+mod promotions;
 mod quickstart;
 mod quiet;
 mod requests;

@@ -20,8 +20,9 @@ const RATE: f64 = 0.0002;
 const TAUGHT_STEPS: u32 = 1000;
 const TAUGHT_RATE: f64 = 0.001;
 
-/// Percentages of the multiply-accumulates that are left, without training.
-const PRUNED: [u32; 5] = [50, 35, 25, 18, 70];
+/// Percentages of the multiply-accumulates that are left, without training: first one that most networks bear and one that few do,
+/// between the two later. From the mildest on, a budget was over before those that are taught had their turn.
+const PRUNED: [u32; 5] = [35, 18, 25, 50, 70];
 
 /// What decides which recipes suit a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,15 +87,21 @@ pub(super) fn space<'s>(profile: Profile, objective: Objective, students: impl I
         let taught = Technique { distill: Some(options), ..Technique::default() };
         entries.push(alone(&format!("{name}-distill-int8"), vec![taught, int8()]));
     }
-    for percent in PRUNED {
-        entries.push(rung(Ladder::Prune, percent, "int8", vec![prune(percent), int8()]));
+    let pruned = |percent| rung(Ladder::Prune, percent, "int8", vec![prune(percent), int8()]);
+    let (first, between) = PRUNED.split_at(2);
+    entries.extend(first.iter().copied().map(pruned));
+    if training {
+        entries.extend([15, 10].map(taught));
+    }
+    for &percent in between {
+        entries.push(pruned(percent));
+        if percent == 25 && training {
+            entries.push(taught(percent));
+        }
         if percent == 50 {
             // Made on the way, and best where int8 is no faster.
             entries.push(alone("prune-50", vec![prune(percent)]));
         }
-    }
-    if training {
-        entries.extend([15, 10, 25].map(taught));
     }
     for percent in [50, 35, 70] {
         entries.push(rung(Ladder::Factorize, percent, "int8", vec![factorize(percent), int8()]));

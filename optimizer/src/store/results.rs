@@ -1,14 +1,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use drydock_contract::{CandidateReport, Digest, Task, Work};
+use drydock_contract::{CandidateReport, Digest, Machine, Task, Work};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, failed};
 
 const RESULTS: &str = "results";
 
-/// Names the result of one index of one task, made by one version of this program.
+/// Names the result of one index of one task, made by one version of this program on one kind of machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResultKey(Digest);
 
@@ -33,15 +33,17 @@ struct Kept {
 }
 
 impl ResultKey {
-    /// `tools` are versions of what makes the result: another version may make another one.
-    pub fn new(task: &Task, index: usize, tools: &str) -> Self {
+    /// `tools` are versions of what makes the result: another version may make another one. `machine` makes and times it: the times of
+    /// another kind, and ranks or a recipe that were chosen by them, are not its own.
+    pub fn new(task: &Task, index: usize, tools: &str, machine: &Machine) -> Self {
         let mut task = task.clone();
         if !matches!(task.work(index), Some(Work::Search(_))) {
             // Its gates are nothing to a recipe: other ones must not make what is there already.
             task.search = None;
         }
         let task = serde_json::to_string(&task).unwrap_or_default();
-        Self(Digest::of(format!("{task}\n{index}\n{tools}").as_bytes()))
+        let machine = serde_json::to_string(machine).unwrap_or_default();
+        Self(Digest::of(format!("{task}\n{index}\n{tools}\n{machine}").as_bytes()))
     }
 }
 

@@ -1,6 +1,6 @@
 use drydock_contract::{
-    CandidateReport, Limits, Measurements, Objective, PackageContent, PackageRecord, Preprocessing, SCHEMA, Search,
-    Task,
+    CandidateReport, Limits, Machine, Measurements, Objective, PackageContent, PackageRecord, Preprocessing, SCHEMA,
+    Search, Task,
 };
 
 use super::*;
@@ -105,15 +105,20 @@ fn a_result_is_reused_for_equal_sources_and_a_whole_package_only() {
         failure: None,
     };
     let sources = Sources { model: Some(Digest::of(b"model")), ..Sources::default() };
-    let key = ResultKey::new(&task, 0, "1");
+    let here =
+        Machine { architecture: "x86_64".into(), processor: "A CPU".into(), instruction_sets: vec!["avx2".into()] };
+    let key_of = |task: &Task, index, tools: &str| ResultKey::new(task, index, tools, &here);
+    let key = key_of(&task, 0, "1");
     assert_eq!(store.result(&key, &sources), None);
     store.keep_result(&key, sources.clone(), report.clone()).unwrap();
     assert_eq!(store.result(&key, &sources), Some(report));
 
     let other = Sources { model: Some(Digest::of(b"changed")), ..Sources::default() };
     assert_eq!(store.result(&key, &other), None);
-    assert_eq!(store.result(&ResultKey::new(&task, 1, "1"), &sources), None);
-    assert_eq!(store.result(&ResultKey::new(&task, 0, "2"), &sources), None);
+    assert_eq!(store.result(&key_of(&task, 1, "1"), &sources), None);
+    assert_eq!(store.result(&key_of(&task, 0, "2"), &sources), None);
+    let elsewhere = Machine { instruction_sets: vec!["avx2".into(), "avx512_vnni".into()], ..here.clone() };
+    assert_eq!(store.result(&ResultKey::new(&task, 0, "1", &elsewhere), &sources), None);
     // A search is nothing to the other indexes, and everything to its own.
     let limits = |max_accuracy_drop| Limits { max_accuracy_drop, ..Limits::default() };
     let with = |drop| Task {
@@ -125,8 +130,8 @@ fn a_result_is_reused_for_equal_sources_and_a_whole_package_only() {
         }),
         ..task.clone()
     };
-    assert_eq!(ResultKey::new(&with(0.5), 0, "1"), key);
-    assert_ne!(ResultKey::new(&with(0.5), 1, "1"), ResultKey::new(&with(0.6), 1, "1"));
+    assert_eq!(key_of(&with(0.5), 0, "1"), key);
+    assert_ne!(key_of(&with(0.5), 1, "1"), key_of(&with(0.6), 1, "1"));
     std::fs::remove_file(store.package_path(&package).join(MODEL_FILE)).unwrap();
     assert_eq!(store.result(&key, &sources), None);
 }

@@ -1,6 +1,7 @@
 //! Tests against ONNX Runtime and real models; one binary, so that they are linked once.
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions only, and these have helpers")]
 
+mod boxes;
 mod common;
 mod compress;
 mod datasets;
