@@ -24,6 +24,8 @@ pub enum BackendError {
     Unsupported { side: &'static str, name: String, found: String },
     #[error("{0}")]
     Run(String),
+    #[error("the engine panicked")]
+    Panicked,
 }
 
 /// Inputs and outputs as the model file itself declares them.

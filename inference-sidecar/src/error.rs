@@ -35,6 +35,8 @@ pub enum ServeError {
     OutOfMemory { limit: usize },
     #[error("the model failed on this request: {0}")]
     Engine(String),
+    #[error("the engine has no session, and is opening one; try again later")]
+    NoSession,
     #[error("the server is stopping")]
     Stopping,
 }
@@ -61,7 +63,10 @@ impl ServeError {
 
     /// Whether the same request may be answered a little later.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Overloaded { .. } | Self::OutOfMemory { .. } | Self::TooManyConnections { .. })
+        matches!(
+            self,
+            Self::Overloaded { .. } | Self::OutOfMemory { .. } | Self::TooManyConnections { .. } | Self::NoSession
+        )
     }
 
     fn statuses(&self) -> (StatusCode, Code) {
@@ -77,7 +82,7 @@ impl ServeError {
             }
             Self::TooManyConnections { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted),
             Self::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
-            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Self::NoSession | Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         }
     }
 }

@@ -22,6 +22,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::encoding::ACCEPTED;
 use crate::error::ServeError;
@@ -40,14 +41,9 @@ const SERVICE: &str = "inference.GRPCInferenceService";
 
 pub(crate) async fn router(app: Arc<App>) -> Router {
     let (reporter, health) = tonic_health::server::health_reporter();
+    // Before the port is open.
     reporter.set_service_status(SERVICE, ServingStatus::Serving).await;
-    let lifecycle = app.lifecycle.clone();
-    tokio::spawn(async move {
-        lifecycle.reached(Phase::LameDuck).await;
-        for service in ["", SERVICE] {
-            reporter.set_service_status(service, ServingStatus::NotServing).await;
-        }
-    });
+    tokio::spawn(report_health(reporter, app.clone()));
     let service = GrpcInferenceServiceServer::new(Service { app: app.clone() })
         // The gate decompresses, and lets through who wants an answer compressed.
         .send_compressed(CompressionEncoding::Gzip)
@@ -58,6 +54,25 @@ pub(crate) async fn router(app: Arc<App>) -> Router {
         .max_encoding_message_size(usize::MAX);
     let routes = reflection::add_to(Routes::new(service).add_service(health)).prepare().into_axum_router();
     routes.layer(middleware::from_fn_with_state(app, gate::gate))
+}
+
+/// Until the server stops.
+async fn report_health(reporter: HealthReporter, app: Arc<App>) {
+    let (lifecycle, mut up) = (app.lifecycle.clone(), app.model.queue.sessions_up());
+    loop {
+        let ready = app.is_ready();
+        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in ["", SERVICE] {
+            reporter.set_service_status(service, status).await;
+        }
+        if !lifecycle.is_ready() {
+            return;
+        }
+        tokio::select! {
+            () = lifecycle.reached(Phase::LameDuck) => {}
+            changed = up.changed() => if changed.is_err() { return },
+        }
+    }
 }
 
 /// What a full pod answers: it must be neither restarted nor taken for one that has failed.
@@ -121,13 +136,13 @@ impl GrpcInferenceService for Service {
     }
 
     async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Result<Response<ServerReadyResponse>, Status> {
-        Ok(self.respond(ServerReadyResponse { ready: self.app.lifecycle.is_ready() }))
+        Ok(self.respond(ServerReadyResponse { ready: self.app.is_ready() }))
     }
 
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
         let ModelReadyRequest { name, version } = request.into_inner();
         self.app.model.check(&name, &version).map_err(|e| self.refuse(&e))?;
-        Ok(self.respond(ModelReadyResponse { ready: self.app.lifecycle.is_ready() }))
+        Ok(self.respond(ModelReadyResponse { ready: self.app.is_ready() }))
     }
 
     async fn server_metadata(

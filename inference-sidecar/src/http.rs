@@ -94,7 +94,7 @@ pub(crate) async fn live() -> Response {
 }
 
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let ready = app.lifecycle.is_ready();
+    let ready = app.is_ready();
     (ready_status(ready), Json(json!({"ready": ready}))).into_response()
 }
 
@@ -104,7 +104,7 @@ async fn server_metadata() -> Response {
 
 async fn model_ready(State(app): State<Arc<App>>, Path(path): Path<ModelPath>) -> Result<Response, ServeError> {
     app.model.check(&path.model, &path.version)?;
-    let ready = app.lifecycle.is_ready();
+    let ready = app.is_ready();
     Ok((ready_status(ready), Json(json!({"name": app.model.name, "ready": ready}))).into_response())
 }
 
@@ -141,7 +141,7 @@ async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         headers.insert(REVISION_HEADER, revision);
     }
     // A client that keeps its connection would never look for another pod.
-    if !app.lifecycle.is_ready() && version <= Version::HTTP_11 {
+    if !app.is_ready() && version <= Version::HTTP_11 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::queue::Queue;
 use crate::split::Failure;
 use crate::statistics::Statistics;
 
@@ -57,6 +58,8 @@ pub struct Metrics {
     inference_duration: Histogram,
     queue_length: Gauge,
     batch_size: Histogram,
+    sessions: Gauge,
+    session_restarts: Counter,
     canary_requests: Family<RevisionLabels, Counter>,
     canary_failures: Family<FailureLabels, Counter>,
     canary_compared: Family<RevisionLabels, Counter>,
@@ -78,6 +81,8 @@ impl Metrics {
             inference_duration: durations(),
             queue_length: Gauge::default(),
             batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            sessions: Gauge::default(),
+            session_restarts: Counter::default(),
             canary_requests: Family::default(),
             canary_failures: Family::default(),
             canary_compared: Family::default(),
@@ -98,6 +103,8 @@ impl Metrics {
         );
         registry.register("queue_length", "Requests waiting for a session", m.queue_length.clone());
         registry.register("batch_size", "Rows of one run of the engine", m.batch_size.clone());
+        registry.register("sessions", "Sessions of the model that are up", m.sessions.clone());
+        registry.register("session_restarts", "Sessions that broke, and were made again", m.session_restarts.clone());
         registry.register("canary_requests", "Requests sent on to the canary, and ended", m.canary_requests.clone());
         registry.register(
             "canary_failures",
@@ -132,6 +139,10 @@ impl Metrics {
         self.batch_size.observe(rows as f64);
     }
 
+    pub(crate) fn session_broke(&self) {
+        self.session_restarts.inc();
+    }
+
     pub(crate) fn canary_request(&self, revision: &str, failure: Option<Failure>) {
         let revision = revision.to_owned();
         if let Some(failure) = failure {
@@ -149,9 +160,11 @@ impl Metrics {
         self.canary_compared.get_or_create(&labels).inc();
     }
 
-    /// The OpenMetrics text, with the queue as long as it is now.
-    pub(crate) fn text(&self, queue_length: usize) -> Result<String, std::fmt::Error> {
-        self.queue_length.set(i64::try_from(queue_length).unwrap_or(i64::MAX));
+    /// The OpenMetrics text, with the queue as it is now.
+    pub(crate) fn text(&self, queue: &Queue) -> Result<String, std::fmt::Error> {
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.queue_length.set(gauge(queue.waiting()));
+        self.sessions.set(gauge(*queue.sessions_up().borrow()));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)

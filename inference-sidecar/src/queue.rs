@@ -1,18 +1,21 @@
 //! The bounded queue between the protocols and the sessions.
 
 mod batch;
+mod session;
 mod worker;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::backend::{Engine, Signature};
 use crate::error::{ServeError, StartError};
 use crate::metrics::Metrics;
 use crate::tensor::Tensor;
+use session::Up;
 use worker::Worker;
 
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +46,20 @@ struct Job {
     reply: oneshot::Sender<Reply>,
 }
 
+impl Job {
+    /// There is no session that could answer it. The client may have gone: then there is nobody to tell.
+    fn refuse(self) {
+        let _ = self.reply.send(Err(ServeError::NoSession));
+    }
+}
+
 /// Hands requests to the sessions. The worker threads end when it is dropped.
 #[derive(Debug)]
 pub struct Queue {
     jobs: Sender<Job>,
     config: QueueConfig,
+    up: Up,
+    _end: Sender<Infallible>,
 }
 
 impl Queue {
@@ -60,12 +72,16 @@ impl Queue {
     ) -> Result<Self, StartError> {
         let batching = config.batching.filter(|b| b.max_size > 1 && batch::is_possible(expected));
         let (jobs, receiver) = crossbeam_channel::bounded(config.size + config.sessions);
+        let (end, ended) = crossbeam_channel::bounded(0);
+        let up: Up = Arc::new(watch::Sender::new(0));
         let (started, starting) = std::sync::mpsc::channel();
         for i in 0..config.sessions {
             let worker = Worker {
                 engine: engine.clone(),
                 expected: expected.clone(),
                 jobs: receiver.clone(),
+                end: ended.clone(),
+                up: up.clone(),
                 batching,
                 metrics: metrics.clone(),
             };
@@ -77,7 +93,16 @@ impl Queue {
         }
         drop(started);
         starting.iter().collect::<Result<(), StartError>>()?;
-        Ok(Self { jobs, config })
+        Ok(Self { jobs, config, up, _end: end })
+    }
+
+    /// How many sessions can answer, now and whenever that changes.
+    pub(crate) fn sessions_up(&self) -> watch::Receiver<usize> {
+        self.up.subscribe()
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        *self.up.borrow() > 0
     }
 
     /// Requests that wait for a session.

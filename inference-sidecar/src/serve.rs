@@ -50,10 +50,19 @@ impl App {
         self.admission.clone().try_acquire_owned().map_err(|_| ServeError::Overloaded { limit })
     }
 
+    /// Whether requests should come here: not while the server stops, nor while no session is up.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.lifecycle.is_ready() && self.model.queue.is_up()
+    }
+
     /// What there is, or only what is ready: one model at most.
     pub(crate) fn index(&self, only_ready: bool) -> Option<IndexEntry<'_>> {
-        let ready = self.lifecycle.is_ready();
-        let (state, reason) = if ready { ("READY", "") } else { ("UNAVAILABLE", "the server is stopping") };
+        let ready = self.is_ready();
+        let (state, reason) = match self.lifecycle.is_ready() {
+            _ if ready => ("READY", ""),
+            true => ("UNAVAILABLE", "the engine has no session"),
+            false => ("UNAVAILABLE", "the server is stopping"),
+        };
         let entry = IndexEntry { name: &self.model.name, version: &self.model.revision, state, reason };
         (ready || !only_ready).then_some(entry)
     }

@@ -45,7 +45,7 @@ pub(super) async fn call(
 /// What TensorFlow Serving answers, and what KServe's V1 protocol does: no member of one is in the other.
 pub(super) async fn status(State(app): State<Arc<App>>, Path(path): Path<ModelPath>) -> Result<Response, ServeError> {
     app.model.check(&path.model, &path.version)?;
-    let ready = app.lifecycle.is_ready();
+    let ready = app.is_ready();
     let version = json!({
         "version": app.model.revision,
         "state": if ready { "AVAILABLE" } else { "UNLOADING" },

@@ -10,6 +10,8 @@ use crate::test_support::metrics;
 
 const ERROR: u8 = 1;
 const PANIC: u8 = 2;
+/// An error after which the session answers nothing more.
+const KILL: u8 = 4;
 /// Says that it has begun, and ends when the test says so.
 const WAIT: u8 = 3;
 
@@ -17,6 +19,8 @@ const WAIT: u8 = 3;
 #[derive(Debug)]
 struct Fake {
     opened: AtomicUsize,
+    /// So many more sessions do not open.
+    refuses: AtomicUsize,
     ran: Arc<Mutex<Vec<usize>>>,
     begun: Sender<()>,
     go_on: Arc<Mutex<Receiver<()>>>,
@@ -24,16 +28,28 @@ struct Fake {
 
 struct FakeSession {
     signature: Signature,
+    dead: bool,
     ran: Arc<Mutex<Vec<usize>>>,
     begun: Sender<()>,
     go_on: Arc<Mutex<Receiver<()>>>,
 }
 
+impl Fake {
+    fn new(begun: Sender<()>, go_on: Receiver<()>) -> Self {
+        let (opened, refuses) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { opened, refuses, ran: Arc::default(), begun, go_on: Arc::new(Mutex::new(go_on)) }
+    }
+}
+
 impl Engine for Fake {
     fn open(&self) -> Result<Box<dyn Backend>, BackendError> {
+        let more = self.refuses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if more.is_ok() {
+            return Err(BackendError::Load("not now".into()));
+        }
         self.opened.fetch_add(1, Ordering::SeqCst);
         let (ran, begun, go_on) = (self.ran.clone(), self.begun.clone(), self.go_on.clone());
-        Ok(Box::new(FakeSession { signature: signature(), ran, begun, go_on }))
+        Ok(Box::new(FakeSession { signature: signature(), dead: false, ran, begun, go_on }))
     }
 }
 
@@ -44,7 +60,8 @@ impl Backend for FakeSession {
 
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
         self.ran.lock().unwrap().push(inputs[0].rows());
-        if inputs[0].data.contains(&ERROR) {
+        self.dead |= inputs[0].data.contains(&KILL);
+        if self.dead || inputs[0].data.contains(&ERROR) {
             return Err(BackendError::Run("no".into()));
         }
         assert!(!inputs[0].data.contains(&PANIC), "asked to panic");
@@ -75,10 +92,13 @@ struct Setup {
 }
 
 fn setup(size: usize, batching: Option<Batching>) -> Setup {
+    setup_of(1, size, batching)
+}
+
+fn setup_of(sessions: usize, size: usize, batching: Option<Batching>) -> Setup {
     let ((begun, has_begun), (go, go_on)) = (channel(), channel());
-    let engine =
-        Arc::new(Fake { opened: AtomicUsize::new(0), ran: Arc::default(), begun, go_on: Arc::new(Mutex::new(go_on)) });
-    let config = QueueConfig { sessions: 1, size, batching };
+    let engine = Arc::new(Fake::new(begun, go_on));
+    let config = QueueConfig { sessions, size, batching };
     let dynamic: Arc<dyn Engine> = engine.clone();
     let metrics = metrics();
     let queue = Arc::new(Queue::start(&dynamic, &signature(), config, &metrics).unwrap());
@@ -97,11 +117,53 @@ fn occupy(setup: &Setup) -> tokio::task::JoinHandle<Reply> {
 #[tokio::test]
 async fn an_error_or_a_panic_is_one_requests_own() {
     let setup = setup(8, None);
-    for (row, opened) in [(ERROR, 1), (PANIC, 2)] {
+    for (row, opened) in [(ERROR, 1), (PANIC, 2), (KILL, 3), (ERROR, 3)] {
         let reply = setup.queue.run(input(&[row])).await;
         assert!(matches!(reply, Err(ServeError::Engine(_))), "{reply:?}");
         assert_eq!(setup.queue.run(input(&[9])).await.unwrap()[0].data, vec![9]);
         assert_eq!(setup.engine.opened.load(Ordering::SeqCst), opened);
+    }
+    let text = setup.metrics.text(&setup.queue).unwrap();
+    assert!(text.contains("drydock_session_restarts_total 2\n") && text.contains("drydock_sessions 1\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_open_again_is_tried_for_and_requests_are_told_meanwhile() {
+    let setup = setup(8, None);
+    let mut up = setup.queue.sessions_up();
+    // The first attempt is made at once, the second 100 ms later, the third 200 ms after that.
+    setup.engine.refuses.store(3, Ordering::SeqCst);
+    assert!(matches!(setup.queue.run(input(&[PANIC])).await, Err(ServeError::Engine(_))));
+    up.wait_for(|n| *n == 0).await.unwrap();
+    assert!(!setup.queue.is_up());
+    assert_eq!(setup.queue.run(input(&[9])).await, Err(ServeError::NoSession));
+    up.wait_for(|n| *n == 1).await.unwrap();
+    assert_eq!(setup.queue.run(input(&[9])).await.unwrap()[0].data, vec![9]);
+    assert_eq!((setup.engine.opened.load(Ordering::SeqCst), setup.engine.refuses.load(Ordering::SeqCst)), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_answer_for_a_worker_without_a_session() {
+    let setup = setup_of(2, 8, None);
+    setup.engine.refuses.store(usize::MAX, Ordering::SeqCst);
+    assert!(matches!(setup.queue.run(input(&[PANIC])).await, Err(ServeError::Engine(_))));
+    setup.queue.sessions_up().wait_for(|n| *n == 1).await.unwrap();
+    for _ in 0..20 {
+        setup.queue.run(input(&[9])).await.unwrap();
+    }
+    assert!(setup.queue.is_up());
+}
+
+#[test]
+fn workers_end_with_the_queue_even_without_a_session() {
+    let Setup { queue, engine, metrics, .. } = setup(8, None);
+    engine.refuses.store(usize::MAX, Ordering::SeqCst);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert!(runtime.block_on(queue.run(input(&[PANIC]))).is_err());
+    drop((queue, metrics));
+    // Ours is the last one that is left.
+    while Arc::strong_count(&engine) > 1 {
+        std::thread::yield_now();
     }
 }
 
@@ -163,8 +225,9 @@ async fn waiting_requests_share_a_run_and_a_bad_one_is_alone_with_it() {
     }
     assert_eq!(replies[..4], [Ok(vec![10]), Ok(vec![11, 12]), Ok(vec![13]), Ok(vec![14])]);
     assert!(matches!(replies[4], Err(ServeError::Engine(_))));
-    // The busy one, the four rows that fit, the two that failed together, and each of those alone.
-    assert_eq!(*setup.engine.ran.lock().unwrap(), [1, 4, 2, 1, 1]);
+    // The busy one, the four rows that fit, the two that failed together, and each of those alone. After each failure one more that is
+    // known to be good.
+    assert_eq!(*setup.engine.ran.lock().unwrap(), [1, 4, 2, 1, 1, 1, 1]);
     // Runs that succeeded: of one row, of four rows and three requests, and of one row.
     let counts = setup.metrics.statistics.counts();
     assert_eq!((counts.executions, counts.inferences, counts.queue.count), (3, 6, 6));
@@ -177,8 +240,7 @@ async fn waiting_requests_share_a_run_and_a_bad_one_is_alone_with_it() {
 fn another_model_than_the_manifests_is_refused() {
     let (begun, _) = channel();
     let (_, go_on) = channel();
-    let engine: Arc<dyn Engine> =
-        Arc::new(Fake { opened: AtomicUsize::new(0), ran: Arc::default(), begun, go_on: Arc::new(Mutex::new(go_on)) });
+    let engine: Arc<dyn Engine> = Arc::new(Fake::new(begun, go_on));
     let config = QueueConfig { sessions: 2, size: 1, batching: None };
     let mut expected = signature();
     expected.inputs[0].datatype = Datatype::Fp32;
