@@ -16,6 +16,8 @@ pub enum BackendError {
         "cannot load ONNX Runtime from {path}: {message}; set ORT_DYLIB_PATH to a libonnxruntime.so of 1.24 or newer"
     )]
     Library { path: String, message: String },
+    #[error("{0}")]
+    File(String),
     #[error("the engine cannot load the model: {0}")]
     Load(String),
     #[error(

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use drydock_contract::Digest;
 
 use crate::budget::Budget;
+use crate::package::{self, PackageError};
 use crate::queue::{Batching, QueueConfig};
 use crate::{cores, memory};
 
@@ -38,8 +39,13 @@ pub struct Config {
     pub package: PathBuf,
 
     /// Digest of the package; any other package is refused.
-    #[arg(long, env = "DRYDOCK_DIGEST")]
-    pub digest: Digest,
+    #[arg(long, env = "DRYDOCK_DIGEST", required_unless_present = "digest_file")]
+    pub digest: Option<Digest>,
+
+    /// File with the digest, in the place of --digest. On SIGHUP it is read again, and the package that it names is served in the place
+    /// of the one before, without a break.
+    #[arg(long, env = "DRYDOCK_DIGEST_FILE", conflicts_with_all = ["digest", "revision"])]
+    pub digest_file: Option<PathBuf>,
 
     /// Name of the model in paths and messages.
     #[arg(long, env = "DRYDOCK_MODEL_NAME")]
@@ -138,8 +144,17 @@ pub struct Config {
 }
 
 impl Config {
-    pub(crate) fn revision(&self) -> String {
-        self.revision.clone().filter(|r| !r.is_empty()).unwrap_or_else(|| self.digest.short().to_owned())
+    pub(crate) fn revision(&self, digest: &Digest) -> String {
+        self.revision.clone().filter(|r| !r.is_empty()).unwrap_or_else(|| digest.short().to_owned())
+    }
+
+    /// Which package is to be served, as it stands now.
+    pub(crate) fn expected(&self) -> Result<Digest, PackageError> {
+        match (&self.digest, &self.digest_file) {
+            (Some(digest), _) => Ok(digest.clone()),
+            (None, Some(file)) => package::read_digest(file),
+            (None, None) => unreachable!("one of both is required"),
+        }
     }
 
     pub(crate) fn budget(&self) -> Budget {

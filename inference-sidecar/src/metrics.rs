@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use drydock_contract::PackageManifest;
@@ -7,12 +6,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::queue::Queue;
 use crate::split::Failure;
-use crate::statistics::Statistics;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(non_camel_case_types, reason = "the label's value as it is written")]
@@ -45,14 +42,38 @@ struct FailureLabels {
     reason: &'static str,
 }
 
+/// What came of a signal to serve another package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "the label's value as it is written")]
+pub(crate) enum Reload {
+    /// It is served.
+    swapped,
+    /// It is the one that is served already.
+    unchanged,
+    /// The old one is served still; the log says why.
+    refused,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    result: Reload,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabels {
+    model: String,
+    revision: String,
+    digest: String,
+    candidate: String,
+    recipe: String,
+}
+
 type HistogramFamily = Family<DurationLabels, Histogram, fn() -> Histogram>;
 
 /// Everything that `GET /metrics` shows. Label values are revisions, protocols and status codes: all bounded.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
-    /// The same events as the statistics extension counts them.
-    pub(crate) statistics: Arc<Statistics>,
     requests: Family<RequestLabels, Counter>,
     request_duration: HistogramFamily,
     inference_duration: Histogram,
@@ -60,6 +81,8 @@ pub struct Metrics {
     batch_size: Histogram,
     sessions: Gauge,
     session_restarts: Counter,
+    reloads: Family<ReloadLabels, Counter>,
+    model: Family<ModelLabels, Gauge>,
     canary_requests: Family<RevisionLabels, Counter>,
     canary_failures: Family<FailureLabels, Counter>,
     canary_compared: Family<RevisionLabels, Counter>,
@@ -72,10 +95,9 @@ fn durations() -> Histogram {
 }
 
 impl Metrics {
-    pub fn new(manifest: &PackageManifest, model: &str, revision: &str) -> Arc<Self> {
+    pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("drydock");
         let metrics = Self {
-            statistics: Arc::default(),
             requests: Family::default(),
             request_duration: Family::new_with_constructor(durations),
             inference_duration: durations(),
@@ -83,6 +105,8 @@ impl Metrics {
             batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
             sessions: Gauge::default(),
             session_restarts: Counter::default(),
+            reloads: Family::default(),
+            model: Family::default(),
             canary_requests: Family::default(),
             canary_failures: Family::default(),
             canary_compared: Family::default(),
@@ -113,17 +137,27 @@ impl Metrics {
         );
         registry.register("canary_compared", "Requests that both models answered", m.canary_compared.clone());
         registry.register("canary_agreed", "Of those, requests on which both agreed", m.canary_agreed.clone());
+        registry.register("reloads", "Signals to serve another package, by what came of them", m.reloads.clone());
+        registry.register("model_info", "The model that this process serves", m.model.clone());
+        Self { registry, ..metrics }
+    }
+
+    /// Names the model that is served, in the place of another.
+    pub(crate) fn serves(&self, manifest: &PackageManifest, model: &str, revision: &str) {
         let recipe = manifest.record.recipe.as_ref().map_or("none", |r| r.name.as_str());
-        let info = [
-            ("model", model),
-            ("revision", revision),
-            ("digest", &manifest.digest.to_string()),
-            ("candidate", &manifest.record.candidate),
-            ("recipe", recipe),
-        ]
-        .map(|(k, v)| (k.to_owned(), v.to_owned()));
-        registry.register("model", "The model that this process serves", Info::new(Vec::from(info)));
-        Arc::new(Self { registry, ..metrics })
+        self.model.clear();
+        let labels = ModelLabels {
+            model: model.to_owned(),
+            revision: revision.to_owned(),
+            digest: manifest.digest.to_string(),
+            candidate: manifest.record.candidate.clone(),
+            recipe: recipe.to_owned(),
+        };
+        self.model.get_or_create(&labels).set(1);
+    }
+
+    pub(crate) fn reload(&self, result: Reload) {
+        self.reloads.get_or_create(&ReloadLabels { result }).inc();
     }
 
     pub(crate) fn request(&self, revision: &str, protocol: Protocol, code: String, took: Duration) {

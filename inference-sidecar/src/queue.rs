@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use crate::backend::{Engine, Signature};
 use crate::error::{ServeError, StartError};
 use crate::metrics::Metrics;
+use crate::statistics::Statistics;
 use crate::tensor::Tensor;
 use session::Up;
 use worker::Worker;
@@ -69,6 +70,7 @@ impl Queue {
         expected: &Signature,
         config: QueueConfig,
         metrics: &Arc<Metrics>,
+        statistics: &Arc<Statistics>,
     ) -> Result<Self, StartError> {
         let batching = config.batching.filter(|b| b.max_size > 1 && batch::is_possible(expected));
         let (jobs, receiver) = crossbeam_channel::bounded(config.size + config.sessions);
@@ -84,6 +86,7 @@ impl Queue {
                 up: up.clone(),
                 batching,
                 metrics: metrics.clone(),
+                statistics: statistics.clone(),
             };
             let started = started.clone();
             std::thread::Builder::new()
@@ -108,6 +111,10 @@ impl Queue {
     /// Requests that wait for a session.
     pub(crate) fn waiting(&self) -> usize {
         self.jobs.len()
+    }
+
+    pub(crate) fn sessions(&self) -> usize {
+        self.config.sessions
     }
 
     /// Requests that may be in progress at one time: one for each session, and the waiting ones.

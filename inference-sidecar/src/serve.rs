@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::extract::FromRef;
 use drydock_contract::{Datatype, Digest, TensorSignature};
 use drydock_preprocessing::Placement;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::backend::Signature;
 use crate::budget::{Budget, Share};
@@ -30,6 +31,37 @@ pub(crate) const PLATFORM: &str = "onnx_onnxv1";
 /// Names the revision that answered: header of every HTTP response, metadata of every gRPC response.
 pub(crate) const REVISION_HEADER: &str = "drydock-revision";
 
+/// The [`App`] as it is now. A reload puts another in its place; a request keeps the one that it began with.
+#[derive(Clone, Debug)]
+pub(crate) struct Current(Arc<watch::Sender<Arc<App>>>);
+
+impl Current {
+    pub(crate) fn new(app: App) -> Self {
+        Self(Arc::new(watch::Sender::new(Arc::new(app))))
+    }
+
+    pub(crate) fn app(&self) -> Arc<App> {
+        self.0.borrow().clone()
+    }
+
+    /// What serves from now on.
+    pub(crate) fn replace(&self, app: App) {
+        self.0.send_replace(Arc::new(app));
+    }
+
+    /// Tells of each replacement.
+    pub(crate) fn replaced(&self) -> watch::Receiver<Arc<App>> {
+        self.0.subscribe()
+    }
+}
+
+/// Handlers ask for the application as it is when their request comes.
+impl FromRef<Current> for Arc<App> {
+    fn from_ref(current: &Current) -> Self {
+        current.app()
+    }
+}
+
 /// One process: one model, and perhaps a canary beside it.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -45,6 +77,19 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// The same server with another model.
+    pub(crate) fn with(&self, model: Model) -> Self {
+        Self {
+            splitter: self.splitter.clone(),
+            metrics: self.metrics.clone(),
+            lifecycle: self.lifecycle.clone(),
+            max_body_bytes: self.max_body_bytes,
+            admission: Arc::new(Semaphore::new(model.queue.limit())),
+            budget: self.budget.clone(),
+            model,
+        }
+    }
+
     pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, ServeError> {
         let limit = self.model.queue.limit();
         self.admission.clone().try_acquire_owned().map_err(|_| ServeError::Overloaded { limit })

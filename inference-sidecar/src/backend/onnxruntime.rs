@@ -1,5 +1,5 @@
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use bytemuck::{CheckedBitPattern, NoUninit};
@@ -14,6 +14,7 @@ use ort::value::{
 
 use super::{Backend, BackendError, Engine, Signature};
 use crate::element::{Element, each, for_element};
+use crate::package::OpenModel;
 use crate::strings;
 use crate::tensor::Tensor;
 
@@ -21,17 +22,17 @@ use crate::tensor::Tensor;
 #[derive(Debug)]
 pub struct OnnxRuntime {
     environment: &'static Environment,
-    model: PathBuf,
+    model: OpenModel,
     threads: usize,
 }
 
 impl OnnxRuntime {
     /// `threads`: how many threads one inference may use.
-    pub fn new(library: &Path, model: PathBuf, threads: usize) -> Result<Self, BackendError> {
+    pub fn new(library: &Path, model: OpenModel, threads: usize) -> Result<Self, BackendError> {
         Ok(Self { environment: environment(library)?, model, threads })
     }
 
-    fn session(&self) -> Result<Session, ort::Error> {
+    fn session(&self, model: &Path) -> Result<Session, ort::Error> {
         Session::builder(self.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(self.threads)?
@@ -41,7 +42,7 @@ impl OnnxRuntime {
             .with_inter_op_spinning(false)?
             // The arena never gives memory back: the largest batch ever seen would stay resident.
             .with_execution_providers([ort::ep::CPU::default().with_arena_allocator(false).build()])?
-            .commit_from_file(&self.model)
+            .commit_from_file(model)
     }
 }
 
@@ -64,7 +65,8 @@ fn environment(library: &Path) -> Result<&'static Environment, BackendError> {
 
 impl Engine for OnnxRuntime {
     fn open(&self) -> Result<Box<dyn Backend>, BackendError> {
-        let session = self.session().map_err(|e| BackendError::Load(e.to_string()))?;
+        let session = self.model.read(|path| self.session(path)).map_err(|e| BackendError::File(e.to_string()))?;
+        let session = session.map_err(|e| BackendError::Load(e.to_string()))?;
         let side = |side, outlets: &[Outlet]| outlets.iter().map(|o| signature(side, o)).collect::<Result<_, _>>();
         let signature =
             Signature { inputs: side("input", session.inputs())?, outputs: side("output", session.outputs())? };

@@ -8,7 +8,7 @@ use tonic::{Code, Request, Response, Status};
 use super::proto::infer_parameter::ParameterChoice;
 use super::proto::model_infer_request::InferRequestedOutputTensor;
 use super::proto::{ModelInferRequest, ModelInferResponse};
-use super::{Service, convert, name_revision};
+use super::{Service, convert, name_revision, refuse};
 use crate::budget::Share;
 use crate::error::ServeError;
 use crate::metrics::Protocol;
@@ -21,15 +21,14 @@ pub(super) async fn infer(
     request: Request<ModelInferRequest>,
 ) -> Result<Response<ModelInferResponse>, Status> {
     let start = Instant::now();
-    let app = &service.app;
+    let app = &service.current.app();
     // The gate has let nobody past without it.
     let share = request.extensions().get::<Arc<Share>>().cloned();
     let share = share.ok_or_else(|| Status::internal("the call came past the gate"))?;
-    let (answer, canary) =
-        answer(app, request, share.clone()).await.unwrap_or_else(|e| (Err(service.refuse(&e)), None));
+    let (answer, canary) = answer(app, request, share.clone()).await.unwrap_or_else(|e| (Err(refuse(app, &e)), None));
     let answer = answer.and_then(|answer| {
         let mut share = share.beside();
-        share.hold(answer.message.encoded_len()).map_err(|e| service.refuse(&e))?;
+        share.hold(answer.message.encoded_len()).map_err(|e| refuse(app, &e))?;
         Ok((answer, share))
     });
     let revision = canary.as_deref().unwrap_or(&app.model.revision);

@@ -11,7 +11,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http_body_util::BodyExt as _;
 
-use super::{ModelPath, infer, predict};
+use super::{ModelPath, infer, name_revision, predict};
 use crate::body::{self, Framing};
 use crate::budget::Share;
 use crate::encoding::Encoding;
@@ -38,12 +38,14 @@ pub(super) async fn answer(app: &Arc<App>, call: Call, uri: &Uri, path: &ModelPa
     let start = Instant::now();
     let (parts, mut body) = request.into_parts();
     let answered = split_answer(app, call, uri, path, &parts.headers, &mut body).await;
-    let (response, canary) = answered.unwrap_or_else(|e| {
+    let (mut response, canary) = answered.unwrap_or_else(|e| {
         body::drain(body, &parts.headers);
         (e.into_response(), None)
     });
     let revision = canary.as_deref().unwrap_or(&app.model.revision);
     app.metrics.request(revision, Protocol::http, response.status().as_str().to_owned(), start.elapsed());
+    // Another may be serving by now.
+    name_revision(response.headers_mut(), revision);
     response
 }
 

@@ -21,6 +21,11 @@ pub(super) struct Session {
     up: Up,
 }
 
+struct WarmedUp {
+    backend: Box<dyn Backend>,
+    probe: Option<Vec<Tensor>>,
+}
+
 /// What became of a request.
 pub(super) enum Outcome {
     Answered(Vec<Tensor>),
@@ -33,25 +38,22 @@ pub(super) enum Outcome {
 impl Session {
     pub(super) fn open(engine: &dyn Engine, expected: &Signature, up: &Up) -> Result<Self, StartError> {
         let opened = catch_unwind(AssertUnwindSafe(|| Self::warm_up(engine, expected)));
-        let (backend, probe) = opened.unwrap_or_else(|_| Err(BackendError::Panicked.into()))?;
+        let WarmedUp { backend, probe } = opened.unwrap_or_else(|_| Err(BackendError::Panicked.into()))?;
         up.send_modify(|n| *n += 1);
         Ok(Self { backend, probe, up: up.clone() })
     }
 
-    fn warm_up(
-        engine: &dyn Engine,
-        expected: &Signature,
-    ) -> Result<(Box<dyn Backend>, Option<Vec<Tensor>>), StartError> {
+    fn warm_up(engine: &dyn Engine, expected: &Signature) -> Result<WarmedUp, StartError> {
         let mut backend = engine.open()?;
         check_signature(backend.signature(), expected)?;
         let inputs: Vec<Tensor> =
             expected.inputs.iter().map(Tensor::zeros).collect::<Result<_, _>>().map_err(StartError::WarmUp)?;
         match backend.run(&inputs) {
-            Ok(_) => Ok((backend, Some(inputs))),
+            Ok(_) => Ok(WarmedUp { backend, probe: Some(inputs) }),
             // With inner dimensions open, 1 is a guess that the model may rightly refuse.
             Err(e) if expected.inputs.iter().any(|i| i.shape.iter().skip(1).any(|d| *d < 0)) => {
                 tracing::warn!(error = %e, "the warm-up failed; the first requests will be slower");
-                Ok((backend, None))
+                Ok(WarmedUp { backend, probe: None })
             }
             Err(e) => Err(StartError::WarmUp(e.to_string())),
         }

@@ -87,6 +87,7 @@ struct Setup {
     queue: Arc<Queue>,
     engine: Arc<Fake>,
     metrics: Arc<Metrics>,
+    statistics: Arc<Statistics>,
     begun: Receiver<()>,
     go_on: Sender<()>,
 }
@@ -100,10 +101,10 @@ fn setup_of(sessions: usize, size: usize, batching: Option<Batching>) -> Setup {
     let engine = Arc::new(Fake::new(begun, go_on));
     let config = QueueConfig { sessions, size, batching };
     let dynamic: Arc<dyn Engine> = engine.clone();
-    let metrics = metrics();
-    let queue = Arc::new(Queue::start(&dynamic, &signature(), config, &metrics).unwrap());
+    let (metrics, statistics) = (metrics(), Arc::default());
+    let queue = Arc::new(Queue::start(&dynamic, &signature(), config, &metrics, &statistics).unwrap());
     engine.ran.lock().unwrap().clear();
-    Setup { queue, engine, metrics, begun: has_begun, go_on: go }
+    Setup { queue, engine, metrics, statistics, begun: has_begun, go_on: go }
 }
 
 /// Starts a request that keeps the session busy until `go_on`.
@@ -229,7 +230,7 @@ async fn waiting_requests_share_a_run_and_a_bad_one_is_alone_with_it() {
     // known to be good.
     assert_eq!(*setup.engine.ran.lock().unwrap(), [1, 4, 2, 1, 1, 1, 1]);
     // Runs that succeeded: of one row, of four rows and three requests, and of one row.
-    let counts = setup.metrics.statistics.counts();
+    let counts = setup.statistics.counts();
     assert_eq!((counts.executions, counts.inferences, counts.queue.count), (3, 6, 6));
     assert_eq!(counts.compute.infer.count, 5);
     let sizes: Vec<_> = counts.batches.iter().map(|(rows, c)| (*rows, c.infer.count)).collect();
@@ -244,6 +245,6 @@ fn another_model_than_the_manifests_is_refused() {
     let config = QueueConfig { sessions: 2, size: 1, batching: None };
     let mut expected = signature();
     expected.inputs[0].datatype = Datatype::Fp32;
-    let error = Queue::start(&engine, &expected, config, &metrics()).unwrap_err().to_string();
+    let error = Queue::start(&engine, &expected, config, &metrics(), &Arc::default()).unwrap_err().to_string();
     assert!(error.contains("x UINT8[-1, 1]") && error.contains("x FP32[-1, 1]"), "{error}");
 }

@@ -11,7 +11,7 @@ use super::{Batching, Job};
 use crate::backend::{Engine, Signature};
 use crate::error::{ServeError, StartError};
 use crate::metrics::Metrics;
-use crate::statistics::Run;
+use crate::statistics::{Run, Statistics};
 use crate::tensor::Tensor;
 
 /// Between two attempts to open a session, where the first one failed: doubled up to the last.
@@ -30,6 +30,7 @@ pub(super) struct Worker {
     pub(super) up: Up,
     pub(super) batching: Option<Batching>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) statistics: Arc<Statistics>,
 }
 
 impl Worker {
@@ -110,7 +111,7 @@ impl Worker {
 
     fn answer(&self, session: &mut Option<Session>, mut jobs: Vec<Job>) {
         for job in &jobs {
-            self.metrics.statistics.queued(job.since.elapsed());
+            self.statistics.queued(job.since.elapsed());
         }
         if jobs.len() > 1 {
             let rows: Vec<usize> = jobs.iter().map(rows).collect();
@@ -124,7 +125,7 @@ impl Worker {
             let (reply, infer) = self.infer(session, &job.inputs);
             if reply.is_ok() {
                 let (input, output) = (Duration::ZERO, Duration::ZERO);
-                self.metrics.statistics.run(&Run { requests: 1, rows: rows(&job), input, infer, output });
+                self.statistics.run(&Run { requests: 1, rows: rows(&job), input, infer, output });
             }
             // The client may have gone meanwhile; there is nobody to tell.
             let _ = job.reply.send(reply);
@@ -141,7 +142,7 @@ impl Worker {
         let start = Instant::now();
         let outputs = batch::split(&outputs.ok()?, rows)?;
         let (requests, rows) = (jobs.len(), rows.iter().sum());
-        self.metrics.statistics.run(&Run { requests, rows, input, infer, output: start.elapsed() });
+        self.statistics.run(&Run { requests, rows, input, infer, output: start.elapsed() });
         Some(outputs)
     }
 

@@ -4,6 +4,7 @@
 
 mod browser;
 mod canary;
+mod clients;
 mod compression;
 mod connections;
 mod detection;
@@ -18,6 +19,6 @@ mod page;
 mod predict;
 mod process;
 mod protocols;
+mod reload;
 mod splitter;
 mod support;
-mod triton;

@@ -47,6 +47,22 @@ fn value_info(name: &str, element: u64) -> Vec<u8> {
     [text(1, name), data(2, &data(1, &tensor))].concat()
 }
 
+/// A model of one product with a square matrix that has `value` everywhere: `x` [n, side] to `y`. Its weights are 4 side² bytes.
+pub(crate) fn matrix(side: usize, value: f32) -> (Vec<u8>, TensorSignature, TensorSignature) {
+    let info = |name: &str| {
+        let shape = [data(1, &text(2, "n")), data(1, &number(1, side as u64))].concat();
+        [text(1, name), data(2, &data(1, &[number(1, 1), data(2, &shape)].concat()))].concat()
+    };
+    let raw = value.to_le_bytes().repeat(side * side);
+    let weights = [number(1, side as u64), number(1, side as u64), number(2, 1), text(8, "w"), data(9, &raw)].concat();
+    let node = [text(1, "x"), text(1, "w"), text(2, "y"), text(4, "MatMul")].concat();
+    let graph = [data(1, &node), text(2, "matrix"), data(5, &weights), data(11, &info("x")), data(12, &info("y"))];
+    let signature =
+        |name: &str| TensorSignature { name: name.into(), datatype: Datatype::Fp32, shape: vec![-1, side as i64] };
+    let model = [number(1, 8), data(8, &number(2, 17)), data(7, &graph.concat())].concat();
+    (model, signature("x"), signature("y"))
+}
+
 /// A model that gives back what it is given, in every datatype: `x_FP32` becomes `y_FP32`, and so on.
 pub(crate) fn identities(datatypes: &[Datatype]) -> (Vec<u8>, Vec<TensorSignature>, Vec<TensorSignature>) {
     let (mut graph, mut inputs, mut outputs) = (text(2, "identities"), Vec::new(), Vec::new());
