@@ -39,11 +39,12 @@ pub struct Signature {
 
 /// Opens sessions of one model.
 pub trait Engine: fmt::Debug + Send + Sync {
-    fn open(&self) -> Result<Box<dyn Backend>, BackendError>;
+    /// `threads`: how many one inference may use.
+    fn open(&self, threads: usize) -> Result<Box<dyn Backend>, BackendError>;
 }
 
-/// One session. It lives and dies on one worker thread, which is why it need not be `Send`.
-pub trait Backend {
+/// One session. One thread has it at a time.
+pub trait Backend: Send {
     fn signature(&self) -> &Signature;
 
     /// Inputs come checked, in the order of the signature; outputs go out in the order of the signature.

@@ -7,7 +7,8 @@ use drydock_contract::Digest;
 
 use crate::budget::Budget;
 use crate::package::{self, PackageError};
-use crate::queue::{Batching, QueueConfig};
+use crate::profile::{self, Plan, Profile};
+use crate::queue::Batching;
 use crate::{cores, memory};
 
 #[derive(Debug, Parser)]
@@ -94,7 +95,8 @@ pub struct Config {
     #[arg(long, env = "DRYDOCK_MAX_ROWS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_rows: u32,
 
-    /// Rows that requests waiting together may be joined to; 1: each alone. Needs a model with an open first dimension.
+    /// Rows that requests waiting together may be joined to; 1: each alone. It is fewer where the measurement before the server is ready
+    /// says that more do not pay. Needs a model with an open first dimension.
     #[arg(long, env = "DRYDOCK_BATCH_MAX_SIZE", default_value_t = 1)]
     pub batch_max_size: usize,
 
@@ -102,11 +104,17 @@ pub struct Config {
     #[arg(long, env = "DRYDOCK_BATCH_MAX_DELAY_MILLISECONDS", default_value_t = 0)]
     pub batch_max_delay_milliseconds: u64,
 
-    /// Threads of one inference.
-    #[arg(long, env = "DRYDOCK_THREADS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub threads: u16,
+    /// What the cores of the cgroup are for: `throughput`, a session of one thread on each; `latency`, one session with all; `auto`, the
+    /// latter where a short measurement before the server is ready says that it gives nearly as many answers.
+    #[arg(long, env = "DRYDOCK_PROFILE", value_enum, default_value_t = Profile::Auto)]
+    pub profile: Profile,
 
-    /// Inferences at one time, each with its own copy of the model. Default: cores of the cgroup / threads.
+    /// Threads of one inference, in the place of what the profile says.
+    #[arg(long, env = "DRYDOCK_THREADS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+
+    /// Inferences at one time, each with its own copy of the model, in the place of what the profile says: cores / threads, where only
+    /// those are given.
     #[arg(long, env = "DRYDOCK_SESSIONS", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub sessions: Option<u16>,
 
@@ -165,14 +173,13 @@ impl Config {
         Duration::from_secs(self.keep_alive_seconds)
     }
 
-    pub(crate) fn queue(&self) -> QueueConfig {
-        let (threads, size) = (usize::from(self.threads), usize::from(self.queue_size));
-        let sessions = self.sessions.map_or_else(|| cores::sessions(cores::available(), threads), usize::from);
-        let batching = Batching {
-            max_size: self.batch_max_size,
-            max_delay: Duration::from_millis(self.batch_max_delay_milliseconds),
-        };
-        QueueConfig { sessions, size, batching: (batching.max_size > 1).then_some(batching) }
+    pub(crate) fn plan(&self) -> Plan {
+        profile::plan(self.profile, cores::available(), self.sessions.map(usize::from), self.threads.map(usize::from))
+    }
+
+    pub(crate) fn batching(&self) -> Option<Batching> {
+        let max_delay = Duration::from_millis(self.batch_max_delay_milliseconds);
+        (self.batch_max_size > 1).then_some(Batching { max_size: self.batch_max_size, max_delay })
     }
 }
 

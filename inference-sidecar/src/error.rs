@@ -27,6 +27,8 @@ pub enum ServeError {
     Encoded(String),
     #[error("the body did not arrive within {seconds} s")]
     SlowBody { seconds: u64 },
+    #[error("the request's deadline has passed; expected an answer sooner than there is one")]
+    Deadline,
     #[error("{limit} requests are in progress or waiting already; try again later")]
     Overloaded { limit: usize },
     #[error("{limit} connections are open already; try again later, here or at another pod")]
@@ -81,6 +83,7 @@ impl ServeError {
                 (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
             }
             Self::TooManyConnections { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted),
+            Self::Deadline => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
             Self::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
             Self::NoSession | Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         }

@@ -80,6 +80,8 @@ pub(crate) struct Metrics {
     queue_length: Gauge,
     batch_size: Histogram,
     sessions: Gauge,
+    session_threads: Gauge,
+    batch_max_size: Gauge,
     session_restarts: Counter,
     reloads: Family<ReloadLabels, Counter>,
     model: Family<ModelLabels, Gauge>,
@@ -104,6 +106,8 @@ impl Metrics {
             queue_length: Gauge::default(),
             batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
             sessions: Gauge::default(),
+            session_threads: Gauge::default(),
+            batch_max_size: Gauge::default(),
             session_restarts: Counter::default(),
             reloads: Family::default(),
             model: Family::default(),
@@ -128,6 +132,8 @@ impl Metrics {
         registry.register("queue_length", "Requests waiting for a session", m.queue_length.clone());
         registry.register("batch_size", "Rows of one run of the engine", m.batch_size.clone());
         registry.register("sessions", "Sessions of the model that are up", m.sessions.clone());
+        registry.register("session_threads", "Threads of one inference", m.session_threads.clone());
+        registry.register("batch_max_size", "Rows that are joined for one run of the engine", m.batch_max_size.clone());
         registry.register("session_restarts", "Sessions that broke, and were made again", m.session_restarts.clone());
         registry.register("canary_requests", "Requests sent on to the canary, and ended", m.canary_requests.clone());
         registry.register(
@@ -199,6 +205,8 @@ impl Metrics {
         let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.queue_length.set(gauge(queue.waiting()));
         self.sessions.set(gauge(*queue.sessions_up().borrow()));
+        self.session_threads.set(gauge(queue.config().layout.threads));
+        self.batch_max_size.set(gauge(queue.config().batching.map_or(1, |b| b.max_size)));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)

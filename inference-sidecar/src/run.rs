@@ -19,7 +19,7 @@ use crate::images::Images;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::{Metrics, Reload};
 use crate::package::Package;
-use crate::queue::Queue;
+use crate::queue::{self, Measured, Queue, QueueConfig};
 use crate::serve::{App, Current, Model};
 use crate::split::{GrpcCanary, HttpCanary, Splitter};
 use crate::{admin, descriptors, grpc, http, split};
@@ -85,10 +85,10 @@ impl Server {
         if let (Some(path), Some(splitter)) = (config.split_file.clone(), app.splitter.clone()) {
             tokio::spawn(split::watch(path, splitter));
         }
-        let model = &app.model;
+        let (model, layout) = (&app.model, app.model.queue.config().layout);
         tracing::info!(
             model = model.name, revision = model.revision, digest = %model.digest, %http, %grpc, %admin,
-            sessions = model.queue.sessions(), bytes_in_flight = app.budget.total(), milliseconds = start.elapsed().as_secs_f64() * 1000.0, "ready",
+            sessions = layout.sessions, threads = layout.threads, bytes_in_flight = app.budget.total(), milliseconds = start.elapsed().as_secs_f64() * 1000.0, "ready",
         );
         Ok(Self { http, grpc, admin, config, current, tasks })
     }
@@ -161,8 +161,11 @@ fn load(config: &Config, expected: &Digest, metrics: &Arc<Metrics>) -> Result<Lo
     let content = &manifest.content;
     let signature = Signature { inputs: content.inputs.clone(), outputs: content.outputs.clone() };
     let statistics = Arc::default();
-    let engine: Arc<dyn Engine> = Arc::new(OnnxRuntime::new(&config.onnxruntime, model, usize::from(config.threads))?);
-    let queue = Queue::start(&engine, &signature, config.queue(), metrics, &statistics)?;
+    let engine: Arc<dyn Engine> = Arc::new(OnnxRuntime::new(&config.onnxruntime, model)?);
+    let Measured { layout, batching, first } =
+        queue::measure(engine.as_ref(), &signature, config.plan(), config.batching())?;
+    let queue = QueueConfig { layout, size: usize::from(config.queue_size), batching };
+    let queue = Queue::start(&engine, &signature, queue, first, metrics, &statistics)?;
     let model = Model {
         name: config.model_name.clone(),
         revision: config.revision(&manifest.digest),
@@ -200,7 +203,7 @@ fn splitter(config: &Config, queue: &Queue, metrics: &Arc<Metrics>) -> Result<Op
     }
     // Half of the room: a canary that hangs fills no more than that.
     let waiting = (queue.limit() / 2).max(1);
-    let comparing = queue.sessions() * 2;
+    let comparing = queue.config().layout.sessions * 2;
     Ok(Some(Splitter::new(http, grpc, waiting, comparing, metrics.clone())))
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::backend::Signature;
 use crate::budget::{Budget, Share};
 use crate::classification;
+use crate::deadline::Deadline;
 use crate::detection::{Detector, Object};
 use crate::error::ServeError;
 use crate::images::{Encoded, Images};
@@ -196,11 +197,16 @@ impl Model {
     }
 
     /// Answers with the outputs named, in that order; with all of them if none are.
-    pub(crate) async fn infer(&self, inputs: Vec<Tensor>, outputs: &[Wanted<'_>]) -> Result<Vec<Tensor>, ServeError> {
+    pub(crate) async fn infer(
+        &self,
+        inputs: Vec<Tensor>,
+        outputs: &[Wanted<'_>],
+        deadline: Deadline,
+    ) -> Result<Vec<Tensor>, ServeError> {
         check_outputs(&self.signature.outputs, outputs)?;
         let inputs = in_order(&self.signature.inputs, self.max_rows, inputs)?;
         let start = Instant::now();
-        let answer = self.queue.run(inputs).await;
+        let answer = self.queue.run(inputs, deadline).await;
         self.statistics.request(answer.is_ok(), start.elapsed());
         let mut answer = answer?;
         if outputs.is_empty() {

@@ -23,19 +23,17 @@ use crate::tensor::Tensor;
 pub struct OnnxRuntime {
     environment: &'static Environment,
     model: OpenModel,
-    threads: usize,
 }
 
 impl OnnxRuntime {
-    /// `threads`: how many threads one inference may use.
-    pub fn new(library: &Path, model: OpenModel, threads: usize) -> Result<Self, BackendError> {
-        Ok(Self { environment: environment(library)?, model, threads })
+    pub fn new(library: &Path, model: OpenModel) -> Result<Self, BackendError> {
+        Ok(Self { environment: environment(library)?, model })
     }
 
-    fn session(&self, model: &Path) -> Result<Session, ort::Error> {
+    fn session(&self, model: &Path, threads: usize) -> Result<Session, ort::Error> {
         Session::builder(self.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(self.threads)?
+            .with_intra_threads(threads)?
             .with_prepacking(true)?
             // Spinning threads are worth 1.05 to 1.4 times in time and cost up to 2.6 times in CPU beside other load.
             .with_intra_op_spinning(false)?
@@ -64,8 +62,9 @@ fn environment(library: &Path) -> Result<&'static Environment, BackendError> {
 }
 
 impl Engine for OnnxRuntime {
-    fn open(&self) -> Result<Box<dyn Backend>, BackendError> {
-        let session = self.model.read(|path| self.session(path)).map_err(|e| BackendError::File(e.to_string()))?;
+    fn open(&self, threads: usize) -> Result<Box<dyn Backend>, BackendError> {
+        let session =
+            self.model.read(|path| self.session(path, threads)).map_err(|e| BackendError::File(e.to_string()))?;
         let session = session.map_err(|e| BackendError::Load(e.to_string()))?;
         let side = |side, outlets: &[Outlet]| outlets.iter().map(|o| signature(side, o)).collect::<Result<_, _>>();
         let signature =

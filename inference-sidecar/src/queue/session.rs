@@ -14,11 +14,11 @@ use crate::tensor::Tensor;
 pub(super) type Up = Arc<watch::Sender<usize>>;
 
 /// A session that has run once.
-pub(super) struct Session {
+pub(crate) struct Session {
     backend: Box<dyn Backend>,
     /// What it has answered; `None` where no input is known that it must answer.
     probe: Option<Vec<Tensor>>,
-    up: Up,
+    up: Option<Up>,
 }
 
 struct WarmedUp {
@@ -36,15 +36,21 @@ pub(super) enum Outcome {
 }
 
 impl Session {
-    pub(super) fn open(engine: &dyn Engine, expected: &Signature, up: &Up) -> Result<Self, StartError> {
-        let opened = catch_unwind(AssertUnwindSafe(|| Self::warm_up(engine, expected)));
+    pub(super) fn open(engine: &dyn Engine, threads: usize, expected: &Signature) -> Result<Self, StartError> {
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::warm_up(engine, threads, expected)));
         let WarmedUp { backend, probe } = opened.unwrap_or_else(|_| Err(BackendError::Panicked.into()))?;
-        up.send_modify(|n| *n += 1);
-        Ok(Self { backend, probe, up: up.clone() })
+        Ok(Self { backend, probe, up: None })
     }
 
-    fn warm_up(engine: &dyn Engine, expected: &Signature) -> Result<WarmedUp, StartError> {
-        let mut backend = engine.open()?;
+    /// One that answers requests, for as long as it is there.
+    pub(super) fn counted(mut self, up: &Up) -> Self {
+        up.send_modify(|n| *n += 1);
+        self.up = Some(up.clone());
+        self
+    }
+
+    fn warm_up(engine: &dyn Engine, threads: usize, expected: &Signature) -> Result<WarmedUp, StartError> {
+        let mut backend = engine.open(threads)?;
         check_signature(backend.signature(), expected)?;
         let inputs: Vec<Tensor> =
             expected.inputs.iter().map(Tensor::zeros).collect::<Result<_, _>>().map_err(StartError::WarmUp)?;
@@ -70,6 +76,16 @@ impl Session {
         }
     }
 
+    /// What it has answered before; `None` where no input is known that it must answer.
+    pub(super) fn inputs(&self) -> Option<&[Tensor]> {
+        self.probe.as_deref()
+    }
+
+    /// Whether it answers this, before there are requests.
+    pub(super) fn try_run(&mut self, inputs: &[Tensor]) -> Option<()> {
+        matches!(self.run(inputs), Outcome::Answered(_)).then_some(())
+    }
+
     fn is_well(&mut self) -> bool {
         let Some(probe) = &self.probe else { return true };
         catch_unwind(AssertUnwindSafe(|| self.backend.run(probe).is_ok())).unwrap_or(false)
@@ -85,7 +101,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.up.send_modify(|n| *n = n.saturating_sub(1));
+        if let Some(up) = &self.up {
+            up.send_modify(|n| *n = n.saturating_sub(1));
+        }
     }
 }
 

@@ -28,15 +28,17 @@ pub(super) struct Worker {
     /// Closed when the queue is gone.
     pub(super) end: Receiver<Infallible>,
     pub(super) up: Up,
+    pub(super) threads: usize,
     pub(super) batching: Option<Batching>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) statistics: Arc<Statistics>,
 }
 
 impl Worker {
-    pub(super) fn run(self, started: Started<Result<(), StartError>>) {
-        let mut session = match self.open() {
-            Ok(session) => Some(session),
+    /// `first`: a session that is open already.
+    pub(super) fn run(self, first: Option<Session>, started: Started<Result<(), StartError>>) {
+        let mut session = match first.map_or_else(|| self.open(), Ok) {
+            Ok(session) => Some(session.counted(&self.up)),
             Err(e) => return drop(started.send(Err(e))),
         };
         let _ = started.send(Ok(()));
@@ -57,18 +59,22 @@ impl Worker {
                 next = self.collect(&mut jobs, batching);
             }
             // Whoever no longer waits for the answer must not cost the others an inference.
-            jobs.retain(|job| !job.reply.is_closed());
+            let now = Instant::now();
+            jobs.retain(|job| !job.reply.is_closed() && !job.deadline.has_passed(now));
             self.answer(&mut session, jobs);
         }
     }
 
     fn open(&self) -> Result<Session, StartError> {
-        Session::open(self.engine.as_ref(), &self.expected, &self.up)
+        Session::open(self.engine.as_ref(), self.threads, &self.expected)
     }
 
     fn reopen(&self) -> Option<Session> {
         let opened = self.open().inspect_err(|e| tracing::error!(error = %e, "no new session"));
-        opened.ok().inspect(|_| tracing::info!("a new session is up"))
+        opened.ok().map(|session| {
+            tracing::info!("a new session is up");
+            session.counted(&self.up)
+        })
     }
 
     /// Tries again and again. Who waits is told at once, as long as no other session can answer. `None`: the queue is gone.
@@ -95,7 +101,9 @@ impl Worker {
 
     /// Adds waiting jobs to the batch; one that does not fit is returned, to be the first of the next batch.
     fn collect(&self, jobs: &mut Vec<Job>, batching: Batching) -> Option<Job> {
-        let deadline = Instant::now() + batching.max_delay;
+        let mut deadline = Instant::now() + batching.max_delay;
+        let sooner = |deadline: Instant, job: &Job| job.deadline.instant().map_or(deadline, |at| deadline.min(at));
+        deadline = jobs.iter().fold(deadline, sooner);
         let mut rows = jobs.first().map_or(0, rows);
         while rows < batching.max_size {
             let job = self.jobs.recv_deadline(deadline).ok()?;
@@ -104,6 +112,7 @@ impl Worker {
                 return Some(job);
             }
             rows += self::rows(&job);
+            deadline = sooner(deadline, &job);
             jobs.push(job);
         }
         None

@@ -7,6 +7,7 @@ mod canary;
 mod clients;
 mod compression;
 mod connections;
+mod deadlines;
 mod detection;
 mod extensions;
 mod hostile;

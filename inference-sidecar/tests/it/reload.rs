@@ -212,7 +212,7 @@ async fn memory_of_packages_that_are_gone_is_let_go() {
         }
         let answer = client.post(format!("{url}/infer")).json(&body).send().await.unwrap();
         let answer: Value = answer.json().await.unwrap();
-        assert_eq!(answer["outputs"][0]["data"][0].as_f64(), Some(f64::from(value) * SIDE as f64), "{answer}");
+        assert_eq!(answer["outputs"][0]["data"][0].as_f64(), Some(value * SIDE as f64), "{answer}");
         while sessions(&child) > 1 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
