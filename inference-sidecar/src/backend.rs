@@ -1,8 +1,11 @@
 //! The port to an engine. Everything above it knows tensors only.
 
 mod onnxruntime;
+mod provider;
 
-pub use onnxruntime::OnnxRuntime;
+pub(crate) use onnxruntime::{OnnxRuntime, Options};
+pub use provider::ExecutionProvider;
+pub(crate) use provider::Provider;
 
 use std::fmt;
 
@@ -16,6 +19,11 @@ pub enum BackendError {
         "cannot load ONNX Runtime from {path}: {message}; set ORT_DYLIB_PATH to a libonnxruntime.so of 1.24 or newer"
     )]
     Library { path: String, message: String },
+    #[error(
+        "this ONNX Runtime has no {wanted}{whose}; it has {found}; set ORT_DYLIB_PATH to a library with it: {hint}; or ask for another \
+         with --execution-provider"
+    )]
+    Provider { wanted: String, whose: String, found: String, hint: &'static str },
     #[error("{0}")]
     File(String),
     #[error("the engine cannot load the model: {0}")]

@@ -3,8 +3,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use drydock_contract::Digest;
+use drydock_contract::{Digest, Target};
 
+use crate::backend::{ExecutionProvider, Options, Provider};
 use crate::budget::Budget;
 use crate::package::{self, PackageError};
 use crate::profile::{self, Plan, Profile};
@@ -142,6 +143,14 @@ pub struct Config {
     #[arg(long, env = "DRYDOCK_DRAIN_SECONDS", default_value_t = 5)]
     pub drain_seconds: u64,
 
+    /// Who computes. `auto`: what the package's target names (docs/targets.md), else the CPU. One that the library has not is an error.
+    #[arg(long, env = "DRYDOCK_EXECUTION_PROVIDER", value_enum, default_value_t = ExecutionProvider::Auto)]
+    pub execution_provider: ExecutionProvider,
+
+    /// OpenVINO's device: CPU, GPU, NPU, AUTO.
+    #[arg(long, env = "DRYDOCK_OPENVINO_DEVICE", default_value = "CPU")]
+    pub openvino_device: String,
+
     /// The ONNX Runtime library.
     #[arg(long, env = "ORT_DYLIB_PATH", default_value = "libonnxruntime.so")]
     pub onnxruntime: PathBuf,
@@ -173,8 +182,15 @@ impl Config {
         Duration::from_secs(self.keep_alive_seconds)
     }
 
-    pub(crate) fn plan(&self) -> Plan {
-        profile::plan(self.profile, cores::available(), self.sessions.map(usize::from), self.threads.map(usize::from))
+    pub(crate) fn engine(&self, target: Option<Target>) -> Options {
+        let (library, openvino_device) = (self.onnxruntime.clone(), self.openvino_device.clone());
+        Options { library, provider: self.execution_provider, target, openvino_device }
+    }
+
+    pub(crate) fn plan(&self, provider: Provider) -> Plan {
+        // On an accelerator the processor's cores have no part in it.
+        let cores = if provider.is_on_cpu() { cores::available() } else { 1 };
+        profile::plan(self.profile, cores, self.sessions.map(usize::from), self.threads.map(usize::from))
     }
 
     pub(crate) fn batching(&self) -> Option<Batching> {

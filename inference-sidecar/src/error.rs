@@ -1,6 +1,7 @@
 use http::StatusCode;
 use tonic::Code;
 
+use crate::backend::BackendError;
 use crate::encoding::ACCEPTED;
 
 /// Characters of a message's beginning and end that are told, where it is longer.
@@ -115,10 +116,12 @@ impl StartError {
     /// sysexits(3): 65 `EX_DATAERR` where no restart can help, else 75 `EX_TEMPFAIL`.
     pub fn exit_code(&self) -> u8 {
         match self {
+            // Another library, or another wish.
+            Self::Engine(BackendError::Provider { .. }) => 65,
             Self::Package(crate::package::PackageError::Read { .. })
+            | Self::Engine(_)
             | Self::Listen { .. }
-            | Self::Thread(_)
-            | Self::Engine(_) => 75,
+            | Self::Thread(_) => 75,
             Self::Package(_) | Self::Detection(_) | Self::Signature { .. } | Self::WarmUp(_) | Self::Canary(..) => 65,
         }
     }

@@ -184,7 +184,10 @@ impl GrpcInferenceService for Service {
                 platform: PLATFORM.into(),
                 inputs: tensors(&model.signature.inputs),
                 outputs: tensors(&model.signature.outputs),
-                properties: HashMap::from([("digest".to_owned(), model.digest.to_string())]),
+                properties: HashMap::from([
+                    ("digest".to_owned(), model.digest.to_string()),
+                    ("execution_provider".to_owned(), model.provider.to_owned()),
+                ]),
             },
         ))
     }

@@ -127,7 +127,7 @@ async fn metadata(State(app): State<Arc<App>>, Path(path): Path<ModelPath>) -> R
         "platform": PLATFORM,
         "inputs": tensors(&model.signature.inputs),
         "outputs": tensors(&model.signature.outputs),
-        "properties": {"digest": model.digest.to_string()},
+        "properties": {"digest": model.digest.to_string(), "execution_provider": model.provider},
     }))
     .into_response())
 }

@@ -21,6 +21,7 @@ mod detection;
 mod element;
 mod encoding;
 mod error;
+mod graph;
 mod grpc;
 mod http;
 mod images;
@@ -41,11 +42,12 @@ mod tensor;
 #[cfg(test)]
 mod test_support;
 
-pub use backend::BackendError;
+pub use backend::{BackendError, ExecutionProvider};
 pub use config::{Cli, Command, Config};
 pub use error::{ServeError, StartError};
 pub use grpc::proto;
 pub use lifecycle::{Lifecycle, Phase};
 pub use package::PackageError;
+pub use profile::Profile;
 pub use run::{Server, run};
 pub use split::was_never_sent;

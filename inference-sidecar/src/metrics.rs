@@ -9,6 +9,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::queue::Queue;
+use crate::serve::Model;
 use crate::split::Failure;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -66,6 +67,12 @@ struct ModelLabels {
     digest: String,
     candidate: String,
     recipe: String,
+    provider: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FormatLabels {
+    format: &'static str,
 }
 
 type HistogramFamily = Family<DurationLabels, Histogram, fn() -> Histogram>;
@@ -85,6 +92,7 @@ pub(crate) struct Metrics {
     session_restarts: Counter,
     reloads: Family<ReloadLabels, Counter>,
     model: Family<ModelLabels, Gauge>,
+    slow_format: Family<FormatLabels, Gauge>,
     canary_requests: Family<RevisionLabels, Counter>,
     canary_failures: Family<FailureLabels, Counter>,
     canary_compared: Family<RevisionLabels, Counter>,
@@ -111,6 +119,7 @@ impl Metrics {
             session_restarts: Counter::default(),
             reloads: Family::default(),
             model: Family::default(),
+            slow_format: Family::default(),
             canary_requests: Family::default(),
             canary_failures: Family::default(),
             canary_compared: Family::default(),
@@ -145,21 +154,31 @@ impl Metrics {
         registry.register("canary_agreed", "Of those, requests on which both agreed", m.canary_agreed.clone());
         registry.register("reloads", "Signals to serve another package, by what came of them", m.reloads.clone());
         registry.register("model_info", "The model that this process serves", m.model.clone());
+        registry.register(
+            "model_slow_format",
+            "The model is in a form that the engine is slow at; the log has how slow",
+            m.slow_format.clone(),
+        );
         Self { registry, ..metrics }
     }
 
     /// Names the model that is served, in the place of another.
-    pub(crate) fn serves(&self, manifest: &PackageManifest, model: &str, revision: &str) {
+    pub(crate) fn serves(&self, manifest: &PackageManifest, model: &Model) {
         let recipe = manifest.record.recipe.as_ref().map_or("none", |r| r.name.as_str());
         self.model.clear();
         let labels = ModelLabels {
-            model: model.to_owned(),
-            revision: revision.to_owned(),
+            model: model.name.clone(),
+            revision: model.revision.clone(),
             digest: manifest.digest.to_string(),
             candidate: manifest.record.candidate.clone(),
             recipe: recipe.to_owned(),
+            provider: model.provider,
         };
         self.model.get_or_create(&labels).set(1);
+        self.slow_format.clear();
+        if let Some(slow) = model.slow {
+            self.slow_format.get_or_create(&FormatLabels { format: slow.as_str() }).set(1);
+        }
     }
 
     pub(crate) fn reload(&self, result: Reload) {

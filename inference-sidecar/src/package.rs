@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::graph::Graph;
 use drydock_contract::{Digest, MANIFEST_FILE, MODEL_FILE, PackageManifest, SCHEMA};
 use sha2::{Digest as _, Sha256};
 
@@ -30,6 +31,10 @@ pub enum PackageError {
     #[error("{} has SHA-256 {found}, but its manifest says {expected}; the file was changed or not written to the end: \
              optimize the model again", path.display())]
     Model { path: PathBuf, found: Digest, expected: Digest },
+    #[error(
+        "{} has weights in another file ({tensor:?}), which no digest covers; expected all in one: optimize the model again", path.display()
+    )]
+    External { path: PathBuf, tensor: String },
     #[error("{} was written to while it was being loaded; expected a package that nobody writes to: try again", path.display())]
     Changed { path: PathBuf },
 }
@@ -103,6 +108,19 @@ impl OpenModel {
         let before = self.prove()?;
         let made = with(Path::new(&format!("/proc/self/fd/{}", self.file.as_raw_fd())));
         if self.stamp()? == before { Ok(made) } else { Err(PackageError::Changed { path: self.path.clone() }) }
+    }
+
+    /// What tells how it will run.
+    ///
+    /// # Errors
+    /// A part of it is in another file, or this one was written to. What is no model says nothing here: the engine has the words for that.
+    pub(crate) fn graph(&self) -> Result<Graph, PackageError> {
+        let graph = self.read(|path| File::open(path).and_then(Graph::read))?;
+        let graph = graph.inspect_err(|e| tracing::debug!(error = %e, "the graph cannot be read")).unwrap_or_default();
+        match graph.external {
+            Some(tensor) => Err(PackageError::External { path: self.path.clone(), tensor }),
+            None => Ok(graph),
+        }
     }
 
     fn stamp(&self) -> Result<Stamp, PackageError> {

@@ -15,6 +15,7 @@ use crate::classification;
 use crate::deadline::Deadline;
 use crate::detection::{Detector, Object};
 use crate::error::ServeError;
+use crate::graph::Slow;
 use crate::images::{Encoded, Images};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -129,6 +130,10 @@ pub(crate) struct Model {
     /// The model's only version is its revision: a request that names it is answered by this revision or not at all.
     pub(crate) revision: String,
     pub(crate) digest: Digest,
+    /// Who computes, as ONNX Runtime names it.
+    pub(crate) provider: &'static str,
+    /// What makes it slow there.
+    pub(crate) slow: Option<Slow>,
     pub(crate) signature: Signature,
     /// Class names by index of the first output.
     pub(crate) labels: Vec<String>,

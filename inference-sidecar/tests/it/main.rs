@@ -20,6 +20,7 @@ mod page;
 mod predict;
 mod process;
 mod protocols;
+mod providers;
 mod reload;
 mod splitter;
 mod support;
