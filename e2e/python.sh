@@ -21,7 +21,7 @@ if ! test -e "$place/complete"; then
         8>"$cache/apt.lock" >&2
     rm -rf "$place"
     python3 -m venv "$place"
-    "$place/bin/pip" install --quiet --disable-pip-version-check --only-binary=:all: "$@" >&2
+    "$place/bin/pip" install --quiet --disable-pip-version-check --only-binary=:all: --no-compile "$@" >&2
     touch "$place/complete"
 fi
 echo "$place"
