@@ -168,3 +168,6 @@ impl IntoResponse for ServeError {
         response
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,13 @@ use crate::error::StartError;
 use crate::profile::{self, Layout, Plan};
 use crate::tensor::Tensor;
 
-/// For each way to share out the cores, and for the sizes of a batch together. One run is made, however long it takes.
+/// For each way to share out the cores. One run is made, however long it takes.
 const BUDGET: Duration = Duration::from_millis(100);
+/// For all sizes of a batch together, and for each of them.
+const BATCH_BUDGET: Duration = Duration::from_millis(500);
+const SIZE_BUDGET: Duration = Duration::from_millis(100);
+/// What takes longer to open is not opened once more to be measured: the server would be ready so much later.
+const OPENING: Duration = Duration::from_millis(500);
 const MOST_RUNS: u32 = 20;
 /// A row of a batch must cost so much less than a row alone.
 const WORTH: f64 = 0.95;
@@ -53,8 +58,13 @@ pub(crate) fn measure(
 
 /// One thread against all of them.
 fn choose(engine: &dyn Engine, expected: &Signature, cores: usize) -> Result<(Layout, Session), StartError> {
+    let start = Instant::now();
     let mut one = Session::open(engine, 1, expected)?;
     let throughput = profile::throughput(cores);
+    if start.elapsed() > OPENING {
+        tracing::info!("the model takes long to open: the profile is throughput, and was not measured");
+        return Ok((throughput, one));
+    }
     let Some(single) = fastest(&mut one, 1, BUDGET) else { return Ok((throughput, one)) };
     let mut all = Session::open(engine, cores, expected)?;
     let Some(together) = fastest(&mut all, 1, BUDGET) else { return Ok((throughput, one)) };
@@ -94,14 +104,13 @@ fn costs(session: &mut Session, max: usize) -> Vec<(usize, Duration)> {
     let sizes = std::iter::successors(Some(1), |n: &usize| n.checked_mul(2)).take_while(|n| *n < max).chain([max]);
     let (begin, mut costs) = (Instant::now(), Vec::<(usize, Duration)>::new());
     for rows in sizes {
-        let left = BUDGET.saturating_sub(begin.elapsed());
+        let left = BATCH_BUDGET.saturating_sub(begin.elapsed());
         // A row of a batch is not dearer than one alone by much.
         let needed = costs.last().map_or(Duration::ZERO, |(n, t)| t.mul_f64(rows as f64 / *n as f64));
         if needed > left {
             break;
         }
-        // Half of what is left, so that something is left for the larger ones.
-        let Some(took) = fastest(session, rows, left / 2) else { break };
+        let Some(took) = fastest(session, rows, left.min(SIZE_BUDGET)) else { break };
         costs.push((rows, took));
     }
     costs

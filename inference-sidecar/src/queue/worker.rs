@@ -101,18 +101,22 @@ impl Worker {
 
     /// Adds waiting jobs to the batch; one that does not fit is returned, to be the first of the next batch.
     fn collect(&self, jobs: &mut Vec<Job>, batching: Batching) -> Option<Job> {
-        let mut deadline = Instant::now() + batching.max_delay;
-        let sooner = |deadline: Instant, job: &Job| job.deadline.instant().map_or(deadline, |at| deadline.min(at));
-        deadline = jobs.iter().fold(deadline, sooner);
+        let start = Instant::now();
+        // Half of the time that a client has is for computing.
+        let sooner = |until: Instant, job: &Job| {
+            let half = job.deadline.instant().map(|at| start + at.saturating_duration_since(start) / 2);
+            half.map_or(until, |half| until.min(half))
+        };
+        let mut until = jobs.iter().fold(start + batching.max_delay, sooner);
         let mut rows = jobs.first().map_or(0, rows);
         while rows < batching.max_size {
-            let job = self.jobs.recv_deadline(deadline).ok()?;
+            let job = self.jobs.recv_deadline(until).ok()?;
             let first = jobs.first()?;
             if rows + self::rows(&job) > batching.max_size || !fits(&first.inputs, &job.inputs) {
                 return Some(job);
             }
             rows += self::rows(&job);
-            deadline = sooner(deadline, &job);
+            until = sooner(until, &job);
             jobs.push(job);
         }
         None
