@@ -10,13 +10,13 @@ use crate::profile::{self, Layout, Plan};
 use crate::tensor::Tensor;
 
 /// For each way to share out the cores. One run is made, however long it takes.
-const BUDGET: Duration = Duration::from_millis(100);
+const BUDGET: Duration = Duration::from_millis(50);
 /// For all sizes of a batch together, and for each of them.
 const BATCH_BUDGET: Duration = Duration::from_millis(500);
 const SIZE_BUDGET: Duration = Duration::from_millis(100);
 /// What takes longer to open is not opened once more to be measured: the server would be ready so much later.
 const OPENING: Duration = Duration::from_millis(500);
-const MOST_RUNS: u32 = 20;
+const MOST_RUNS: u32 = 5;
 /// A row of a batch must cost so much less than a row alone.
 const WORTH: f64 = 0.95;
 
@@ -126,7 +126,81 @@ fn worth(costs: &[(usize, Duration)]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use drydock_contract::{Datatype, TensorSignature};
+
     use super::*;
+    use crate::backend::{Backend, BackendError};
+
+    /// Answers with what it is given, or with nothing at all.
+    #[derive(Debug)]
+    struct Fake {
+        refuses: bool,
+        /// Threads of each session.
+        opened: Mutex<Vec<usize>>,
+        signature: Signature,
+    }
+
+    struct FakeSession(bool, Signature);
+
+    impl Engine for Fake {
+        fn open(&self, threads: usize) -> Result<Box<dyn Backend>, BackendError> {
+            self.opened.lock().unwrap().push(threads);
+            Ok(Box::new(FakeSession(self.refuses, self.signature.clone())))
+        }
+    }
+
+    impl Backend for FakeSession {
+        fn signature(&self) -> &Signature {
+            &self.1
+        }
+
+        fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
+            if self.0 { Err(BackendError::Run("no".into())) } else { Ok(inputs.to_vec()) }
+        }
+    }
+
+    fn fake(refuses: bool) -> Fake {
+        let tensor = |name: &str| TensorSignature { name: name.into(), datatype: Datatype::Uint8, shape: vec![-1, -1] };
+        let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")] };
+        Fake { refuses, opened: Mutex::default(), signature }
+    }
+
+    fn measured(fake: &Fake, plan: Plan, max_size: usize) -> Measured {
+        let batching = Some(Batching { max_size, max_delay: Duration::ZERO });
+        measure(fake, &fake.signature, plan, batching).unwrap()
+    }
+
+    #[test]
+    fn no_more_is_opened_than_is_measured() {
+        let settled = Layout { sessions: 3, threads: 4 };
+        let plan = Plan::Settled(settled);
+        for (refuses, plan, max_size, opened) in [
+            // Nothing to measure, and nothing to measure with.
+            (false, plan, 1, &[][..]),
+            (false, plan, 8, &[4]),
+            (true, plan, 8, &[4]),
+            (false, Plan::Measure { cores: 2 }, 1, &[1, 2]),
+            (false, Plan::Measure { cores: 2 }, 8, &[1, 2]),
+            (true, Plan::Measure { cores: 2 }, 8, &[1]),
+        ] {
+            let fake = fake(refuses);
+            let found = measured(&fake, plan, max_size);
+            assert_eq!(*fake.opened.lock().unwrap(), opened, "{plan:?} {max_size}");
+            assert_eq!(found.first.is_some(), !opened.is_empty(), "{plan:?} {max_size}");
+            match plan {
+                Plan::Settled(layout) => assert_eq!(found.layout, layout),
+                Plan::Measure { cores } if refuses => assert_eq!(found.layout, profile::throughput(cores)),
+                Plan::Measure { cores } => assert_eq!(found.layout.sessions * found.layout.threads, cores),
+            }
+            // What cannot be measured is not done.
+            assert!(
+                found.batching.is_none_or(|b| !refuses && (2..=max_size).contains(&b.max_size)),
+                "{plan:?} {max_size}"
+            );
+        }
+    }
 
     /// MobileNetV2 on one core: int8 gains 5 % at 8 rows, float32 loses 9 %.
     #[test]
