@@ -11,11 +11,11 @@ use axum::{Json, Router};
 use drydock_contract::SplitWindow;
 
 use crate::http;
-use crate::serve::App;
+use crate::serve::{App, Current};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub(crate) fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(current: Current) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         // For the kubelet: users can fill the other ports, and nothing of that is a reason to restart the pod.
@@ -23,11 +23,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v2/health/ready", get(http::ready))
         .route("/metrics", get(metrics))
         .route("/drydock/split", get(split))
-        .with_state(app)
+        .with_state(current)
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    match app.metrics.text(app.model.queue.waiting()) {
+    match app.metrics.text(&app.model.queue) {
         Ok(text) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
     }

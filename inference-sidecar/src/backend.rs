@@ -1,8 +1,11 @@
 //! The port to an engine. Everything above it knows tensors only.
 
 mod onnxruntime;
+mod provider;
 
-pub use onnxruntime::OnnxRuntime;
+pub(crate) use onnxruntime::{OnnxRuntime, Options};
+pub use provider::ExecutionProvider;
+pub(crate) use provider::Provider;
 
 use std::fmt;
 
@@ -16,6 +19,13 @@ pub enum BackendError {
         "cannot load ONNX Runtime from {path}: {message}; set ORT_DYLIB_PATH to a libonnxruntime.so of 1.24 or newer"
     )]
     Library { path: String, message: String },
+    #[error(
+        "this ONNX Runtime has no {wanted}{whose}; it has {found}; set ORT_DYLIB_PATH to a library with it: {hint}; or ask for another \
+         with --execution-provider"
+    )]
+    Provider { wanted: String, whose: String, found: String, hint: &'static str },
+    #[error("{0}")]
+    File(String),
     #[error("the engine cannot load the model: {0}")]
     Load(String),
     #[error(
@@ -24,6 +34,8 @@ pub enum BackendError {
     Unsupported { side: &'static str, name: String, found: String },
     #[error("{0}")]
     Run(String),
+    #[error("the engine panicked")]
+    Panicked,
 }
 
 /// Inputs and outputs as the model file itself declares them.
@@ -35,11 +47,12 @@ pub struct Signature {
 
 /// Opens sessions of one model.
 pub trait Engine: fmt::Debug + Send + Sync {
-    fn open(&self) -> Result<Box<dyn Backend>, BackendError>;
+    /// `threads`: how many one inference may use.
+    fn open(&self, threads: usize) -> Result<Box<dyn Backend>, BackendError>;
 }
 
-/// One session. It lives and dies on one worker thread, which is why it need not be `Send`.
-pub trait Backend {
+/// One session. One thread has it at a time.
+pub trait Backend: Send {
     fn signature(&self) -> &Signature;
 
     /// Inputs come checked, in the order of the signature; outputs go out in the order of the signature.

@@ -3,10 +3,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use drydock_contract::Digest;
+use drydock_contract::{Digest, Target};
 
+use crate::backend::{ExecutionProvider, Options, Provider};
 use crate::budget::Budget;
-use crate::queue::{Batching, QueueConfig};
+use crate::package::{self, PackageError};
+use crate::profile::{self, Plan, Profile};
+use crate::queue::Batching;
 use crate::{cores, memory};
 
 #[derive(Debug, Parser)]
@@ -38,8 +41,13 @@ pub struct Config {
     pub package: PathBuf,
 
     /// Digest of the package; any other package is refused.
-    #[arg(long, env = "DRYDOCK_DIGEST")]
-    pub digest: Digest,
+    #[arg(long, env = "DRYDOCK_DIGEST", required_unless_present = "digest_file")]
+    pub digest: Option<Digest>,
+
+    /// File with the digest, in the place of --digest. On SIGHUP it is read again, and the package that it names is served in the place
+    /// of the one before, without a break.
+    #[arg(long, env = "DRYDOCK_DIGEST_FILE", conflicts_with_all = ["digest", "revision"])]
+    pub digest_file: Option<PathBuf>,
 
     /// Name of the model in paths and messages.
     #[arg(long, env = "DRYDOCK_MODEL_NAME")]
@@ -88,7 +96,8 @@ pub struct Config {
     #[arg(long, env = "DRYDOCK_MAX_ROWS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_rows: u32,
 
-    /// Rows that requests waiting together may be joined to; 1: each alone. Needs a model with an open first dimension.
+    /// Rows that requests waiting together may be joined to; 1: each alone. It is fewer where the measurement before the server is ready
+    /// says that more do not pay. Needs a model with an open first dimension.
     #[arg(long, env = "DRYDOCK_BATCH_MAX_SIZE", default_value_t = 1)]
     pub batch_max_size: usize,
 
@@ -96,11 +105,17 @@ pub struct Config {
     #[arg(long, env = "DRYDOCK_BATCH_MAX_DELAY_MILLISECONDS", default_value_t = 0)]
     pub batch_max_delay_milliseconds: u64,
 
-    /// Threads of one inference.
-    #[arg(long, env = "DRYDOCK_THREADS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub threads: u16,
+    /// What the cores of the cgroup are for: `throughput`, a session of one thread on each; `latency`, one session with all; `auto`, the
+    /// latter where a short measurement before the server is ready says that it gives nearly as many answers.
+    #[arg(long, env = "DRYDOCK_PROFILE", value_enum, default_value_t = Profile::Auto)]
+    pub profile: Profile,
 
-    /// Inferences at one time, each with its own copy of the model. Default: cores of the cgroup / threads.
+    /// Threads of one inference, in the place of what the profile says.
+    #[arg(long, env = "DRYDOCK_THREADS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+
+    /// Inferences at one time, each with its own copy of the model, in the place of what the profile says: cores / threads, where only
+    /// those are given.
     #[arg(long, env = "DRYDOCK_SESSIONS", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub sessions: Option<u16>,
 
@@ -128,6 +143,14 @@ pub struct Config {
     #[arg(long, env = "DRYDOCK_DRAIN_SECONDS", default_value_t = 5)]
     pub drain_seconds: u64,
 
+    /// Who computes. `auto`: what the package's target names (docs/targets.md), else the CPU. One that the library has not is an error.
+    #[arg(long, env = "DRYDOCK_EXECUTION_PROVIDER", value_enum, default_value_t = ExecutionProvider::Auto)]
+    pub execution_provider: ExecutionProvider,
+
+    /// OpenVINO's device: CPU, GPU, NPU, AUTO.
+    #[arg(long, env = "DRYDOCK_OPENVINO_DEVICE", default_value = "CPU")]
+    pub openvino_device: String,
+
     /// The ONNX Runtime library.
     #[arg(long, env = "ORT_DYLIB_PATH", default_value = "libonnxruntime.so")]
     pub onnxruntime: PathBuf,
@@ -138,8 +161,17 @@ pub struct Config {
 }
 
 impl Config {
-    pub(crate) fn revision(&self) -> String {
-        self.revision.clone().filter(|r| !r.is_empty()).unwrap_or_else(|| self.digest.short().to_owned())
+    pub(crate) fn revision(&self, digest: &Digest) -> String {
+        self.revision.clone().filter(|r| !r.is_empty()).unwrap_or_else(|| digest.short().to_owned())
+    }
+
+    /// Which package is to be served, as it stands now.
+    pub(crate) fn expected(&self) -> Result<Digest, PackageError> {
+        match (&self.digest, &self.digest_file) {
+            (Some(digest), _) => Ok(digest.clone()),
+            (None, Some(file)) => package::read_digest(file),
+            (None, None) => unreachable!("one of both is required"),
+        }
     }
 
     pub(crate) fn budget(&self) -> Budget {
@@ -150,14 +182,20 @@ impl Config {
         Duration::from_secs(self.keep_alive_seconds)
     }
 
-    pub(crate) fn queue(&self) -> QueueConfig {
-        let (threads, size) = (usize::from(self.threads), usize::from(self.queue_size));
-        let sessions = self.sessions.map_or_else(|| cores::sessions(cores::available(), threads), usize::from);
-        let batching = Batching {
-            max_size: self.batch_max_size,
-            max_delay: Duration::from_millis(self.batch_max_delay_milliseconds),
-        };
-        QueueConfig { sessions, size, batching: (batching.max_size > 1).then_some(batching) }
+    pub(crate) fn engine(&self, target: Option<Target>) -> Options {
+        let (library, openvino_device) = (self.onnxruntime.clone(), self.openvino_device.clone());
+        Options { library, provider: self.execution_provider, target, openvino_device }
+    }
+
+    pub(crate) fn plan(&self, provider: Provider) -> Plan {
+        // On an accelerator the processor's cores have no part in it.
+        let cores = if provider.is_on_cpu() { cores::available() } else { 1 };
+        profile::plan(self.profile, cores, self.sessions.map(usize::from), self.threads.map(usize::from))
+    }
+
+    pub(crate) fn batching(&self) -> Option<Batching> {
+        let max_delay = Duration::from_millis(self.batch_max_delay_milliseconds);
+        (self.batch_max_size > 1).then_some(Batching { max_size: self.batch_max_size, max_delay })
     }
 }
 

@@ -1,6 +1,7 @@
 use http::StatusCode;
 use tonic::Code;
 
+use crate::backend::BackendError;
 use crate::encoding::ACCEPTED;
 
 /// Characters of a message's beginning and end that are told, where it is longer.
@@ -27,6 +28,8 @@ pub enum ServeError {
     Encoded(String),
     #[error("the body did not arrive within {seconds} s")]
     SlowBody { seconds: u64 },
+    #[error("the request's deadline has passed; expected an answer sooner than there is one")]
+    Deadline,
     #[error("{limit} requests are in progress or waiting already; try again later")]
     Overloaded { limit: usize },
     #[error("{limit} connections are open already; try again later, here or at another pod")]
@@ -35,6 +38,8 @@ pub enum ServeError {
     OutOfMemory { limit: usize },
     #[error("the model failed on this request: {0}")]
     Engine(String),
+    #[error("the engine has no session, and is opening one; try again later")]
+    NoSession,
     #[error("the server is stopping")]
     Stopping,
 }
@@ -61,7 +66,10 @@ impl ServeError {
 
     /// Whether the same request may be answered a little later.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Overloaded { .. } | Self::OutOfMemory { .. } | Self::TooManyConnections { .. })
+        matches!(
+            self,
+            Self::Overloaded { .. } | Self::OutOfMemory { .. } | Self::TooManyConnections { .. } | Self::NoSession
+        )
     }
 
     fn statuses(&self) -> (StatusCode, Code) {
@@ -76,8 +84,9 @@ impl ServeError {
                 (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
             }
             Self::TooManyConnections { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted),
+            Self::Deadline => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
             Self::Engine(_) => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
-            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Self::NoSession | Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         }
     }
 }
@@ -107,10 +116,12 @@ impl StartError {
     /// sysexits(3): 65 `EX_DATAERR` where no restart can help, else 75 `EX_TEMPFAIL`.
     pub fn exit_code(&self) -> u8 {
         match self {
+            // Another library, or another wish.
+            Self::Engine(BackendError::Provider { .. }) => 65,
             Self::Package(crate::package::PackageError::Read { .. })
+            | Self::Engine(_)
             | Self::Listen { .. }
-            | Self::Thread(_)
-            | Self::Engine(_) => 75,
+            | Self::Thread(_) => 75,
             Self::Package(_) | Self::Detection(_) | Self::Signature { .. } | Self::WarmUp(_) | Self::Canary(..) => 65,
         }
     }

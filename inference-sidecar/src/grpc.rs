@@ -12,7 +12,6 @@ pub mod proto {
 }
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::middleware::Next;
@@ -22,11 +21,12 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::encoding::ACCEPTED;
 use crate::error::ServeError;
 use crate::lifecycle::Phase;
-use crate::serve::{App, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
+use crate::serve::{App, Current, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
 use proto::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
 use proto::{
     ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
@@ -38,17 +38,12 @@ use proto::{
 
 const SERVICE: &str = "inference.GRPCInferenceService";
 
-pub(crate) async fn router(app: Arc<App>) -> Router {
+pub(crate) async fn router(current: Current) -> Router {
     let (reporter, health) = tonic_health::server::health_reporter();
+    // Before the port is open.
     reporter.set_service_status(SERVICE, ServingStatus::Serving).await;
-    let lifecycle = app.lifecycle.clone();
-    tokio::spawn(async move {
-        lifecycle.reached(Phase::LameDuck).await;
-        for service in ["", SERVICE] {
-            reporter.set_service_status(service, ServingStatus::NotServing).await;
-        }
-    });
-    let service = GrpcInferenceServiceServer::new(Service { app: app.clone() })
+    tokio::spawn(report_health(reporter, current.clone()));
+    let service = GrpcInferenceServiceServer::new(Service { current: current.clone() })
         // The gate decompresses, and lets through who wants an answer compressed.
         .send_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Deflate)
@@ -57,7 +52,30 @@ pub(crate) async fn router(app: Arc<App>) -> Router {
         .max_decoding_message_size(usize::MAX)
         .max_encoding_message_size(usize::MAX);
     let routes = reflection::add_to(Routes::new(service).add_service(health)).prepare().into_axum_router();
-    routes.layer(middleware::from_fn_with_state(app, gate::gate))
+    routes.layer(middleware::from_fn_with_state(current, gate::gate))
+}
+
+/// Until the server stops.
+async fn report_health(reporter: HealthReporter, current: Current) {
+    let mut replaced = current.replaced();
+    loop {
+        let app = replaced.borrow_and_update().clone();
+        let (lifecycle, mut up) = (app.lifecycle.clone(), app.model.queue.sessions_up());
+        let status = if app.is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        // Nobody waits here for requests of a model that is no longer served.
+        drop(app);
+        for service in ["", SERVICE] {
+            reporter.set_service_status(service, status).await;
+        }
+        if !lifecycle.is_ready() {
+            return;
+        }
+        tokio::select! {
+            () = lifecycle.reached(Phase::LameDuck) => {}
+            _ = up.changed() => {}
+            changed = replaced.changed() => if changed.is_err() { return },
+        }
+    }
 }
 
 /// What a full pod answers: it must be neither restarted nor taken for one that has failed.
@@ -68,9 +86,9 @@ const HEALTH: [&str; 3] = [
 ];
 
 /// `router`, a [`router`], where there are too many connections: of it only [`HEALTH`] is left.
-pub(crate) fn full_router(router: Router, app: Arc<App>, limit: u32) -> Router {
+pub(crate) fn full_router(router: Router, current: Current, limit: u32) -> Router {
     let answer = move |request: axum::extract::Request, next: Next| {
-        let app = app.clone();
+        let app = current.app();
         async move {
             if HEALTH.contains(&request.uri().path()) {
                 return next.run(request).await;
@@ -83,19 +101,13 @@ pub(crate) fn full_router(router: Router, app: Arc<App>, limit: u32) -> Router {
 
 #[derive(Debug)]
 struct Service {
-    app: Arc<App>,
+    current: Current,
 }
 
-impl Service {
-    fn respond<T>(&self, message: T) -> Response<T> {
-        let mut response = Response::new(message);
-        name_revision(response.metadata_mut(), &self.app.model.revision);
-        response
-    }
-
-    fn refuse(&self, e: &ServeError) -> Status {
-        refuse(&self.app, e)
-    }
+fn respond<T>(app: &App, message: T) -> Response<T> {
+    let mut response = Response::new(message);
+    name_revision(response.metadata_mut(), &app.model.revision);
+    response
 }
 
 fn refuse(app: &App, e: &ServeError) -> Status {
@@ -117,37 +129,45 @@ fn name_revision(metadata: &mut MetadataMap, revision: &str) {
 #[tonic::async_trait]
 impl GrpcInferenceService for Service {
     async fn server_live(&self, _: Request<ServerLiveRequest>) -> Result<Response<ServerLiveResponse>, Status> {
-        Ok(self.respond(ServerLiveResponse { live: true }))
+        let app = self.current.app();
+        Ok(respond(&app, ServerLiveResponse { live: true }))
     }
 
     async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Result<Response<ServerReadyResponse>, Status> {
-        Ok(self.respond(ServerReadyResponse { ready: self.app.lifecycle.is_ready() }))
+        let app = self.current.app();
+        Ok(respond(&app, ServerReadyResponse { ready: app.is_ready() }))
     }
 
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
+        let app = self.current.app();
         let ModelReadyRequest { name, version } = request.into_inner();
-        self.app.model.check(&name, &version).map_err(|e| self.refuse(&e))?;
-        Ok(self.respond(ModelReadyResponse { ready: self.app.lifecycle.is_ready() }))
+        app.model.check(&name, &version).map_err(|e| refuse(&app, &e))?;
+        Ok(respond(&app, ModelReadyResponse { ready: app.is_ready() }))
     }
 
     async fn server_metadata(
         &self,
         _: Request<ServerMetadataRequest>,
     ) -> Result<Response<ServerMetadataResponse>, Status> {
-        Ok(self.respond(ServerMetadataResponse {
-            name: SERVER_NAME.into(),
-            version: SERVER_VERSION.into(),
-            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
-        }))
+        let app = self.current.app();
+        Ok(respond(
+            &app,
+            ServerMetadataResponse {
+                name: SERVER_NAME.into(),
+                version: SERVER_VERSION.into(),
+                extensions: EXTENSIONS.map(str::to_owned).to_vec(),
+            },
+        ))
     }
 
     async fn model_metadata(
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
+        let app = self.current.app();
         let ModelMetadataRequest { name, version } = request.into_inner();
-        let model = &self.app.model;
-        model.check(&name, &version).map_err(|e| self.refuse(&e))?;
+        let model = &app.model;
+        model.check(&name, &version).map_err(|e| refuse(&app, &e))?;
         let tensors = |side: &[drydock_contract::TensorSignature]| {
             let tensor = |t: &drydock_contract::TensorSignature| TensorMetadata {
                 name: t.name.clone(),
@@ -156,14 +176,20 @@ impl GrpcInferenceService for Service {
             };
             side.iter().map(tensor).collect()
         };
-        Ok(self.respond(ModelMetadataResponse {
-            name: model.name.clone(),
-            versions: vec![model.revision.clone()],
-            platform: PLATFORM.into(),
-            inputs: tensors(&model.signature.inputs),
-            outputs: tensors(&model.signature.outputs),
-            properties: HashMap::from([("digest".to_owned(), model.digest.to_string())]),
-        }))
+        Ok(respond(
+            &app,
+            ModelMetadataResponse {
+                name: model.name.clone(),
+                versions: vec![model.revision.clone()],
+                platform: PLATFORM.into(),
+                inputs: tensors(&model.signature.inputs),
+                outputs: tensors(&model.signature.outputs),
+                properties: HashMap::from([
+                    ("digest".to_owned(), model.digest.to_string()),
+                    ("execution_provider".to_owned(), model.provider.to_owned()),
+                ]),
+            },
+        ))
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
@@ -174,24 +200,26 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<ModelStatisticsRequest>,
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
+        let app = self.current.app();
         let ModelStatisticsRequest { name, version } = request.into_inner();
-        let model = &self.app.model;
+        let model = &app.model;
         // No name: of all models, which is of this one.
         let name = if name.is_empty() { &model.name } else { &name };
-        model.check(name, &version).map_err(|e| self.refuse(&e))?;
-        Ok(self.respond(ModelStatisticsResponse { model_stats: vec![statistics::message(model)] }))
+        model.check(name, &version).map_err(|e| refuse(&app, &e))?;
+        Ok(respond(&app, ModelStatisticsResponse { model_stats: vec![statistics::message(model)] }))
     }
 
     async fn repository_index(
         &self,
         request: Request<RepositoryIndexRequest>,
     ) -> Result<Response<RepositoryIndexResponse>, Status> {
-        let index = self.app.index(request.into_inner().ready).map(|entry| ModelIndex {
+        let app = self.current.app();
+        let index = app.index(request.into_inner().ready).map(|entry| ModelIndex {
             name: entry.name.to_owned(),
             version: entry.version.to_owned(),
             state: entry.state.to_owned(),
             reason: entry.reason.to_owned(),
         });
-        Ok(self.respond(RepositoryIndexResponse { models: index.into_iter().collect() }))
+        Ok(respond(&app, RepositoryIndexResponse { models: index.into_iter().collect() }))
     }
 }

@@ -16,7 +16,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{StatusCode, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -26,12 +26,12 @@ use tower_http::compression::predicate::SizeAbove;
 
 use crate::encoding::ACCEPTED;
 use crate::error::ServeError;
-use crate::serve::{App, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
+use crate::serve::{App, Current, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
 
 /// A smaller answer is in one packet anyway.
 const COMPRESSED_FROM: u64 = 1024;
 
-pub(crate) fn router(app: Arc<App>, with_page: bool) -> Router {
+pub(crate) fn router(current: Current, with_page: bool) -> Router {
     let model = Router::new()
         .route("/", get(metadata))
         .route("/ready", get(model_ready))
@@ -57,21 +57,21 @@ pub(crate) fn router(app: Arc<App>, with_page: bool) -> Router {
         .method_not_allowed_fallback(|| async {
             error(StatusCode::METHOD_NOT_ALLOWED, "infer, predict and the repository's index are POST, all else is GET")
         })
-        .layer(middleware::from_fn_with_state(app.clone(), finish))
+        .layer(middleware::from_fn_with_state(current.clone(), finish))
         .layer(compression)
-        .with_state(app)
+        .with_state(current)
 }
 
 /// Answers in the place of [`router`] where there are too many connections: 503, and the connection is closed. Probes are answered as
 /// ever: a full pod must be neither restarted nor taken for one that has failed.
-pub(crate) fn full_router(app: Arc<App>, limit: u32) -> Router {
+pub(crate) fn full_router(current: Current, limit: u32) -> Router {
     Router::new()
         .route("/v2/health/live", get(live))
         .route("/v2/health/ready", get(ready))
         .fallback(move || async move { ServeError::TooManyConnections { limit } })
-        .layer(middleware::from_fn_with_state(app.clone(), finish))
+        .layer(middleware::from_fn_with_state(current.clone(), finish))
         .layer(middleware::map_response(async |response: Response| ([(CONNECTION, "close")], response).into_response()))
-        .with_state(app)
+        .with_state(current)
 }
 
 /// Which model the path names.
@@ -94,7 +94,7 @@ pub(crate) async fn live() -> Response {
 }
 
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let ready = app.lifecycle.is_ready();
+    let ready = app.is_ready();
     (ready_status(ready), Json(json!({"ready": ready}))).into_response()
 }
 
@@ -104,7 +104,7 @@ async fn server_metadata() -> Response {
 
 async fn model_ready(State(app): State<Arc<App>>, Path(path): Path<ModelPath>) -> Result<Response, ServeError> {
     app.model.check(&path.model, &path.version)?;
-    let ready = app.lifecycle.is_ready();
+    let ready = app.is_ready();
     Ok((ready_status(ready), Json(json!({"name": app.model.name, "ready": ready}))).into_response())
 }
 
@@ -127,7 +127,7 @@ async fn metadata(State(app): State<Arc<App>>, Path(path): Path<ModelPath>) -> R
         "platform": PLATFORM,
         "inputs": tensors(&model.signature.inputs),
         "outputs": tensors(&model.signature.outputs),
-        "properties": {"digest": model.digest.to_string()},
+        "properties": {"digest": model.digest.to_string(), "execution_provider": model.provider},
     }))
     .into_response())
 }
@@ -137,14 +137,19 @@ async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let version = request.version();
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    if let (false, Ok(revision)) = (headers.contains_key(REVISION_HEADER), HeaderValue::from_str(&app.model.revision)) {
-        headers.insert(REVISION_HEADER, revision);
-    }
+    name_revision(headers, &app.model.revision);
     // A client that keeps its connection would never look for another pod.
-    if !app.lifecycle.is_ready() && version <= Version::HTTP_11 {
+    if !app.is_ready() && version <= Version::HTTP_11 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Names the revision that answered, unless the answer does so itself.
+fn name_revision(headers: &mut HeaderMap, revision: &str) {
+    if let (false, Ok(revision)) = (headers.contains_key(REVISION_HEADER), HeaderValue::from_str(revision)) {
+        headers.insert(REVISION_HEADER, revision);
+    }
 }
 
 fn error(status: StatusCode, message: &str) -> Response {
@@ -163,3 +168,6 @@ impl IntoResponse for ServeError {
         response
     }
 }
+
+#[cfg(test)]
+mod tests;

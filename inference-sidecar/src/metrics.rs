@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use drydock_contract::PackageManifest;
@@ -7,11 +6,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::queue::Queue;
+use crate::serve::Model;
 use crate::split::Failure;
-use crate::statistics::Statistics;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(non_camel_case_types, reason = "the label's value as it is written")]
@@ -44,19 +43,56 @@ struct FailureLabels {
     reason: &'static str,
 }
 
+/// What came of a signal to serve another package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "the label's value as it is written")]
+pub(crate) enum Reload {
+    /// It is served.
+    swapped,
+    /// It is the one that is served already.
+    unchanged,
+    /// The old one is served still; the log says why.
+    refused,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    result: Reload,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabels {
+    model: String,
+    revision: String,
+    digest: String,
+    candidate: String,
+    recipe: String,
+    provider: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FormatLabels {
+    format: &'static str,
+}
+
 type HistogramFamily = Family<DurationLabels, Histogram, fn() -> Histogram>;
 
 /// Everything that `GET /metrics` shows. Label values are revisions, protocols and status codes: all bounded.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
-    /// The same events as the statistics extension counts them.
-    pub(crate) statistics: Arc<Statistics>,
     requests: Family<RequestLabels, Counter>,
     request_duration: HistogramFamily,
     inference_duration: Histogram,
     queue_length: Gauge,
     batch_size: Histogram,
+    sessions: Gauge,
+    session_threads: Gauge,
+    batch_max_size: Gauge,
+    session_restarts: Counter,
+    reloads: Family<ReloadLabels, Counter>,
+    model: Family<ModelLabels, Gauge>,
+    slow_format: Family<FormatLabels, Gauge>,
     canary_requests: Family<RevisionLabels, Counter>,
     canary_failures: Family<FailureLabels, Counter>,
     canary_compared: Family<RevisionLabels, Counter>,
@@ -69,15 +105,21 @@ fn durations() -> Histogram {
 }
 
 impl Metrics {
-    pub fn new(manifest: &PackageManifest, model: &str, revision: &str) -> Arc<Self> {
+    pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("drydock");
         let metrics = Self {
-            statistics: Arc::default(),
             requests: Family::default(),
             request_duration: Family::new_with_constructor(durations),
             inference_duration: durations(),
             queue_length: Gauge::default(),
             batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            sessions: Gauge::default(),
+            session_threads: Gauge::default(),
+            batch_max_size: Gauge::default(),
+            session_restarts: Counter::default(),
+            reloads: Family::default(),
+            model: Family::default(),
+            slow_format: Family::default(),
             canary_requests: Family::default(),
             canary_failures: Family::default(),
             canary_compared: Family::default(),
@@ -98,6 +140,10 @@ impl Metrics {
         );
         registry.register("queue_length", "Requests waiting for a session", m.queue_length.clone());
         registry.register("batch_size", "Rows of one run of the engine", m.batch_size.clone());
+        registry.register("sessions", "Sessions of the model that are up", m.sessions.clone());
+        registry.register("session_threads", "Threads of one inference", m.session_threads.clone());
+        registry.register("batch_max_size", "Rows that are joined for one run of the engine", m.batch_max_size.clone());
+        registry.register("session_restarts", "Sessions that broke, and were made again", m.session_restarts.clone());
         registry.register("canary_requests", "Requests sent on to the canary, and ended", m.canary_requests.clone());
         registry.register(
             "canary_failures",
@@ -106,17 +152,37 @@ impl Metrics {
         );
         registry.register("canary_compared", "Requests that both models answered", m.canary_compared.clone());
         registry.register("canary_agreed", "Of those, requests on which both agreed", m.canary_agreed.clone());
+        registry.register("reloads", "Signals to serve another package, by what came of them", m.reloads.clone());
+        registry.register("model_info", "The model that this process serves", m.model.clone());
+        registry.register(
+            "model_slow_format",
+            "The model is in a form that the engine is slow at; the log has how slow",
+            m.slow_format.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+
+    /// Names the model that is served, in the place of another.
+    pub(crate) fn serves(&self, manifest: &PackageManifest, model: &Model) {
         let recipe = manifest.record.recipe.as_ref().map_or("none", |r| r.name.as_str());
-        let info = [
-            ("model", model),
-            ("revision", revision),
-            ("digest", &manifest.digest.to_string()),
-            ("candidate", &manifest.record.candidate),
-            ("recipe", recipe),
-        ]
-        .map(|(k, v)| (k.to_owned(), v.to_owned()));
-        registry.register("model", "The model that this process serves", Info::new(Vec::from(info)));
-        Arc::new(Self { registry, ..metrics })
+        self.model.clear();
+        let labels = ModelLabels {
+            model: model.name.clone(),
+            revision: model.revision.clone(),
+            digest: manifest.digest.to_string(),
+            candidate: manifest.record.candidate.clone(),
+            recipe: recipe.to_owned(),
+            provider: model.provider,
+        };
+        self.model.get_or_create(&labels).set(1);
+        self.slow_format.clear();
+        if let Some(slow) = model.slow {
+            self.slow_format.get_or_create(&FormatLabels { format: slow.as_str() }).set(1);
+        }
+    }
+
+    pub(crate) fn reload(&self, result: Reload) {
+        self.reloads.get_or_create(&ReloadLabels { result }).inc();
     }
 
     pub(crate) fn request(&self, revision: &str, protocol: Protocol, code: String, took: Duration) {
@@ -130,6 +196,10 @@ impl Metrics {
     pub(crate) fn inference(&self, rows: usize, took: Duration) {
         self.inference_duration.observe(took.as_secs_f64());
         self.batch_size.observe(rows as f64);
+    }
+
+    pub(crate) fn session_broke(&self) {
+        self.session_restarts.inc();
     }
 
     pub(crate) fn canary_request(&self, revision: &str, failure: Option<Failure>) {
@@ -149,9 +219,13 @@ impl Metrics {
         self.canary_compared.get_or_create(&labels).inc();
     }
 
-    /// The OpenMetrics text, with the queue as long as it is now.
-    pub(crate) fn text(&self, queue_length: usize) -> Result<String, std::fmt::Error> {
-        self.queue_length.set(i64::try_from(queue_length).unwrap_or(i64::MAX));
+    /// The OpenMetrics text, with the queue as it is now.
+    pub(crate) fn text(&self, queue: &Queue) -> Result<String, std::fmt::Error> {
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.queue_length.set(gauge(queue.waiting()));
+        self.sessions.set(gauge(*queue.sessions_up().borrow()));
+        self.session_threads.set(gauge(queue.config().layout.threads));
+        self.batch_max_size.set(gauge(queue.config().batching.map_or(1, |b| b.max_size)));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)

@@ -1,36 +1,45 @@
 //! The bounded queue between the protocols and the sessions.
 
 mod batch;
+mod measure;
+mod session;
 mod worker;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout_at;
 
 use crate::backend::{Engine, Signature};
+use crate::deadline::Deadline;
 use crate::error::{ServeError, StartError};
 use crate::metrics::Metrics;
+use crate::profile::Layout;
+use crate::statistics::Statistics;
 use crate::tensor::Tensor;
+pub(crate) use measure::{Measured, measure};
+use session::{Session, Up};
 use worker::Worker;
 
 #[derive(Clone, Copy, Debug)]
-pub struct QueueConfig {
+pub(crate) struct QueueConfig {
     /// Worker threads, each with its own session.
-    pub sessions: usize,
+    pub(crate) layout: Layout,
     /// Requests that may wait; more are refused at once.
-    pub size: usize,
-    pub batching: Option<Batching>,
+    pub(crate) size: usize,
+    pub(crate) batching: Option<Batching>,
 }
 
 /// Requests that come together are run together.
 #[derive(Clone, Copy, Debug)]
-pub struct Batching {
+pub(crate) struct Batching {
     /// Rows of a batch.
-    pub max_size: usize,
+    pub(crate) max_size: usize,
     /// How long the first request of a batch waits for others.
-    pub max_delay: Duration,
+    pub(crate) max_delay: Duration,
 }
 
 type Reply = Result<Vec<Tensor>, ServeError>;
@@ -40,44 +49,71 @@ type Reply = Result<Vec<Tensor>, ServeError>;
 struct Job {
     inputs: Vec<Tensor>,
     since: Instant,
+    deadline: Deadline,
     reply: oneshot::Sender<Reply>,
+}
+
+impl Job {
+    /// There is no session that could answer it. The client may have gone: then there is nobody to tell.
+    fn refuse(self) {
+        let _ = self.reply.send(Err(ServeError::NoSession));
+    }
 }
 
 /// Hands requests to the sessions. The worker threads end when it is dropped.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     jobs: Sender<Job>,
     config: QueueConfig,
+    up: Up,
+    _end: Sender<Infallible>,
 }
 
 impl Queue {
-    /// Opens all sessions at once, and returns when each has run once: what is returned is ready.
-    pub fn start(
+    /// Opens all sessions at once, but one that is open already, and returns when each has run once: what is returned is ready.
+    pub(crate) fn start(
         engine: &Arc<dyn Engine>,
         expected: &Signature,
         config: QueueConfig,
+        mut first: Option<Session>,
         metrics: &Arc<Metrics>,
+        statistics: &Arc<Statistics>,
     ) -> Result<Self, StartError> {
-        let batching = config.batching.filter(|b| b.max_size > 1 && batch::is_possible(expected));
-        let (jobs, receiver) = crossbeam_channel::bounded(config.size + config.sessions);
+        let Layout { sessions, threads } = config.layout;
+        let (jobs, receiver) = crossbeam_channel::bounded(config.size + sessions);
+        let (end, ended) = crossbeam_channel::bounded(0);
+        let up: Up = Arc::new(watch::Sender::new(0));
         let (started, starting) = std::sync::mpsc::channel();
-        for i in 0..config.sessions {
+        for i in 0..sessions {
             let worker = Worker {
                 engine: engine.clone(),
                 expected: expected.clone(),
                 jobs: receiver.clone(),
-                batching,
+                end: ended.clone(),
+                up: up.clone(),
+                threads,
+                batching: config.batching,
                 metrics: metrics.clone(),
+                statistics: statistics.clone(),
             };
-            let started = started.clone();
+            let (started, first) = (started.clone(), first.take());
             std::thread::Builder::new()
                 .name(format!("session-{i}"))
-                .spawn(move || worker.run(started))
+                .spawn(move || worker.run(first, started))
                 .map_err(StartError::Thread)?;
         }
         drop(started);
         starting.iter().collect::<Result<(), StartError>>()?;
-        Ok(Self { jobs, config })
+        Ok(Self { jobs, config, up, _end: end })
+    }
+
+    /// How many sessions can answer, now and whenever that changes.
+    pub(crate) fn sessions_up(&self) -> watch::Receiver<usize> {
+        self.up.subscribe()
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        *self.up.borrow() > 0
     }
 
     /// Requests that wait for a session.
@@ -85,21 +121,36 @@ impl Queue {
         self.jobs.len()
     }
 
+    pub(crate) fn config(&self) -> QueueConfig {
+        self.config
+    }
+
     /// Requests that may be in progress at one time: one for each session, and the waiting ones.
-    pub fn limit(&self) -> usize {
-        self.config.size + self.config.sessions
+    pub(crate) fn limit(&self) -> usize {
+        self.config.size + self.config.layout.sessions
     }
 
     /// Whether more requests wait than sessions could take at once.
     pub(crate) fn is_busy(&self) -> bool {
-        self.jobs.len() >= self.config.sessions
+        self.jobs.len() >= self.config.layout.sessions
     }
 
-    /// Inputs must be checked and in the order of the signature.
-    pub(crate) async fn run(&self, inputs: Vec<Tensor>) -> Reply {
+    /// Inputs must be checked and in the order of the signature. When the deadline has passed the answer is an error at once, and the
+    /// request, if it still waits, costs no inference.
+    pub(crate) async fn run(&self, inputs: Vec<Tensor>, deadline: Deadline) -> Reply {
         let (reply, receiver) = oneshot::channel();
-        match self.jobs.try_send(Job { inputs, since: Instant::now(), reply }) {
-            Ok(()) => receiver.await.unwrap_or(Err(ServeError::Stopping)),
+        let since = Instant::now();
+        if deadline.has_passed(since) {
+            return Err(ServeError::Deadline);
+        }
+        match self.jobs.try_send(Job { inputs, since, deadline, reply }) {
+            Ok(()) => {
+                let answered = match deadline.instant() {
+                    None => receiver.await,
+                    Some(at) => timeout_at(at.into(), receiver).await.unwrap_or(Ok(Err(ServeError::Deadline))),
+                };
+                answered.unwrap_or(Err(ServeError::Stopping))
+            }
             Err(TrySendError::Full(_)) => Err(ServeError::Overloaded { limit: self.limit() }),
             Err(TrySendError::Disconnected(_)) => Err(ServeError::Stopping),
         }

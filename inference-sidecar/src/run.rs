@@ -4,22 +4,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use drydock_contract::{Digest, PackageManifest};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::{Engine, OnnxRuntime, Signature};
+use crate::backend::{Engine, OnnxRuntime, Provider, Signature};
 use crate::config::Config;
 use crate::connection::{self, Kind, Places, Port};
 use crate::detection::Detector;
 use crate::error::StartError;
 use crate::images::Images;
 use crate::lifecycle::{Lifecycle, Phase};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Reload};
 use crate::package::Package;
-use crate::queue::Queue;
-use crate::serve::{App, Model};
+use crate::queue::{self, Measured, Queue, QueueConfig};
+use crate::serve::{App, Current, Model};
 use crate::split::{GrpcCanary, HttpCanary, Splitter};
 use crate::{admin, descriptors, grpc, http, split};
 
@@ -34,6 +35,8 @@ pub struct Server {
     pub http: SocketAddr,
     pub grpc: SocketAddr,
     pub admin: SocketAddr,
+    config: Arc<Config>,
+    current: Current,
     tasks: TaskTracker,
 }
 
@@ -41,11 +44,11 @@ impl Server {
     /// Returns when the model has run once and all ports are open. It stops as `lifecycle` says.
     pub async fn start(config: &Config, lifecycle: Lifecycle) -> Result<Self, StartError> {
         let start = Instant::now();
-        let loading = (config.clone(), lifecycle.clone());
-        let load = tokio::task::spawn_blocking(move || load(&loading.0, loading.1));
-        let mut app = load.await.map_err(|e| StartError::Thread(std::io::Error::other(e)))??;
-        app.splitter = splitter(config, &app)?.map(Arc::new);
-        let app = Arc::new(app);
+        let (config, metrics) = (Arc::new(config.clone()), Arc::new(Metrics::new()));
+        let Loaded { model, manifest } = load_aside(&config, config.expected()?, &metrics).await?;
+        metrics.serves(&manifest, &model);
+        let current = Current::new(app(&config, model, metrics, lifecycle.clone())?);
+        let app = current.app();
 
         let tasks = TaskTracker::new();
         let listen = |number: u16, port: Port| {
@@ -68,13 +71,13 @@ impl Server {
             places: places.of_port(),
             keep_alive: config.keep_alive(),
         };
-        let full = http::full_router(app.clone(), ADMIN_CONNECTIONS);
-        let admin = port(Kind::Http, admin::router(app.clone()), full, &Places::new(ADMIN_CONNECTIONS));
-        let router = grpc::router(app.clone()).await;
-        let full = grpc::full_router(router.clone(), app.clone(), max_connections);
+        let full = http::full_router(current.clone(), ADMIN_CONNECTIONS);
+        let admin = port(Kind::Http, admin::router(current.clone()), full, &Places::new(ADMIN_CONNECTIONS));
+        let router = grpc::router(current.clone()).await;
+        let full = grpc::full_router(router.clone(), current.clone(), max_connections);
         let grpc = port(Kind::Grpc, router, full, &places);
-        let full = http::full_router(app.clone(), max_connections);
-        let http = port(Kind::Http, http::router(app.clone(), config.page), full, &places);
+        let full = http::full_router(current.clone(), max_connections);
+        let http = port(Kind::Http, http::router(current.clone(), config.page), full, &places);
         let grpc = listen(config.grpc_port, grpc).await?;
         let http = listen(config.http_port, http).await?;
         // Last: it says that the pod is ready.
@@ -82,12 +85,55 @@ impl Server {
         if let (Some(path), Some(splitter)) = (config.split_file.clone(), app.splitter.clone()) {
             tokio::spawn(split::watch(path, splitter));
         }
-        let model = &app.model;
+        let (model, layout) = (&app.model, app.model.queue.config().layout);
         tracing::info!(
             model = model.name, revision = model.revision, digest = %model.digest, %http, %grpc, %admin,
-            sessions = config.queue().sessions, bytes_in_flight = app.budget.total(), milliseconds = start.elapsed().as_secs_f64() * 1000.0, "ready",
+            sessions = layout.sessions, threads = layout.threads, provider = model.provider, bytes_in_flight = app.budget.total(), milliseconds = start.elapsed().as_secs_f64() * 1000.0, "ready",
         );
-        Ok(Self { http, grpc, admin, tasks })
+        Ok(Self { http, grpc, admin, config, current, tasks })
+    }
+
+    /// Serves the package that the configuration names now in the place of the one that is served: it is loaded and has run beside the
+    /// old one before it gets the first request, and the old one goes when it has answered its last. An error leaves all as it was.
+    ///
+    /// # Errors
+    /// What would have kept the server from starting with that package.
+    pub async fn reload(&self) -> Result<(), StartError> {
+        let (start, old) = (Instant::now(), self.current.app());
+        let result = self.replace(&old).await;
+        let reload = match &result {
+            Ok(true) => {
+                let (now, milliseconds) = (self.current.app(), start.elapsed().as_secs_f64() * 1000.0);
+                let (before, revision, digest) = (&old.model.revision, &now.model.revision, &now.model.digest);
+                tracing::info!(before, revision, %digest, milliseconds, "another package is served");
+                Reload::swapped
+            }
+            Ok(false) => {
+                tracing::warn!(
+                    digest = %old.model.digest,
+                    "asked to serve another package, but the digest is the same; the file of --digest-file names another, --digest cannot",
+                );
+                Reload::unchanged
+            }
+            Err(e) => {
+                tracing::error!(error = %e, serving = %old.model.digest, "the new package is refused; the old one is served on");
+                Reload::refused
+            }
+        };
+        old.metrics.reload(reload);
+        result.map(drop)
+    }
+
+    /// Whether there was something to replace.
+    async fn replace(&self, old: &App) -> Result<bool, StartError> {
+        let expected = self.config.expected()?;
+        if expected == old.model.digest {
+            return Ok(false);
+        }
+        let Loaded { model, manifest } = load_aside(&self.config, expected, &old.metrics).await?;
+        old.metrics.serves(&manifest, &model);
+        self.current.replace(old.with(model));
+        Ok(true)
     }
 
     /// Returns when the last connection has ended, which nothing before [`Phase::Stopping`] makes them do.
@@ -97,35 +143,68 @@ impl Server {
     }
 }
 
-fn load(config: &Config, lifecycle: Lifecycle) -> Result<App, StartError> {
-    let package = Package::open(&config.package, &config.digest)?;
-    let content = &package.manifest.content;
+/// A model that has run once, and where it comes from.
+struct Loaded {
+    model: Model,
+    manifest: PackageManifest,
+}
+
+/// Where it holds up nobody.
+async fn load_aside(config: &Arc<Config>, expected: Digest, metrics: &Arc<Metrics>) -> Result<Loaded, StartError> {
+    let (config, metrics) = (config.clone(), metrics.clone());
+    let load = tokio::task::spawn_blocking(move || load(&config, &expected, &metrics));
+    load.await.map_err(|e| StartError::Thread(std::io::Error::other(e)))?
+}
+
+fn load(config: &Config, expected: &Digest, metrics: &Arc<Metrics>) -> Result<Loaded, StartError> {
+    let Package { manifest, model } = Package::open(&config.package, expected)?;
+    let content = &manifest.content;
     let signature = Signature { inputs: content.inputs.clone(), outputs: content.outputs.clone() };
-    let revision = config.revision();
-    let metrics = Metrics::new(&package.manifest, &config.model_name, &revision);
-    let engine: Arc<dyn Engine> =
-        Arc::new(OnnxRuntime::new(&config.onnxruntime, package.model, usize::from(config.threads))?);
-    let queue = Queue::start(&engine, &signature, config.queue(), &metrics)?;
-    let admission = Arc::new(Semaphore::new(queue.limit()));
+    let statistics = Arc::default();
+    let slow = model.graph()?.slow();
+    let engine = OnnxRuntime::new(&config.engine(content.target), model)?;
+    let provider = engine.provider();
+    // Others have their own forms: TensorRT wants int8 activations.
+    let slow = slow.filter(|_| provider == Provider::Cpu);
+    if let Some(slow) = slow {
+        tracing::warn!(
+            format = slow.as_str(),
+            "this model is in a form that ONNX Runtime is slow at: {slow}, as measured on AMD Zen 4; quantize it with uint8 activations and int8 \
+             weights in QDQ form, as Drydock does",
+        );
+    }
+    let engine: Arc<dyn Engine> = Arc::new(engine);
+    let Measured { layout, batching, first } =
+        queue::measure(engine.as_ref(), &signature, config.plan(provider), config.batching())?;
+    let queue = QueueConfig { layout, size: usize::from(config.queue_size), batching };
+    let queue = Queue::start(&engine, &signature, queue, first, metrics, &statistics)?;
     let model = Model {
         name: config.model_name.clone(),
-        revision,
-        digest: package.manifest.digest,
+        revision: config.revision(&manifest.digest),
+        digest: manifest.digest.clone(),
+        provider: provider.name(),
+        slow,
         signature,
-        images: Images::of(&package.manifest.content),
-        detector: Detector::of(&package.manifest.content)?,
-        labels: package.manifest.content.labels,
-        statistics: metrics.statistics.clone(),
+        images: Images::of(content),
+        detector: Detector::of(content)?,
+        labels: content.labels.clone(),
+        statistics,
         max_rows: config.max_rows as usize,
         queue,
     };
+    Ok(Loaded { model, manifest })
+}
+
+fn app(config: &Config, model: Model, metrics: Arc<Metrics>, lifecycle: Lifecycle) -> Result<App, StartError> {
+    let admission = Arc::new(Semaphore::new(model.queue.limit()));
     let budget = config.budget();
     // Of a larger body it would be a lie that there is room for it later.
     let max_body_bytes = config.max_body_bytes.min(budget.total());
-    Ok(App { model, splitter: None, metrics, lifecycle, max_body_bytes, admission, budget })
+    let splitter = splitter(config, &model.queue, &metrics)?.map(Arc::new);
+    Ok(App { model, splitter, metrics, lifecycle, max_body_bytes, admission, budget })
 }
 
-fn splitter(config: &Config, app: &App) -> Result<Option<Splitter>, StartError> {
+fn splitter(config: &Config, queue: &Queue, metrics: &Arc<Metrics>) -> Result<Option<Splitter>, StartError> {
     if config.split_file.is_none() {
         return Ok(None);
     }
@@ -137,14 +216,16 @@ fn splitter(config: &Config, app: &App) -> Result<Option<Splitter>, StartError> 
         return Ok(None);
     }
     // Half of the room: a canary that hangs fills no more than that.
-    let waiting = (app.model.queue.limit() / 2).max(1);
-    let comparing = config.queue().sessions * 2;
-    Ok(Some(Splitter::new(http, grpc, waiting, comparing, app.metrics.clone())))
+    let waiting = (queue.limit() / 2).max(1);
+    let comparing = queue.config().layout.sessions * 2;
+    Ok(Some(Splitter::new(http, grpc, waiting, comparing, metrics.clone())))
 }
 
-/// Serves until SIGTERM or SIGINT, then drains; a second signal ends the process at once.
+/// Serves until SIGTERM or SIGINT, then drains, and reloads on SIGHUP; a second signal ends the process at once.
 pub async fn run(config: Config) -> Result<ExitCode, StartError> {
     let mut signals = Signals::new().map_err(StartError::Thread)?;
+    // From the beginning: it would end a process that does not listen for it.
+    let mut hang_up = signal(SignalKind::hangup()).map_err(StartError::Thread)?;
     let lifecycle = Lifecycle::default();
     let server = tokio::select! {
         server = Server::start(&config, lifecycle.clone()) => server?,
@@ -152,7 +233,17 @@ pub async fn run(config: Config) -> Result<ExitCode, StartError> {
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
 
-    signals.next().await;
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            // A package that is being loaded when the end comes is never served.
+            _ = hang_up.recv() => tokio::select! {
+                () = signals.next() => break,
+                // What came of it is in the log and in the metrics.
+                _ = server.reload() => {}
+            },
+        }
+    }
     tracing::info!(seconds = config.drain_seconds, "draining: not ready, still answering");
     lifecycle.advance(Phase::LameDuck);
     let drain = async {

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::extract::FromRef;
 use drydock_contract::{Datatype, Digest, TensorSignature};
 use drydock_preprocessing::Placement;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::backend::Signature;
 use crate::budget::{Budget, Share};
 use crate::classification;
+use crate::deadline::Deadline;
 use crate::detection::{Detector, Object};
 use crate::error::ServeError;
+use crate::graph::Slow;
 use crate::images::{Encoded, Images};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -30,6 +33,37 @@ pub(crate) const PLATFORM: &str = "onnx_onnxv1";
 /// Names the revision that answered: header of every HTTP response, metadata of every gRPC response.
 pub(crate) const REVISION_HEADER: &str = "drydock-revision";
 
+/// The [`App`] as it is now. A reload puts another in its place; a request keeps the one that it began with.
+#[derive(Clone, Debug)]
+pub(crate) struct Current(Arc<watch::Sender<Arc<App>>>);
+
+impl Current {
+    pub(crate) fn new(app: App) -> Self {
+        Self(Arc::new(watch::Sender::new(Arc::new(app))))
+    }
+
+    pub(crate) fn app(&self) -> Arc<App> {
+        self.0.borrow().clone()
+    }
+
+    /// What serves from now on.
+    pub(crate) fn replace(&self, app: App) {
+        self.0.send_replace(Arc::new(app));
+    }
+
+    /// Tells of each replacement.
+    pub(crate) fn replaced(&self) -> watch::Receiver<Arc<App>> {
+        self.0.subscribe()
+    }
+}
+
+/// Handlers ask for the application as it is when their request comes.
+impl FromRef<Current> for Arc<App> {
+    fn from_ref(current: &Current) -> Self {
+        current.app()
+    }
+}
+
 /// One process: one model, and perhaps a canary beside it.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -45,15 +79,37 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// The same server with another model.
+    pub(crate) fn with(&self, model: Model) -> Self {
+        Self {
+            splitter: self.splitter.clone(),
+            metrics: self.metrics.clone(),
+            lifecycle: self.lifecycle.clone(),
+            max_body_bytes: self.max_body_bytes,
+            admission: Arc::new(Semaphore::new(model.queue.limit())),
+            budget: self.budget.clone(),
+            model,
+        }
+    }
+
     pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, ServeError> {
         let limit = self.model.queue.limit();
         self.admission.clone().try_acquire_owned().map_err(|_| ServeError::Overloaded { limit })
     }
 
+    /// Whether requests should come here: not while the server stops, nor while no session is up.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.lifecycle.is_ready() && self.model.queue.is_up()
+    }
+
     /// What there is, or only what is ready: one model at most.
     pub(crate) fn index(&self, only_ready: bool) -> Option<IndexEntry<'_>> {
-        let ready = self.lifecycle.is_ready();
-        let (state, reason) = if ready { ("READY", "") } else { ("UNAVAILABLE", "the server is stopping") };
+        let ready = self.is_ready();
+        let (state, reason) = match self.lifecycle.is_ready() {
+            _ if ready => ("READY", ""),
+            true => ("UNAVAILABLE", "the engine has no session"),
+            false => ("UNAVAILABLE", "the server is stopping"),
+        };
         let entry = IndexEntry { name: &self.model.name, version: &self.model.revision, state, reason };
         (ready || !only_ready).then_some(entry)
     }
@@ -74,6 +130,10 @@ pub(crate) struct Model {
     /// The model's only version is its revision: a request that names it is answered by this revision or not at all.
     pub(crate) revision: String,
     pub(crate) digest: Digest,
+    /// Who computes, as ONNX Runtime names it.
+    pub(crate) provider: &'static str,
+    /// What makes it slow there.
+    pub(crate) slow: Option<Slow>,
     pub(crate) signature: Signature,
     /// Class names by index of the first output.
     pub(crate) labels: Vec<String>,
@@ -142,11 +202,16 @@ impl Model {
     }
 
     /// Answers with the outputs named, in that order; with all of them if none are.
-    pub(crate) async fn infer(&self, inputs: Vec<Tensor>, outputs: &[Wanted<'_>]) -> Result<Vec<Tensor>, ServeError> {
+    pub(crate) async fn infer(
+        &self,
+        inputs: Vec<Tensor>,
+        outputs: &[Wanted<'_>],
+        deadline: Deadline,
+    ) -> Result<Vec<Tensor>, ServeError> {
         check_outputs(&self.signature.outputs, outputs)?;
         let inputs = in_order(&self.signature.inputs, self.max_rows, inputs)?;
         let start = Instant::now();
-        let answer = self.queue.run(inputs).await;
+        let answer = self.queue.run(inputs, deadline).await;
         self.statistics.request(answer.is_ok(), start.elapsed());
         let mut answer = answer?;
         if outputs.is_empty() {

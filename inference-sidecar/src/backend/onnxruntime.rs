@@ -4,44 +4,86 @@ use std::sync::OnceLock;
 
 use bytemuck::{CheckedBitPattern, NoUninit};
 use bytes::Bytes;
-use drydock_contract::{Datatype, TensorSignature};
+use drydock_contract::{Datatype, Target, TensorSignature};
 use ort::environment::Environment;
+use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProvider as _, ExecutionProviderDispatch};
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{
     DynValue, Outlet, PrimitiveTensorElementType, Tensor as OrtTensor, TensorElementType, TensorRef, ValueType,
 };
 
-use super::{Backend, BackendError, Engine, Signature};
+use super::provider::{self, Provider};
+use super::{Backend, BackendError, Engine, ExecutionProvider, Signature};
 use crate::element::{Element, each, for_element};
+use crate::package::OpenModel;
 use crate::strings;
 use crate::tensor::Tensor;
 
 /// ONNX Runtime, loaded at run time, with the options that were fastest per CPU second for small models.
 #[derive(Debug)]
-pub struct OnnxRuntime {
+pub(crate) struct OnnxRuntime {
     environment: &'static Environment,
-    model: PathBuf,
-    threads: usize,
+    provider: Provider,
+    openvino_device: String,
+    model: OpenModel,
+}
+
+/// What is asked of the library.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) library: PathBuf,
+    pub(crate) provider: ExecutionProvider,
+    /// What the package is made for.
+    pub(crate) target: Option<Target>,
+    /// As OpenVINO names it: `CPU`, `GPU`, `NPU`, `AUTO`.
+    pub(crate) openvino_device: String,
 }
 
 impl OnnxRuntime {
-    /// `threads`: how many threads one inference may use.
-    pub fn new(library: &Path, model: PathBuf, threads: usize) -> Result<Self, BackendError> {
-        Ok(Self { environment: environment(library)?, model, threads })
+    pub(crate) fn new(options: &Options, model: OpenModel) -> Result<Self, BackendError> {
+        let environment = environment(&options.library)?;
+        let provider = provider::select(options.provider, options.target, &providers()?)?;
+        Ok(Self { environment, provider, openvino_device: options.openvino_device.clone(), model })
     }
 
-    fn session(&self) -> Result<Session, ort::Error> {
+    pub(crate) fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// In the order in which they are asked whether they take a node; what none takes is the CPU's. One that cannot be had is an error.
+    fn providers(&self, threads: usize) -> Vec<ExecutionProviderDispatch> {
+        // The arena never gives memory back: the largest batch ever seen would stay resident.
+        let cpu = ep::CPU::default().with_arena_allocator(false).build();
+        match self.provider {
+            Provider::Cpu => vec![cpu],
+            Provider::OpenVino => {
+                // Where the processor has bfloat16 OpenVINO's own default is to compute float32 in that, and to say nothing of it.
+                let precision = serde_json::json!({&self.openvino_device: {"INFERENCE_PRECISION_HINT": "f32"}});
+                let openvino =
+                    ep::OpenVINO::default().with_device_type(&self.openvino_device).with_num_threads(threads);
+                let openvino = if self.openvino_device == "CPU" {
+                    openvino.with_arbitrary_config("load_config", precision)
+                } else {
+                    openvino
+                };
+                vec![openvino.build().error_on_failure(), cpu]
+            }
+            Provider::Cuda => vec![ep::CUDA::default().build().error_on_failure(), cpu],
+            Provider::TensorRt => vec![ep::TensorRT::default().build().error_on_failure(), cpu],
+        }
+    }
+
+    fn session(&self, model: &Path, threads: usize) -> Result<Session, ort::Error> {
         Session::builder(self.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(self.threads)?
+            .with_intra_threads(threads)?
             .with_prepacking(true)?
             // Spinning threads are worth 1.05 to 1.4 times in time and cost up to 2.6 times in CPU beside other load.
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?
-            // The arena never gives memory back: the largest batch ever seen would stay resident.
-            .with_execution_providers([ort::ep::CPU::default().with_arena_allocator(false).build()])?
-            .commit_from_file(&self.model)
+            .with_execution_providers(self.providers(threads))?
+            .commit_from_file(model)
     }
 }
 
@@ -62,9 +104,23 @@ fn environment(library: &Path) -> Result<&'static Environment, BackendError> {
         .map_err(Clone::clone)
 }
 
+/// What the library was built with, of what this server can use.
+fn providers() -> Result<Vec<Provider>, BackendError> {
+    let has = |provider: &Provider| match provider {
+        Provider::Cpu => ep::CPU::is_available(),
+        Provider::OpenVino => ep::OpenVINO::is_available(),
+        Provider::Cuda => ep::CUDA::is_available(),
+        Provider::TensorRt => ep::TensorRT::is_available(),
+    };
+    let known = Provider::ALL.into_iter().map(|p| has(&p).map(|has| has.then_some(p)));
+    known.filter_map(Result::transpose).collect::<Result<_, _>>().map_err(|e| BackendError::Load(e.to_string()))
+}
+
 impl Engine for OnnxRuntime {
-    fn open(&self) -> Result<Box<dyn Backend>, BackendError> {
-        let session = self.session().map_err(|e| BackendError::Load(e.to_string()))?;
+    fn open(&self, threads: usize) -> Result<Box<dyn Backend>, BackendError> {
+        let session =
+            self.model.read(|path| self.session(path, threads)).map_err(|e| BackendError::File(e.to_string()))?;
+        let session = session.map_err(|e| BackendError::Load(e.to_string()))?;
         let side = |side, outlets: &[Outlet]| outlets.iter().map(|o| signature(side, o)).collect::<Result<_, _>>();
         let signature =
             Signature { inputs: side("input", session.inputs())?, outputs: side("output", session.outputs())? };

@@ -53,6 +53,7 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
                 parts.headers.remove(ACCEPT_ENCODING);
             }
             parts.extensions.insert(Arc::new(share));
+            parts.extensions.insert(Started(start));
             keep(next.run(Request::from_parts(parts, frames)).await)
         }
         Err(e) => {
@@ -64,6 +65,10 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
         }
     }
 }
+
+/// When the call came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Started(pub(super) Instant);
 
 /// Has the answer hold its share until it is written.
 fn keep(mut response: Response) -> Response {

@@ -5,11 +5,13 @@ use prost::Message as _;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
+use super::gate::Started;
 use super::proto::infer_parameter::ParameterChoice;
 use super::proto::model_infer_request::InferRequestedOutputTensor;
 use super::proto::{ModelInferRequest, ModelInferResponse};
-use super::{Service, convert, name_revision};
+use super::{Service, convert, name_revision, refuse};
 use crate::budget::Share;
+use crate::deadline::Deadline;
 use crate::error::ServeError;
 use crate::metrics::Protocol;
 use crate::serve::{App, Wanted};
@@ -21,15 +23,14 @@ pub(super) async fn infer(
     request: Request<ModelInferRequest>,
 ) -> Result<Response<ModelInferResponse>, Status> {
     let start = Instant::now();
-    let app = &service.app;
+    let app = &service.current.app();
     // The gate has let nobody past without it.
     let share = request.extensions().get::<Arc<Share>>().cloned();
     let share = share.ok_or_else(|| Status::internal("the call came past the gate"))?;
-    let (answer, canary) =
-        answer(app, request, share.clone()).await.unwrap_or_else(|e| (Err(service.refuse(&e)), None));
+    let (answer, canary) = answer(app, request, share.clone()).await.unwrap_or_else(|e| (Err(refuse(app, &e)), None));
     let answer = answer.and_then(|answer| {
         let mut share = share.beside();
-        share.hold(answer.message.encoded_len()).map_err(|e| service.refuse(&e))?;
+        share.hold(answer.message.encoded_len()).map_err(|e| refuse(app, &e))?;
         Ok((answer, share))
     });
     let revision = canary.as_deref().unwrap_or(&app.model.revision);
@@ -55,9 +56,12 @@ async fn answer(
     request: Request<ModelInferRequest>,
     share: Arc<Share>,
 ) -> Result<(Result<Answer, Status>, Option<String>), ServeError> {
-    let (metadata, _, message) = request.into_parts();
+    let (metadata, extensions, message) = request.into_parts();
     app.model.check(&message.model_name, &message.model_version)?;
-    let exchange = GrpcExchange { app: app.clone(), metadata: Arc::new(metadata), message: Arc::new(message), share };
+    let start = extensions.get().map_or_else(Instant::now, |Started(start)| *start);
+    let deadline = Deadline::of(metadata.as_ref(), start)?.or_after(start, timeout(&message)?);
+    let (metadata, message) = (Arc::new(metadata), Arc::new(message));
+    let exchange = GrpcExchange { app: app.clone(), metadata, message, share, deadline };
     let answered = split::answer(app.splitter.as_ref(), exchange).await;
     Ok((answered.answer, answered.canary))
 }
@@ -75,6 +79,7 @@ struct GrpcExchange {
     message: Arc<ModelInferRequest>,
     /// For as long as anyone has the message.
     share: Arc<Share>,
+    deadline: Deadline,
 }
 
 impl Exchange for GrpcExchange {
@@ -104,7 +109,7 @@ impl Exchange for GrpcExchange {
             share.hold(to_engine.map(Tensor::engine_memory).fold(0, usize::saturating_add))?;
             let (inputs, _share) = model.decode(inputs, share).await?;
             let outputs = request.outputs.iter().map(wanted).collect::<Result<Vec<_>, _>>()?;
-            model.infer(inputs, &outputs).await
+            model.infer(inputs, &outputs, self.deadline).await
         };
         let outputs = answer.await.map_err(|e| Status::new(e.code(), e.told()))?;
         let (outputs, raw_output_contents) = convert::write_outputs(outputs, !request.raw_input_contents.is_empty());
@@ -130,6 +135,19 @@ impl Exchange for GrpcExchange {
     fn is_busy(&self) -> bool {
         self.app.model.queue.is_busy()
     }
+}
+
+/// Triton's request parameter: microseconds.
+fn timeout(request: &ModelInferRequest) -> Result<Option<u64>, ServeError> {
+    let Some(parameter) = request.parameters.get("timeout") else { return Ok(None) };
+    let found = match parameter.parameter_choice {
+        Some(ParameterChoice::Int64Param(t)) => u64::try_from(t).ok(),
+        Some(ParameterChoice::Uint64Param(t)) => Some(t),
+        _ => None,
+    };
+    let wrong =
+        || ServeError::Invalid("timeout is no number of microseconds; expected an int64_param of 0 or more".into());
+    found.map(Some).ok_or_else(wrong)
 }
 
 /// An output that the request names, and the classification extension's parameter.

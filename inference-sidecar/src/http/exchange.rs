@@ -11,9 +11,10 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http_body_util::BodyExt as _;
 
-use super::{ModelPath, infer, predict};
+use super::{ModelPath, infer, name_revision, predict};
 use crate::body::{self, Framing};
 use crate::budget::Share;
+use crate::deadline::Deadline;
 use crate::encoding::Encoding;
 use crate::error::ServeError;
 use crate::metrics::Protocol;
@@ -37,13 +38,15 @@ pub(super) enum Call {
 pub(super) async fn answer(app: &Arc<App>, call: Call, uri: &Uri, path: &ModelPath, request: Request) -> Response {
     let start = Instant::now();
     let (parts, mut body) = request.into_parts();
-    let answered = split_answer(app, call, uri, path, &parts.headers, &mut body).await;
-    let (response, canary) = answered.unwrap_or_else(|e| {
+    let answered = split_answer(app, call, uri, path, (&parts.headers, start), &mut body).await;
+    let (mut response, canary) = answered.unwrap_or_else(|e| {
         body::drain(body, &parts.headers);
         (e.into_response(), None)
     });
     let revision = canary.as_deref().unwrap_or(&app.model.revision);
     app.metrics.request(revision, Protocol::http, response.status().as_str().to_owned(), start.elapsed());
+    // Another may be serving by now.
+    name_revision(response.headers_mut(), revision);
     response
 }
 
@@ -52,10 +55,11 @@ async fn split_answer(
     call: Call,
     uri: &Uri,
     path: &ModelPath,
-    headers: &HeaderMap,
+    (headers, start): (&HeaderMap, Instant),
     body: &mut Body,
 ) -> Result<(Response, Option<String>), ServeError> {
     app.model.check(&path.model, &path.version)?;
+    let deadline = Deadline::of(headers, start)?;
     let _permit = app.admit()?;
     let mut share = app.budget.share();
     let limit = app.max_body_bytes;
@@ -75,6 +79,8 @@ async fn split_answer(
         pinned: !path.version.is_empty(),
         path: uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
         headers: Arc::new(headers),
+        start,
+        deadline,
         body,
         share: share.clone(),
     };
@@ -97,6 +103,8 @@ struct HttpExchange {
     pinned: bool,
     path: PathAndQuery,
     headers: Arc<HeaderMap>,
+    start: Instant,
+    deadline: Deadline,
     body: Bytes,
     /// For as long as anyone has the body.
     share: Arc<Share>,
@@ -117,8 +125,10 @@ impl Exchange for HttpExchange {
     async fn serve(&self) -> Self::Answer {
         let (body, share) = (self.body.clone(), self.share.beside());
         let answer = match self.call {
-            Call::Infer => infer::answer(&self.app, &self.path, &self.headers, body, share).await,
-            Call::Predict => predict::answer(&self.app, body, share).await,
+            Call::Infer => {
+                infer::answer(&self.app, &self.path, &self.headers, body, share, (self.start, self.deadline)).await
+            }
+            Call::Predict => predict::answer(&self.app, body, share, self.deadline).await,
         };
         match answer {
             Ok(response) => response,

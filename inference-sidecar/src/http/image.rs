@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::budget::Share;
+use crate::deadline::Deadline;
 use crate::error::ServeError;
 use crate::images;
 use crate::oip::{self, Encoding, HEADER_LENGTH};
@@ -35,6 +36,7 @@ pub(super) async fn answer(
     path: &PathAndQuery,
     body: Bytes,
     mut share: Share,
+    deadline: Deadline,
 ) -> Result<http::Response<Bytes>, ServeError> {
     let top = top(path.query())?;
     let images = app.model.images.clone().map_err(ServeError::Invalid)?;
@@ -45,7 +47,7 @@ pub(super) async fn answer(
     // A large photograph takes tens of milliseconds.
     let decoded = tokio::task::spawn_blocking(read).await;
     let (input, placement, _share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
-    let outputs = app.model.infer(vec![input], &[]).await?;
+    let outputs = app.model.infer(vec![input], &[], deadline).await?;
     let boxes = app.model.boxes(&outputs, &[placement], top)?.and_then(|of_images| of_images.into_iter().next());
     let labels = outputs.first().filter(|_| boxes.is_none());
     let labels = labels.and_then(|o| images::top(o, &app.model.labels, top));

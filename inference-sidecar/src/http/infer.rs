@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{OriginalUri, Path, Request, State};
 use axum::response::Response;
@@ -9,6 +10,7 @@ use http::uri::PathAndQuery;
 use super::exchange::{self, Call, off_the_way};
 use super::{ModelPath, image, multipart};
 use crate::budget::Share;
+use crate::deadline::Deadline;
 use crate::detection::Detector;
 use crate::error::ServeError;
 use crate::oip::{self, Bounds, Encoding, HEADER_LENGTH, OutputRequest};
@@ -47,12 +49,13 @@ pub(super) async fn answer(
     headers: &HeaderMap,
     body: Bytes,
     mut share: Share,
+    (start, deadline): (Instant, Deadline),
 ) -> Result<http::Response<Bytes>, ServeError> {
     if let Some(boundary) = multipart::boundary(headers) {
-        return multipart::answer(app, path, boundary?, body, share).await;
+        return multipart::answer(app, path, boundary?, body, share, deadline).await;
     }
     if image::is_one(headers, &body) {
-        return image::answer(app, path, body, share).await;
+        return image::answer(app, path, body, share, deadline).await;
     }
     let header_length = header_length(headers);
     let json_length = header_length.as_deref().and_then(|l| l.trim().parse().ok()).unwrap_or(body.len());
@@ -65,7 +68,7 @@ pub(super) async fn answer(
     let (inputs, _share) = app.model.decode(message.inputs, share).await?;
 
     let wanted: Vec<Wanted<'_>> = message.outputs.iter().map(OutputRequest::wanted).collect();
-    let outputs = app.model.infer(inputs, &wanted).await?;
+    let outputs = app.model.infer(inputs, &wanted, deadline.or_after(start, message.timeout)).await?;
     let outputs: Vec<_> = outputs
         .into_iter()
         .map(|t| {

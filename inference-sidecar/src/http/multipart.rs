@@ -11,6 +11,7 @@ use multer::Multipart;
 
 use super::image;
 use crate::budget::Share;
+use crate::deadline::Deadline;
 use crate::error::ServeError;
 use crate::images;
 use crate::serve::App;
@@ -38,6 +39,7 @@ pub(super) async fn answer(
     boundary: String,
     body: Bytes,
     share: Share,
+    deadline: Deadline,
 ) -> Result<http::Response<Bytes>, ServeError> {
     let top = image::top(path.query())?;
     let images = app.model.images.clone().map_err(ServeError::Invalid)?;
@@ -51,7 +53,7 @@ pub(super) async fn answer(
     let decoded = tokio::task::spawn_blocking(read).await;
     let (input, placements, _share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
     drop(copies);
-    let outputs = app.model.infer(vec![input], &[]).await?;
+    let outputs = app.model.infer(vec![input], &[], deadline).await?;
     let boxes = app.model.boxes(&outputs, &placements, top)?;
     let rows = outputs.first().filter(|_| boxes.is_none()).map(images::rows);
     let of_row = |row: Cow<'_, Tensor>| images::top(&row, &app.model.labels, top);

@@ -14,6 +14,7 @@ use super::exchange::{self, Call, off_the_way};
 use super::{ModelPath, error};
 use crate::body;
 use crate::budget::Share;
+use crate::deadline::Deadline;
 use crate::error::ServeError;
 use crate::oip::Bounds;
 use crate::predict;
@@ -45,7 +46,7 @@ pub(super) async fn call(
 /// What TensorFlow Serving answers, and what KServe's V1 protocol does: no member of one is in the other.
 pub(super) async fn status(State(app): State<Arc<App>>, Path(path): Path<ModelPath>) -> Result<Response, ServeError> {
     app.model.check(&path.model, &path.version)?;
-    let ready = app.lifecycle.is_ready();
+    let ready = app.is_ready();
     let version = json!({
         "version": app.model.revision,
         "state": if ready { "AVAILABLE" } else { "UNLOADING" },
@@ -60,7 +61,12 @@ pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec
     app.model.decisions(&[first])
 }
 
-pub(super) async fn answer(app: &App, body: Bytes, mut share: Share) -> Result<http::Response<Bytes>, ServeError> {
+pub(super) async fn answer(
+    app: &App,
+    body: Bytes,
+    mut share: Share,
+    deadline: Deadline,
+) -> Result<http::Response<Bytes>, ServeError> {
     let (expected, max_rows) = (app.model.signature.inputs.clone(), app.model.max_rows);
     let length = body.len();
     let read = move || {
@@ -68,7 +74,7 @@ pub(super) async fn answer(app: &App, body: Bytes, mut share: Share) -> Result<h
         predict::read_request(&body, &mut bounds).map(|read| (read, share))
     };
     let ((inputs, form), _share): ((Vec<Tensor>, _), _) = off_the_way(length, read).await?;
-    let outputs = app.model.infer(inputs, &[]).await?;
+    let outputs = app.model.infer(inputs, &[], deadline).await?;
     let mut response = http::Response::new(predict::write_response(&outputs, form)?);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)

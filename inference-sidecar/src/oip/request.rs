@@ -21,6 +21,8 @@ pub(crate) struct InferMessage {
     pub(crate) outputs: Vec<OutputRequest>,
     /// Whether outputs are binary that do not say it themselves.
     pub(crate) binary: bool,
+    /// Microseconds that the client waits, as Triton's scheduling has it.
+    pub(crate) timeout: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +94,7 @@ struct OutputJson {
 #[derive(Deserialize)]
 struct RequestParameters {
     binary_data_output: Option<bool>,
+    timeout: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -120,11 +123,13 @@ pub(crate) fn read_request(
     let inputs = tensors(inputs, binary, "input", Some(bounds))?;
     let to_engine = inputs.iter().filter(|t| bounds.encoded(&t.name, t.datatype).is_none());
     bounds.share.hold(to_engine.map(Tensor::engine_memory).fold(read, usize::saturating_add))?;
+    let (binary, timeout) = request.parameters.map_or((None, None), |p| (p.binary_data_output, p.timeout));
     Ok(InferMessage {
         id: request.id,
         inputs,
         outputs: outputs.into_iter().map(output).collect(),
-        binary: request.parameters.and_then(|p| p.binary_data_output).unwrap_or(false),
+        binary: binary.unwrap_or(false),
+        timeout,
     })
 }
 

@@ -6,10 +6,13 @@ use drydock_contract::{Datatype, TensorSignature};
 
 use super::*;
 use crate::backend::{Backend, BackendError};
+use crate::profile::throughput;
 use crate::test_support::metrics;
 
 const ERROR: u8 = 1;
 const PANIC: u8 = 2;
+/// An error after which the session answers nothing more.
+const KILL: u8 = 4;
 /// Says that it has begun, and ends when the test says so.
 const WAIT: u8 = 3;
 
@@ -17,6 +20,8 @@ const WAIT: u8 = 3;
 #[derive(Debug)]
 struct Fake {
     opened: AtomicUsize,
+    /// So many more sessions do not open.
+    refuses: AtomicUsize,
     ran: Arc<Mutex<Vec<usize>>>,
     begun: Sender<()>,
     go_on: Arc<Mutex<Receiver<()>>>,
@@ -24,16 +29,28 @@ struct Fake {
 
 struct FakeSession {
     signature: Signature,
+    dead: bool,
     ran: Arc<Mutex<Vec<usize>>>,
     begun: Sender<()>,
     go_on: Arc<Mutex<Receiver<()>>>,
 }
 
+impl Fake {
+    fn new(begun: Sender<()>, go_on: Receiver<()>) -> Self {
+        let (opened, refuses) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { opened, refuses, ran: Arc::default(), begun, go_on: Arc::new(Mutex::new(go_on)) }
+    }
+}
+
 impl Engine for Fake {
-    fn open(&self) -> Result<Box<dyn Backend>, BackendError> {
+    fn open(&self, _: usize) -> Result<Box<dyn Backend>, BackendError> {
+        let more = self.refuses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if more.is_ok() {
+            return Err(BackendError::Load("not now".into()));
+        }
         self.opened.fetch_add(1, Ordering::SeqCst);
         let (ran, begun, go_on) = (self.ran.clone(), self.begun.clone(), self.go_on.clone());
-        Ok(Box::new(FakeSession { signature: signature(), ran, begun, go_on }))
+        Ok(Box::new(FakeSession { signature: signature(), dead: false, ran, begun, go_on }))
     }
 }
 
@@ -44,7 +61,8 @@ impl Backend for FakeSession {
 
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
         self.ran.lock().unwrap().push(inputs[0].rows());
-        if inputs[0].data.contains(&ERROR) {
+        self.dead |= inputs[0].data.contains(&KILL);
+        if self.dead || inputs[0].data.contains(&ERROR) {
             return Err(BackendError::Run("no".into()));
         }
         assert!(!inputs[0].data.contains(&PANIC), "asked to panic");
@@ -70,26 +88,30 @@ struct Setup {
     queue: Arc<Queue>,
     engine: Arc<Fake>,
     metrics: Arc<Metrics>,
+    statistics: Arc<Statistics>,
     begun: Receiver<()>,
     go_on: Sender<()>,
 }
 
 fn setup(size: usize, batching: Option<Batching>) -> Setup {
+    setup_of(1, size, batching)
+}
+
+fn setup_of(sessions: usize, size: usize, batching: Option<Batching>) -> Setup {
     let ((begun, has_begun), (go, go_on)) = (channel(), channel());
-    let engine =
-        Arc::new(Fake { opened: AtomicUsize::new(0), ran: Arc::default(), begun, go_on: Arc::new(Mutex::new(go_on)) });
-    let config = QueueConfig { sessions: 1, size, batching };
+    let engine = Arc::new(Fake::new(begun, go_on));
+    let config = QueueConfig { layout: throughput(sessions), size, batching };
     let dynamic: Arc<dyn Engine> = engine.clone();
-    let metrics = metrics();
-    let queue = Arc::new(Queue::start(&dynamic, &signature(), config, &metrics).unwrap());
+    let (metrics, statistics) = (metrics(), Arc::default());
+    let queue = Arc::new(Queue::start(&dynamic, &signature(), config, None, &metrics, &statistics).unwrap());
     engine.ran.lock().unwrap().clear();
-    Setup { queue, engine, metrics, begun: has_begun, go_on: go }
+    Setup { queue, engine, metrics, statistics, begun: has_begun, go_on: go }
 }
 
 /// Starts a request that keeps the session busy until `go_on`.
 fn occupy(setup: &Setup) -> tokio::task::JoinHandle<Reply> {
     let queue = setup.queue.clone();
-    let busy = tokio::spawn(async move { queue.run(input(&[WAIT])).await });
+    let busy = tokio::spawn(async move { queue.run(input(&[WAIT]), Deadline::default()).await });
     tokio::task::block_in_place(|| setup.begun.recv().unwrap());
     busy
 }
@@ -97,11 +119,53 @@ fn occupy(setup: &Setup) -> tokio::task::JoinHandle<Reply> {
 #[tokio::test]
 async fn an_error_or_a_panic_is_one_requests_own() {
     let setup = setup(8, None);
-    for (row, opened) in [(ERROR, 1), (PANIC, 2)] {
-        let reply = setup.queue.run(input(&[row])).await;
+    for (row, opened) in [(ERROR, 1), (PANIC, 2), (KILL, 3), (ERROR, 3)] {
+        let reply = setup.queue.run(input(&[row]), Deadline::default()).await;
         assert!(matches!(reply, Err(ServeError::Engine(_))), "{reply:?}");
-        assert_eq!(setup.queue.run(input(&[9])).await.unwrap()[0].data, vec![9]);
+        assert_eq!(setup.queue.run(input(&[9]), Deadline::default()).await.unwrap()[0].data, vec![9]);
         assert_eq!(setup.engine.opened.load(Ordering::SeqCst), opened);
+    }
+    let text = setup.metrics.text(&setup.queue).unwrap();
+    assert!(text.contains("drydock_session_restarts_total 2\n") && text.contains("drydock_sessions 1\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_open_again_is_tried_for_and_requests_are_told_meanwhile() {
+    let setup = setup(8, None);
+    let mut up = setup.queue.sessions_up();
+    // The first attempt is made at once, the second 100 ms later, the third 200 ms after that.
+    setup.engine.refuses.store(3, Ordering::SeqCst);
+    assert!(matches!(setup.queue.run(input(&[PANIC]), Deadline::default()).await, Err(ServeError::Engine(_))));
+    up.wait_for(|n| *n == 0).await.unwrap();
+    assert!(!setup.queue.is_up());
+    assert_eq!(setup.queue.run(input(&[9]), Deadline::default()).await, Err(ServeError::NoSession));
+    up.wait_for(|n| *n == 1).await.unwrap();
+    assert_eq!(setup.queue.run(input(&[9]), Deadline::default()).await.unwrap()[0].data, vec![9]);
+    assert_eq!((setup.engine.opened.load(Ordering::SeqCst), setup.engine.refuses.load(Ordering::SeqCst)), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_answer_for_a_worker_without_a_session() {
+    let setup = setup_of(2, 8, None);
+    setup.engine.refuses.store(usize::MAX, Ordering::SeqCst);
+    assert!(matches!(setup.queue.run(input(&[PANIC]), Deadline::default()).await, Err(ServeError::Engine(_))));
+    setup.queue.sessions_up().wait_for(|n| *n == 1).await.unwrap();
+    for _ in 0..20 {
+        setup.queue.run(input(&[9]), Deadline::default()).await.unwrap();
+    }
+    assert!(setup.queue.is_up());
+}
+
+#[test]
+fn workers_end_with_the_queue_even_without_a_session() {
+    let Setup { queue, engine, metrics, .. } = setup(8, None);
+    engine.refuses.store(usize::MAX, Ordering::SeqCst);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert!(runtime.block_on(queue.run(input(&[PANIC]), Deadline::default())).is_err());
+    drop((queue, metrics));
+    // Ours is the last one that is left.
+    while Arc::strong_count(&engine) > 1 {
+        std::thread::yield_now();
     }
 }
 
@@ -112,13 +176,13 @@ async fn a_full_queue_refuses_at_once() {
     let waiting: Vec<_> = (0..2)
         .map(|_| {
             let queue = setup.queue.clone();
-            tokio::spawn(async move { queue.run(input(&[9])).await })
+            tokio::spawn(async move { queue.run(input(&[9]), Deadline::default()).await })
         })
         .collect();
     while setup.queue.waiting() < 2 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(setup.queue.run(input(&[9])).await, Err(ServeError::Overloaded { limit: 2 }));
+    assert_eq!(setup.queue.run(input(&[9]), Deadline::default()).await, Err(ServeError::Overloaded { limit: 2 }));
     setup.go_on.send(()).unwrap();
     assert!(busy.await.unwrap().is_ok());
     for request in waiting {
@@ -131,7 +195,7 @@ async fn nobody_waits_for_a_client_that_is_gone() {
     let setup = setup(4, None);
     let busy = occupy(&setup);
     let queue = setup.queue.clone();
-    let gone = tokio::spawn(async move { queue.run(input(&[8, 8, 8])).await });
+    let gone = tokio::spawn(async move { queue.run(input(&[8, 8, 8]), Deadline::default()).await });
     while setup.queue.waiting() < 1 {
         tokio::task::yield_now().await;
     }
@@ -139,7 +203,7 @@ async fn nobody_waits_for_a_client_that_is_gone() {
     let _ = gone.await;
     setup.go_on.send(()).unwrap();
     busy.await.unwrap().unwrap();
-    setup.queue.run(input(&[9])).await.unwrap();
+    setup.queue.run(input(&[9]), Deadline::default()).await.unwrap();
     assert_eq!(*setup.engine.ran.lock().unwrap(), [1, 1], "the abandoned request of 3 rows was run");
 }
 
@@ -150,7 +214,7 @@ async fn waiting_requests_share_a_run_and_a_bad_one_is_alone_with_it() {
     let mut waiting = Vec::new();
     for (i, rows) in [&[10][..], &[11, 12], &[13], &[14], &[ERROR]].into_iter().enumerate() {
         let queue = setup.queue.clone();
-        waiting.push(tokio::spawn(async move { queue.run(input(rows)).await }));
+        waiting.push(tokio::spawn(async move { queue.run(input(rows), Deadline::default()).await }));
         while setup.queue.waiting() < i + 1 {
             tokio::task::yield_now().await;
         }
@@ -163,10 +227,11 @@ async fn waiting_requests_share_a_run_and_a_bad_one_is_alone_with_it() {
     }
     assert_eq!(replies[..4], [Ok(vec![10]), Ok(vec![11, 12]), Ok(vec![13]), Ok(vec![14])]);
     assert!(matches!(replies[4], Err(ServeError::Engine(_))));
-    // The busy one, the four rows that fit, the two that failed together, and each of those alone.
-    assert_eq!(*setup.engine.ran.lock().unwrap(), [1, 4, 2, 1, 1]);
+    // The busy one, the four rows that fit, the two that failed together, and each of those alone. After each failure one more that is
+    // known to be good.
+    assert_eq!(*setup.engine.ran.lock().unwrap(), [1, 4, 2, 1, 1, 1, 1]);
     // Runs that succeeded: of one row, of four rows and three requests, and of one row.
-    let counts = setup.metrics.statistics.counts();
+    let counts = setup.statistics.counts();
     assert_eq!((counts.executions, counts.inferences, counts.queue.count), (3, 6, 6));
     assert_eq!(counts.compute.infer.count, 5);
     let sizes: Vec<_> = counts.batches.iter().map(|(rows, c)| (*rows, c.infer.count)).collect();
@@ -177,11 +242,44 @@ async fn waiting_requests_share_a_run_and_a_bad_one_is_alone_with_it() {
 fn another_model_than_the_manifests_is_refused() {
     let (begun, _) = channel();
     let (_, go_on) = channel();
-    let engine: Arc<dyn Engine> =
-        Arc::new(Fake { opened: AtomicUsize::new(0), ran: Arc::default(), begun, go_on: Arc::new(Mutex::new(go_on)) });
-    let config = QueueConfig { sessions: 2, size: 1, batching: None };
+    let engine: Arc<dyn Engine> = Arc::new(Fake::new(begun, go_on));
+    let config = QueueConfig { layout: throughput(2), size: 1, batching: None };
     let mut expected = signature();
     expected.inputs[0].datatype = Datatype::Fp32;
-    let error = Queue::start(&engine, &expected, config, &metrics()).unwrap_err().to_string();
+    let error = Queue::start(&engine, &expected, config, None, &metrics(), &Arc::default()).unwrap_err().to_string();
     assert!(error.contains("x UINT8[-1, 1]") && error.contains("x FP32[-1, 1]"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_wait_is_told_and_costs_no_inference() {
+    let setup = setup(4, None);
+    let busy = occupy(&setup);
+    let start = Instant::now();
+    let soon = Deadline::default().or_after(start, Some(1));
+    // Waits behind the one that is busy, and until its time has come.
+    assert_eq!(
+        setup.queue.run(input(&[8, 8]), Deadline::default().or_after(start, Some(20_000))).await,
+        Err(ServeError::Deadline)
+    );
+    assert!(start.elapsed() >= Duration::from_millis(20));
+    // Its time has come already.
+    assert_eq!(setup.queue.run(input(&[8, 8]), soon).await, Err(ServeError::Deadline));
+    setup.go_on.send(()).unwrap();
+    busy.await.unwrap().unwrap();
+    let later = Deadline::default().or_after(Instant::now(), Some(600_000_000));
+    assert!(setup.queue.run(input(&[9]), later).await.is_ok());
+    assert_eq!(*setup.engine.ran.lock().unwrap(), [1, 1], "a request whose deadline had passed was run");
+}
+
+/// The window of ten minutes is not waited for, also by who has the time.
+#[tokio::test]
+async fn no_batch_waits_past_a_deadline() {
+    let setup = setup(8, Some(Batching { max_size: 4, max_delay: Duration::from_secs(600) }));
+    let soon = Deadline::default().or_after(Instant::now(), Some(100_000));
+    let (patient, hurried) =
+        futures::future::join(setup.queue.run(input(&[9]), Deadline::default()), setup.queue.run(input(&[8]), soon))
+            .await;
+    assert_eq!(patient.unwrap()[0].data, vec![9]);
+    // A machine that is busy may be too late for it.
+    assert!(matches!(hurried, Ok(_) | Err(ServeError::Deadline)), "{hurried:?}");
 }

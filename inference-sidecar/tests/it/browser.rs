@@ -29,7 +29,7 @@ pub(crate) struct Browser {
 impl Browser {
     /// A browser that shows this page, loaded to its end.
     pub(crate) async fn open(url: &str) -> Self {
-        let chromium = tokio::task::spawn_blocking(|| script_output("chromium.sh")).await.unwrap();
+        let chromium = tokio::task::spawn_blocking(|| script_output("chromium.sh", &[])).await.unwrap();
         let profile = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", START, &chromium, "--headless=new", "--remote-debugging-pipe"]);

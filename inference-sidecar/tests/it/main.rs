@@ -4,8 +4,10 @@
 
 mod browser;
 mod canary;
+mod clients;
 mod compression;
 mod connections;
+mod deadlines;
 mod detection;
 mod extensions;
 mod hostile;
@@ -18,6 +20,7 @@ mod page;
 mod predict;
 mod process;
 mod protocols;
+mod providers;
+mod reload;
 mod splitter;
 mod support;
-mod triton;

@@ -28,7 +28,7 @@ fn command(arguments: &[String]) -> Command {
 }
 
 /// Runs a server that must not start; its exit code and the reason it left.
-async fn refused(package: &Package, more: &[&str]) -> (i32, String) {
+pub(crate) async fn refused(package: &Package, more: &[&str]) -> (i32, String) {
     let log = package.path("termination-log");
     std::fs::write(&log, "").unwrap();
     let log_path = log.display().to_string();

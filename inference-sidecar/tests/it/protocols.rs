@@ -209,7 +209,7 @@ async fn the_paths_of_the_protocol_answer() {
     let running = Running::start(&[]).await;
     let digest = running.package.digest.to_string();
     let metadata = json!({
-        "name": MODEL, "versions": [REVISION], "platform": "onnx_onnxv1", "properties": {"digest": digest},
+        "name": MODEL, "versions": [REVISION], "platform": "onnx_onnxv1", "properties": {"digest": digest, "execution_provider": "CPUExecutionProvider"},
         "inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, 1, 28, 28]}],
         "outputs": [{"name": "logits", "datatype": "FP32", "shape": [-1, 10]}],
     });

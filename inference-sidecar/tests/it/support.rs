@@ -20,14 +20,21 @@ pub(crate) const REVISION: &str = "r1";
 
 /// ORT_DYLIB_PATH, or what the repository's own script fetched.
 pub(crate) static LIBRARY: LazyLock<String> =
-    LazyLock::new(|| std::env::var("ORT_DYLIB_PATH").unwrap_or_else(|_| script_output("onnxruntime.sh")));
+    LazyLock::new(|| std::env::var("ORT_DYLIB_PATH").unwrap_or_else(|_| script_output("onnxruntime.sh", &[])));
 
 /// What a script of `e2e/` prints.
-pub(crate) fn script_output(name: &str) -> String {
+pub(crate) fn script_output(name: &str, arguments: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e").join(name);
-    let output = Process::new(&script).output().unwrap_or_else(|e| panic!("{}: {e}", script.display()));
+    let output = Process::new(&script).args(arguments).output().unwrap_or_else(|e| panic!("{}: {e}", script.display()));
     assert!(output.status.success(), "{}: {output:?}", script.display());
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A program of a Python environment with these packages. It is made the first time; a machine that cannot is told so here.
+pub(crate) async fn python(program: &'static str, name: &'static str, packages: &'static [&'static str]) -> PathBuf {
+    let arguments = [&[name], packages].concat();
+    let place = tokio::task::spawn_blocking(move || script_output("python.sh", &arguments)).await.unwrap();
+    Path::new(&place).join("bin").join(program)
 }
 
 /// A package of the example model, in a directory of its own.
@@ -132,6 +139,9 @@ impl Package {
             ("--onnxruntime", &LIBRARY),
         ]);
         flags.extend(more.chunks(2).map(|pair| (pair[0], pair[1])));
+        if flags.contains_key("--digest-file") {
+            flags.retain(|flag, _| !["--digest", "--revision"].contains(flag));
+        }
         let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]);
         std::iter::once("serve".to_owned()).chain(flags).collect()
     }
