@@ -6,6 +6,7 @@ mod gate;
 mod infer;
 mod reflection;
 mod statistics;
+mod unary;
 #[allow(clippy::pedantic, missing_debug_implementations, unreachable_pub, reason = "generated")]
 pub mod proto {
     tonic::include_proto!("inference");
