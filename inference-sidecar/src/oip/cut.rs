@@ -2,6 +2,8 @@
 
 use memchr::{memchr, memchr2, memchr3_iter};
 
+use super::request::MAX_RANK;
+
 /// A smaller array costs less than this.
 const WORTH: usize = 4 << 10;
 /// The rest is copied; more than that is no rest.
@@ -79,11 +81,13 @@ fn array_behind_colon(json: &[u8], at: usize) -> Option<usize> {
     (json.get(value) == Some(&b'[')).then_some(value)
 }
 
-/// Behind the bracket that closes the one at `start`; `None` where there are strings between them, which may have brackets too.
+/// Behind the bracket that closes the one at `start`; `None` where there are strings between them, which may have brackets too, or more
+/// brackets than any tensor has.
 fn array_end(json: &[u8], start: usize) -> Option<usize> {
     let mut depth = 0_usize;
     for i in memchr3_iter(b'[', b']', b'"', json.get(start..)?) {
         match json.get(start + i)? {
+            b'[' if depth == MAX_RANK => return None,
             b'[' => depth += 1,
             b']' if depth == 1 => return Some(start + i + 1),
             b']' => depth -= 1,
@@ -91,4 +95,49 @@ fn array_end(json: &[u8], start: usize) -> Option<usize> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rest, and what stands for what in it.
+    fn parts(json: &str) -> Option<(String, Vec<usize>)> {
+        let cut = cut(json.as_bytes())?;
+        let rest = String::from_utf8(cut.rest.clone()).unwrap();
+        for (i, character) in rest.match_indices('0') {
+            let array = cut.array(&std::str::from_utf8(&cut.rest).unwrap()[i..=i]);
+            assert!(array.is_none_or(|a| a.starts_with('[') && a.ends_with(']')), "{character}");
+        }
+        Some((rest, cut.arrays.iter().map(|(at, _)| *at).collect()))
+    }
+
+    #[test]
+    fn large_arrays_of_data_are_cut_out() {
+        let (array, texts) = (format!("[[{}1]]", "1, ".repeat(2000)), format!("[{}\"]\"]", "\"[\",".repeat(2000)));
+        for (json, rest, places) in [
+            (format!(r#"{{"data":{array}}}"#), r#"{"data":0}"#, vec![8]),
+            (format!("{{\"data\" :\n {array} }}"), "{\"data\" :\n 0 }", vec![11]),
+            (
+                format!(r#"{{"a\"data":1,"data":{array},"b":"data","data":{array}}}"#),
+                r#"{"a\"data":1,"data":0,"b":"data","data":0}"#,
+                vec![21, 41],
+            ),
+            (format!(r#"{{"data":{array},"x":{{"data":[1]}}}}"#), r#"{"data":0,"x":{"data":[1]}}"#, vec![8]),
+        ] {
+            assert_eq!(parts(&json), Some((rest.to_owned(), places)), "{rest}");
+        }
+        for json in [
+            format!(r#"{{"data":{texts}}}"#),
+            format!(r#"{{"other":{array}}}"#),
+            format!(r#"{{"data":{}"#, "[".repeat(10_000)),
+            format!(r#"{{"data":[{}"#, "1,".repeat(5000)),
+            format!(r#"{{"data":{array},"x":"{}"}}"#, "y".repeat(MOST_REST)),
+            format!(r#"{{"data":{array},"no end"#),
+            format!(r#"{{"data":{array},"\"#),
+            r#"{"data":[1,2]}"#.to_owned(),
+        ] {
+            assert_eq!(parts(&json), None, "{}", &json[..30.min(json.len())]);
+        }
+    }
 }

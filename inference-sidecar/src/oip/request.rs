@@ -58,7 +58,7 @@ impl Bounds<'_> {
 
 /// More than any model has. Two characters of JSON would else make us keep a hundred bytes.
 const MAX_TENSORS: usize = 4096;
-const MAX_RANK: usize = 64;
+pub(super) const MAX_RANK: usize = 64;
 
 #[derive(Deserialize)]
 struct RequestJson<'a> {
@@ -213,12 +213,7 @@ fn bytes_to_read(t: &TensorJson<'_>, cut: &Cut<'_>) -> usize {
     data::most_bytes(cut.array(text.get()).unwrap_or(text.get()), datatype, elements)
 }
 
-fn tensor(
-    t: TensorJson<'_>,
-    cut: &Cut<'_>,
-    binary: &mut Bytes,
-    bounds: Option<&Bounds<'_>>,
-) -> Result<Tensor, String> {
+fn tensor(t: TensorJson<'_>, cut: &Cut<'_>, binary: &mut Bytes, bounds: Option<&Bounds<'_>>) -> Result<Tensor, String> {
     let datatype: Datatype =
         t.datatype.parse().map_err(|found| format!("unknown datatype {found:?}; expected one like FP32"))?;
     let shape = t.shape.0;

@@ -17,8 +17,11 @@ pub(crate) const SHAPE: [i64; 4] = [1, 3, 224, 224];
 
 pub(crate) fn package(model: &Path, directory: &Path) -> Result<Value, Box<dyn Error>> {
     let model = fs::read(model)?;
-    let tensor =
-        |name: &str, shape: &[i64]| TensorSignature { name: name.into(), datatype: Datatype::Fp32, shape: shape.into() };
+    let tensor = |name: &str, shape: &[i64]| TensorSignature {
+        name: name.into(),
+        datatype: Datatype::Fp32,
+        shape: shape.into(),
+    };
     let content = PackageContent {
         schema: SCHEMA,
         model: ModelFile { sha256: Digest::of(&model), size: model.len() as u64 },

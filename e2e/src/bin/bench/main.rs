@@ -13,15 +13,9 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 enum Command {
     /// Makes a model package of a model with one input and one output, and prints its digest.
-    Package {
-        model: PathBuf,
-        directory: PathBuf,
-    },
+    Package { model: PathBuf, directory: PathBuf },
     /// Makes `json.body`, `binary.body` and `grpc.body` of `input.f32`, and prints the length of the binary body's JSON part.
-    Bodies {
-        directory: PathBuf,
-        model_name: String,
-    },
+    Bodies { directory: PathBuf, model_name: String },
     /// Runs a model in this process, and prints what that cost.
     Engine(engine::Engine),
     /// Sends requests, and prints what came back and what that cost the server.
