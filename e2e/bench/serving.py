@@ -171,7 +171,7 @@ def start_all():
     for name, make in makers.items():
         try:
             # The first start of a peer compiles its Python, and reads it from the disk.
-            for again in range(3 if name in ("sidecar", *ONLY) else 1):
+            for _ in range({"sidecar": 5}.get(name, 2 if name in ONLY else 1)):
                 if name in servers:
                     servers.pop(name).stop()
                 servers[name] = make()
@@ -254,8 +254,8 @@ def table():
             said = "JPEG" if way == "jpeg" else "binary REST (one loop over the elements, which they could do without: no claim)"
             row(f"{said}, {NAMES[name]}'s CPU of a request", ms(median(way)), ms(median(f"{name} {way}")), f"{median(f'{name} {way}') / median(way):.2f}")
     ours = statistics.median(ready["sidecar"])
-    theirs = ", ".join(f"{NAMES[n]} {statistics.median(ready[n]):.2f}" for n in ONLY if n in servers)
-    row("start to ready, median of 3", f"{ours:.3f} s", theirs + " s", "", "≤ 0.08 s", ours <= 0.08)
+    theirs = ", ".join(f"{NAMES[n]} {min(ready[n]):.2f}" for n in ONLY if n in servers)
+    row("start to ready, median of 5; theirs: the better of 2", f"{ours:.3f} s", theirs + " s", "", "≤ 0.08 s", ours <= 0.08)
     theirs = ", ".join(f"{NAMES[n]} {max(s['pss_mb'] for f, (x, *_) in FIGURES.items() if x == n for s in seen[f]):.0f}" for n in ONLY if n in servers)
     for name, said, most in (("sidecar", "one session", 50), ("both", "both cores", 65)):
         ours = memory[name]

@@ -1,15 +1,17 @@
 //! The inference call without tonic's buffers: it copies a message that is whole already, page by page of fresh memory, before it
 //! decodes it. Here the tensors are slices of what was received.
 
-use std::future::ready;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::stream;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use prost::Message as _;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
@@ -48,8 +50,9 @@ async fn respond(app: Arc<App>, mut parts: Parts, message: Bytes, share: Arc<Sha
         data = written(data, share);
     }
     let trailers = HeaderMap::from_iter([(STATUS, HeaderValue::from_static("0"))]);
-    let body = Full::new(data).with_trailers(ready(Some(Ok(trailers))));
-    let mut response = Response::new(Body::new(body));
+    // A stream: of what has a length, hyper would say it in a header, which a stable pod would hand on beside an answer of another length.
+    let frames = [Frame::data(data), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+    let mut response = Response::new(Body::new(StreamBody::new(stream::iter(frames))));
     *response.headers_mut() = metadata.into_headers();
     for name in RESERVED {
         response.headers_mut().remove(name);

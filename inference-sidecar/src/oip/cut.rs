@@ -121,7 +121,7 @@ mod tests {
             (
                 format!(r#"{{"a\"data":1,"data":{array},"b":"data","data":{array}}}"#),
                 r#"{"a\"data":1,"data":0,"b":"data","data":0}"#,
-                vec![21, 41],
+                vec![20, 40],
             ),
             (format!(r#"{{"data":{array},"x":{{"data":[1]}}}}"#), r#"{"data":0,"x":{"data":[1]}}"#, vec![8]),
         ] {
