@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
@@ -17,6 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of a refused body is read, and for how long. A client that sends on is cut off.
 const DRAIN_BYTES: usize = 64 << 20;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of a cache line, and so of every datatype.
+const ALIGNMENT: usize = 64;
 
 /// Where a body says how long it will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +75,10 @@ async fn collect(
             announced = framing.length(headers, &data);
             if let Some(length) = announced {
                 // All at once: whoever says how much is coming is refused before, not after, it has come.
-                make_room(&mut data, length, length, most, limit, share)?;
+                check(length, most, limit)?;
+                share.hold(length)?;
+                let read = std::mem::replace(&mut data, ending_aligned(length));
+                data.extend_from_slice(&read);
             }
         }
         let Some(frame) = body.frame().await else { break };
@@ -81,7 +86,12 @@ async fn collect(
         // Trailers say nothing to us.
         let Ok(chunk) = frame.into_data() else { continue };
         let length = data.len().saturating_add(chunk.len());
-        make_room(&mut data, length, length.next_power_of_two().min(most), most, limit, share)?;
+        check(length, most, limit)?;
+        if length > data.capacity() {
+            let capacity = length.next_power_of_two().min(most);
+            share.hold(capacity)?;
+            data.reserve(capacity - data.len());
+        }
         data.extend_from_slice(&chunk);
         // A body that is in memory already, to be decompressed, never waits by itself.
         tokio::task::coop::consume_budget().await;
@@ -96,23 +106,18 @@ async fn collect(
     }
 }
 
-/// Makes room for a body of `length`, and for as much as `capacity` if it must grow at all.
-fn make_room(
-    data: &mut BytesMut,
-    length: usize,
-    capacity: usize,
-    most: usize,
-    limit: usize,
-    share: &mut Share,
-) -> Result<(), ServeError> {
-    if length > most {
-        return Err(ServeError::TooLarge { limit });
-    }
-    if length > data.capacity() {
-        share.hold(capacity)?;
-        data.reserve(capacity - data.len());
-    }
-    Ok(())
+fn check(length: usize, most: usize, limit: usize) -> Result<(), ServeError> {
+    if length > most { Err(ServeError::TooLarge { limit }) } else { Ok(()) }
+}
+
+/// Room for a body of this length, with its end aligned. Tensors are the last thing in the binary form of both protocols, so that they are
+/// aligned too, whatever the length of what is before them: the engine takes them as they are, and else a copy of each element.
+fn ending_aligned(length: usize) -> BytesMut {
+    let mut data = BytesMut::with_capacity(length.saturating_add(ALIGNMENT));
+    let skipped = data.as_ptr().wrapping_add(length).align_offset(ALIGNMENT).min(ALIGNMENT);
+    data.resize(skipped, 0);
+    data.advance(skipped);
+    data
 }
 
 /// Reads the rest of a refused body and throws it away, in the background. Many clients send everything before they read

@@ -4,15 +4,16 @@ mod lend;
 mod patience;
 mod places;
 
+use std::future::pending;
 use std::io::{self, Cursor};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, join, sink};
 use tokio::net::TcpListener;
@@ -52,6 +53,10 @@ const MAX_STREAMS: u32 = 256;
 /// What a client may have hyper keep before it has said its whole head (HTTP/1.1), and all header fields of a request (HTTP/2).
 const HEAD_BYTES: usize = 16 << 10;
 const HEADER_LIST_BYTES: u32 = 16 << 10;
+/// How much of a body is read at once, and how long a frame of HTTP/2 may be. Each time, all that is between the socket and the reader of
+/// the body is woken: with the 16 KiB of before that was a third of what the server takes for a large body (docs/adr/0021-hot-path.md).
+const READ_BYTES: usize = 64 << 10;
+const FRAME_BYTES: u32 = 64 << 10;
 /// Streams that the client opened and reset again before they were looked at (CVE-2023-44487), and those that we reset because
 /// they were wrong (CVE-2025-8671). One more, and the connection is closed with `ENHANCE_YOUR_CALM`. These are h2's own defaults.
 const RESETS_BEFORE_ACCEPTED: usize = 20;
@@ -143,7 +148,6 @@ where
     };
     let version = if port.kind == Kind::Grpc { Version::Http2 } else { version };
 
-    let builder = builder(version, port.keep_alive);
     let stream = TokioIo::new(join(Cursor::new(words).chain(read), write));
     let (router, at_work) = (TowerToHyperService::new(port.router), Arc::new(()));
     let counted = Arc::downgrade(&at_work);
@@ -155,21 +159,37 @@ where
             answer
         }
     });
-    let mut connection = pin!(builder.serve_connection(stream, service));
+    let leave = must_leave(version, max_age, &lifecycle);
+    match version {
+        Version::Http1 => {
+            let connection = http1(port.keep_alive).serve_connection(stream, service);
+            lead(connection, http1::Connection::graceful_shutdown, leave, pending()).await;
+        }
+        Version::Http2 => {
+            let connection = http2().serve_connection(stream, service);
+            lead(connection, http2::Connection::graceful_shutdown, leave, last_requests(&at_work)).await;
+        }
+    }
+}
+
+/// Serves the connection, tells it to end when it must `leave`, and gives it up when its `last` requests have had their time.
+async fn lead<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    tell: impl FnOnce(Pin<&mut C>),
+    leave: impl Future<Output = ()>,
+    last: impl Future<Output = ()>,
+) {
+    let mut connection = pin!(connection);
     tokio::select! {
         biased;
         // First, so that a request which is here already is read before the connection is told to end.
         result = connection.as_mut() => return log(result),
-        () = must_leave(version, max_age, &lifecycle) => {}
+        () = leave => {}
     }
-    connection.as_mut().graceful_shutdown();
-    if version == Version::Http1 {
-        log(connection.await);
-        return;
-    }
+    tell(connection.as_mut());
     tokio::select! {
         result = connection => log(result),
-        () = last_requests(&at_work) => {
+        () = last => {
             tracing::debug!("connection given up: the client was told to go and has open streams");
         }
     }
@@ -187,22 +207,25 @@ async fn last_requests(at_work: &Arc<()>) {
     }
 }
 
-fn builder(version: Version, keep_alive: Duration) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(keep_alive).max_buf_size(HEAD_BYTES);
+fn http1(keep_alive: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(keep_alive);
+    builder.max_header_size(HEAD_BYTES).max_buf_size(READ_BYTES);
     builder
-        .http2()
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(HEADER_LIST_BYTES)
         .max_pending_accept_reset_streams(RESETS_BEFORE_ACCEPTED)
         .max_local_error_reset_streams(RESETS_FOR_ERRORS)
+        .max_frame_size(FRAME_BYTES)
         .keep_alive_interval(Some(PING_INTERVAL))
         .keep_alive_timeout(PING_TIMEOUT);
-    match version {
-        Version::Http1 => builder.http1_only(),
-        Version::Http2 => builder.http2_only(),
-    }
+    builder
 }
 
 /// What the client says first, as far as it tells which version of HTTP it speaks.

@@ -6,6 +6,7 @@ mod gate;
 mod infer;
 mod reflection;
 mod statistics;
+mod unary;
 #[allow(clippy::pedantic, missing_debug_implementations, unreachable_pub, reason = "generated")]
 pub mod proto {
     tonic::include_proto!("inference");
@@ -193,7 +194,7 @@ impl GrpcInferenceService for Service {
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
-        infer::infer(self, request).await
+        infer::infer(&self.current.app(), request).await
     }
 
     async fn model_statistics(

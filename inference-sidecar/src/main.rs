@@ -13,8 +13,15 @@ use tracing_subscriber::EnvFilter;
 ///
 /// ONNX Runtime sends its makers what it is used for, and keeps a database for that in the home directory, unless it is told not to: its
 /// API for it comes after the database (seen with 1.31.1). glibc keeps what large bodies and tensors took, up to 32 MiB for each of its
-/// arenas, unless it has a fixed size from which memory goes back to the kernel at once (mallopt(3), `M_MMAP_THRESHOLD`).
-const ENVIRONMENT: [(&str, &str); 2] = [("ORT_DISABLE_TELEMETRY", "1"), ("MALLOC_MMAP_THRESHOLD_", "1048576")];
+/// arenas, unless it has one arena, and fixed sizes from which memory goes back to the kernel at once (mallopt(3), `M_ARENA_MAX`,
+/// `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD`). They are above what the engine takes and gives back for each inference of a small model,
+/// since a page that is new costs more than what is calculated into it (docs/adr/0021-hot-path.md).
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("ORT_DISABLE_TELEMETRY", "1"),
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "4194304"),
+    ("MALLOC_TRIM_THRESHOLD_", "4194304"),
+];
 
 fn main() -> ExitCode {
     let Command::Serve(config) = Cli::parse().command;

@@ -1,8 +1,10 @@
 //! The REST form of the Open Inference Protocol V2: bytes in, tensors out, and back. No I/O.
 
+mod cut;
 mod data;
 mod json;
 mod list;
+mod numbers;
 mod request;
 mod response;
 mod tokens;

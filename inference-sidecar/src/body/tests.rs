@@ -142,3 +142,22 @@ async fn a_refused_body_goes_by_within_bounds() {
         assert_eq!(count.load(Ordering::SeqCst), read, "{chunks:?}");
     }
 }
+
+/// A tensor at the end of a body is where the engine can take it, whatever is in front of it.
+#[tokio::test]
+async fn the_end_of_an_announced_body_is_aligned() {
+    let budget = Budget::new(1 << 20);
+    for length in [1, 5, 64, 100_003, 602_112] {
+        let (headers, mut grpc) = (content_length(&length.to_string()), vec![0; 5 + length]);
+        let (head, _) = grpc.split_at_mut(5);
+        head[1..].copy_from_slice(&u32::try_from(length).unwrap().to_be_bytes());
+        let mut chunks = Chunks::new(&[length / 2, length - length / 2]);
+        let http = read_from(&mut chunks, &headers, Framing::Http, length, &mut budget.share()).await.unwrap();
+        let mut frames = http_body_util::Full::from(grpc);
+        let grpc = read_from(&mut frames, &HeaderMap::new(), Framing::Grpc, length, &mut budget.share()).await.unwrap();
+        for (body, expected) in [(http, length), (grpc, 5 + length)] {
+            let end = body.as_ptr_range().end;
+            assert_eq!((body.len(), end.align_offset(ALIGNMENT)), (expected, 0), "{length}");
+        }
+    }
+}

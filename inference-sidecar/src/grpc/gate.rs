@@ -14,7 +14,7 @@ use http::request::Parts;
 use http_body_util::{BodyExt as _, Full};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{cost, refuse};
+use super::{cost, refuse, unary};
 use crate::body::{self, Framing};
 use crate::budget::{Budget, Share};
 use crate::encoding::Encoding;
@@ -28,7 +28,7 @@ const REFLECTION: &str = "/grpc.reflection.";
 /// Health, readiness and metadata are asked for in a few bytes, and must be answered when there is no room for more.
 pub(super) const QUESTION_BYTES: usize = 4 << 10;
 /// A flag and the length of the message.
-const FRAME: usize = 5;
+pub(super) const FRAME: usize = 5;
 const COMPRESSED: u8 = 1;
 
 /// What the client has done to its message.
@@ -46,14 +46,18 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
     let taken =
         if infer { take_in(&app, &parts, &mut body).await } else { take_question(&app, &parts, &mut body).await };
     match taken {
-        Ok(Taken { frames, share, compressed, place: _place }) => {
+        Ok(Taken { head, message, share, compressed, place: _place }) => {
             parts.headers.remove(ENCODING);
+            parts.extensions.insert(Started(start));
+            if infer && !compressed && head.len() == FRAME {
+                return unary::answer(app, parts, message, Arc::new(share)).await;
+            }
             if !compressed {
                 // Every client of the C core, Python's among them, takes compressed answers: that does not mean that it wants any.
                 parts.headers.remove(ACCEPT_ENCODING);
             }
             parts.extensions.insert(Arc::new(share));
-            parts.extensions.insert(Started(start));
+            let frames = Body::from_stream(futures::stream::iter([head, message].map(Ok::<_, Infallible>)));
             keep(next.run(Request::from_parts(parts, frames)).await)
         }
         Err(e) => {
@@ -73,8 +77,13 @@ pub(super) struct Started(pub(super) Instant);
 /// Has the answer hold its share until it is written.
 fn keep(mut response: Response) -> Response {
     let Some(share) = response.extensions_mut().remove::<Arc<Share>>() else { return response };
-    let kept = move |data: Bytes| Bytes::from_owner(Written { data, _share: share.clone() });
+    let kept = move |data: Bytes| written(data, share.clone());
     response.map(|body| Body::new(body.map_frame(move |frame| frame.map_data(&kept))))
+}
+
+/// The same bytes, which hold the share until the last of their copies is gone.
+pub(super) fn written(data: Bytes, share: Arc<Share>) -> Bytes {
+    Bytes::from_owner(Written { data, _share: share })
 }
 
 struct Written {
@@ -89,8 +98,9 @@ impl AsRef<[u8]> for Written {
 }
 
 struct Taken {
-    /// The message in its frame, as tonic reads it.
-    frames: Body,
+    /// What stands before the message; less than [`FRAME`] bytes where there is none.
+    head: Bytes,
+    message: Bytes,
     share: Share,
     /// Whether it came compressed.
     compressed: bool,
@@ -121,23 +131,21 @@ async fn take(
     cost: fn(&[u8]) -> usize,
 ) -> Result<Taken, ServeError> {
     let encoding = Encoding::of(&parts.headers, &ENCODING)?;
-    let whole_frame = body::read(body, &parts.headers, Framing::Grpc, limit, &mut share).await?;
-    let Some((head, message)) = whole_frame.split_first_chunk::<FRAME>() else {
-        // Nothing at all: tonic says what is missing.
-        return Ok(Taken { frames: Body::from(whole_frame), share, compressed: false, place: None });
-    };
-    if head.first() != Some(&COMPRESSED) {
-        share.hold(whole_frame.len().saturating_add(cost(message)))?;
-        return Ok(Taken { frames: Body::from(whole_frame), share, compressed: false, place: None });
+    let mut message = body::read(body, &parts.headers, Framing::Grpc, limit, &mut share).await?;
+    let length = message.len();
+    let head = message.split_to(FRAME.min(length));
+    if head.len() < FRAME || head.first() != Some(&COMPRESSED) {
+        // Where there is nothing at all, tonic says what is missing.
+        share.hold(length.saturating_add(cost(&message)))?;
+        return Ok(Taken { head, message, share, compressed: false, place: None });
     }
     let encoding = encoding.ok_or_else(|| {
         ServeError::Invalid("the message is compressed, but grpc-encoding does not say how; expected it to".into())
     })?;
     let mut whole = share.beside();
-    let message = encoding.read(&mut Full::new(whole_frame.slice(FRAME..)), limit, &mut whole).await?;
+    let message = encoding.read(&mut Full::new(message), limit, &mut whole).await?;
     whole.hold(message.len().saturating_add(cost(&message)))?;
     let length = u32::try_from(message.len()).map_err(|_| ServeError::TooLarge { limit })?;
     let head = Bytes::from([[0].as_slice(), &length.to_be_bytes()].concat());
-    let frames = Body::from_stream(futures::stream::iter([head, message].map(Ok::<_, Infallible>)));
-    Ok(Taken { frames, share: whole, compressed: true, place: None })
+    Ok(Taken { head, message, share: whole, compressed: true, place: None })
 }

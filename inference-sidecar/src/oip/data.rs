@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use drydock_contract::Datatype;
 use serde::Deserialize;
 
+use super::numbers;
 use super::tokens::tokens;
 use crate::element::{Element as _, for_element};
 use crate::strings;
@@ -36,6 +37,12 @@ pub(crate) fn read(
             "{datatype} has no JSON form; send it as binary tensor data (parameters.binary_data_size)"
         ));
     }
+    if datatype == Datatype::Fp32
+        && let Some(data) = numbers::read(text, shape, elements)
+    {
+        return Ok(data);
+    }
+    // Or what is wrong with it.
     let mut data = Vec::with_capacity(most_bytes(text, datatype, elements));
     for_element!(datatype, T => scan(text, datatype, shape, elements, |token| {
         T::parse(token).map(|element| element.write(&mut data)).ok_or_else(String::new)
@@ -117,7 +124,7 @@ fn shorten(token: &str) -> String {
 }
 
 /// Checks that nested arrays are as long as the shape says. Depth is bounded by the shape's, and so by the model's.
-struct Nesting<'a> {
+pub(super) struct Nesting<'a> {
     shape: &'a [i64],
     /// Members seen of each array that is open.
     open: Vec<i64>,
@@ -125,11 +132,11 @@ struct Nesting<'a> {
 }
 
 impl<'a> Nesting<'a> {
-    fn new(shape: &'a [i64]) -> Self {
+    pub(super) fn new(shape: &'a [i64]) -> Self {
         Self { shape, open: Vec::new(), deepest: 0 }
     }
 
-    fn open(&mut self) -> Result<(), String> {
+    pub(super) fn open(&mut self) -> Result<(), String> {
         self.count();
         if self.open.len() >= self.shape.len().max(1) {
             return Err(format!("the data is nested deeper than the {} dimensions of its shape", self.shape.len()));
@@ -140,13 +147,13 @@ impl<'a> Nesting<'a> {
     }
 
     /// Counts a member of the innermost open array.
-    fn count(&mut self) {
+    pub(super) fn count(&mut self) {
         if let Some(n) = self.open.last_mut() {
             *n += 1;
         }
     }
 
-    fn close(&mut self) -> Result<(), String> {
+    pub(super) fn close(&mut self) -> Result<(), String> {
         let (depth, found) = (self.open.len(), self.open.pop().unwrap_or_default());
         // A flat array holds all elements at depth 1; the total is checked at the end.
         let nested = self.deepest > 1;

@@ -3,8 +3,10 @@ use drydock_contract::{Datatype, TensorSignature};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::cut::{Cut, cut};
 use super::data::{self, Dialect};
 use super::list::AtMost;
+use super::numbers;
 use crate::budget::Share;
 use crate::error::ServeError;
 use crate::images::Encoded;
@@ -58,7 +60,7 @@ impl Bounds<'_> {
 
 /// More than any model has. Two characters of JSON would else make us keep a hundred bytes.
 const MAX_TENSORS: usize = 4096;
-const MAX_RANK: usize = 64;
+pub(super) const MAX_RANK: usize = 64;
 
 #[derive(Deserialize)]
 struct RequestJson<'a> {
@@ -116,27 +118,48 @@ pub(crate) fn read_request(
     bounds: &mut Bounds<'_>,
 ) -> Result<InferMessage, ServeError> {
     let (json, binary) = split_body(body, header_length)?;
-    let request: RequestJson<'_> = parse(json)?;
+    if let Some(cut) = cut(json)
+        && let Ok(Some(message)) = read_parts(&cut.rest, &cut, binary.clone(), bounds)
+    {
+        return Ok(message);
+    }
+    // As a whole: the common case where nothing is large, and whoever is wrong is told where.
+    let message = read_parts(json, &Cut::default(), binary, bounds)?;
+    message.ok_or_else(|| ServeError::Engine("a request without arrays has lost one".into()))
+}
+
+/// The message of the JSON that is left when its arrays are cut out; `None` if one of them was no input's.
+fn read_parts(
+    rest: &[u8],
+    cut: &Cut<'_>,
+    binary: Bytes,
+    bounds: &mut Bounds<'_>,
+) -> Result<Option<InferMessage>, ServeError> {
+    let request: RequestJson<'_> = parse(rest)?;
     let (inputs, outputs) = (request.inputs.0, request.outputs.map_or_else(Vec::new, |list| list.0));
-    let read = inputs.iter().map(bytes_to_read).fold(0, usize::saturating_add);
+    let is_cut = |t: &&TensorJson<'_>| t.data.is_some_and(|data| cut.array(data.get()).is_some());
+    if inputs.iter().filter(is_cut).count() != cut.len() {
+        return Ok(None);
+    }
+    let read = inputs.iter().map(|t| bytes_to_read(t, cut)).fold(0, usize::saturating_add);
     bounds.share.hold(read)?;
-    let inputs = tensors(inputs, binary, "input", Some(bounds))?;
+    let inputs = tensors(inputs, cut, binary, "input", Some(bounds))?;
     let to_engine = inputs.iter().filter(|t| bounds.encoded(&t.name, t.datatype).is_none());
     bounds.share.hold(to_engine.map(Tensor::engine_memory).fold(read, usize::saturating_add))?;
     let (binary, timeout) = request.parameters.map_or((None, None), |p| (p.binary_data_output, p.timeout));
-    Ok(InferMessage {
+    Ok(Some(InferMessage {
         id: request.id,
         inputs,
         outputs: outputs.into_iter().map(output).collect(),
         binary: binary.unwrap_or(false),
         timeout,
-    })
+    }))
 }
 
 /// Reads the outputs of an infer response: another server's, or our own.
 pub(crate) fn read_response(body: &Bytes, header_length: Option<&str>) -> Result<Vec<Tensor>, ServeError> {
     let (json, binary) = split_body(body, header_length)?;
-    tensors(parse::<ResponseJson<'_>>(json)?.outputs.0, binary, "output", None)
+    tensors(parse::<ResponseJson<'_>>(json)?.outputs.0, &Cut::default(), binary, "output", None)
 }
 
 fn output(output: OutputJson) -> OutputRequest {
@@ -168,13 +191,14 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, ServeError> {
 
 fn tensors(
     list: Vec<TensorJson<'_>>,
+    cut: &Cut<'_>,
     mut binary: Bytes,
     side: &str,
     bounds: Option<&Bounds<'_>>,
 ) -> Result<Vec<Tensor>, ServeError> {
     let tensors = list.into_iter().map(|t| {
         let name = t.name.clone();
-        tensor(t, &mut binary, bounds).map_err(|e| ServeError::Invalid(format!("{side} {name:?}: {e}")))
+        tensor(t, cut, &mut binary, bounds).map_err(|e| ServeError::Invalid(format!("{side} {name:?}: {e}")))
     });
     let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
     if binary.is_empty() {
@@ -188,13 +212,13 @@ fn tensors(
 }
 
 /// Bytes that reading a tensor's JSON data takes at most; 0 where there is none, or what is wrong is found later.
-fn bytes_to_read(t: &TensorJson<'_>) -> usize {
+fn bytes_to_read(t: &TensorJson<'_>, cut: &Cut<'_>) -> usize {
     let (Some(text), Ok(datatype)) = (t.data, t.datatype.parse::<Datatype>()) else { return 0 };
     let Some(elements) = tensor::elements(&t.shape.0) else { return 0 };
-    data::most_bytes(text.get(), datatype, elements)
+    data::most_bytes(cut.array(text.get()).unwrap_or(text.get()), datatype, elements)
 }
 
-fn tensor(t: TensorJson<'_>, binary: &mut Bytes, bounds: Option<&Bounds<'_>>) -> Result<Tensor, String> {
+fn tensor(t: TensorJson<'_>, cut: &Cut<'_>, binary: &mut Bytes, bounds: Option<&Bounds<'_>>) -> Result<Tensor, String> {
     let datatype: Datatype =
         t.datatype.parse().map_err(|found| format!("unknown datatype {found:?}; expected one like FP32"))?;
     let shape = t.shape.0;
@@ -212,7 +236,14 @@ fn tensor(t: TensorJson<'_>, binary: &mut Bytes, bounds: Option<&Bounds<'_>>) ->
         (None, None) => return Err("has neither data nor a binary_data_size".into()),
         (None, Some(text)) => {
             let elements = size / datatype.width().unwrap_or(strings::PREFIX);
-            Bytes::from(data::read(text.get(), dialect, datatype, &shape, elements)?)
+            let read = |text: &RawValue| data::read(text.get(), dialect, datatype, &shape, elements);
+            Bytes::from(match cut.array(text.get()) {
+                None => read(text)?,
+                Some(array) if datatype == Datatype::Fp32 => {
+                    numbers::read(array, &shape, elements).ok_or("is not all numbers")?
+                }
+                Some(array) => read(serde_json::from_str(array).map_err(|e| e.to_string())?)?,
+            })
         }
         (Some(found), None) if datatype.width().is_some() && found != size => {
             return Err(format!("binary_data_size is {found}; {datatype} of shape {shape:?} has {size} bytes"));

@@ -22,6 +22,8 @@ fn command(arguments: &[String]) -> Command {
         .args(arguments)
         .env_remove("ORT_DYLIB_PATH")
         .env_remove("MALLOC_MMAP_THRESHOLD_")
+        .env_remove("MALLOC_TRIM_THRESHOLD_")
+        .env_remove("MALLOC_ARENA_MAX")
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command

@@ -159,3 +159,45 @@ fn lists_are_no_longer_than_a_model_can_want() {
         assert!(error.contains(message), "{error}");
     }
 }
+
+/// A large tensor is read past serde_json: what comes out, and what is refused, is the same.
+#[test]
+fn large_and_small_are_read_alike() {
+    let x = |datatype: &str, n: usize, data: &str| {
+        format!(r#"{{"name":"x","datatype":"{datatype}","shape":[{n}],"data":{data}}}"#)
+    };
+    let numbers = |last: &str| format!("[{}{last}]", "1.5, ".repeat(2000));
+    let body = |rest: &str| format!(r#"{{"inputs":[{rest}],"outputs":[{{"name":"y"}}],"id":"7"}}"#);
+    let message = read(&body(&x("FP32", 2001, &numbers("-0.1")))).unwrap();
+    let expected: Vec<u8> = std::iter::repeat_n(1.5_f32, 2000).chain([-0.1]).flat_map(f32::to_le_bytes).collect();
+    assert_eq!(
+        (message.inputs[0].data.as_ref(), message.outputs.len(), message.id.as_deref()),
+        (&expected[..], 1, Some("7"))
+    );
+    // Other datatypes, and a small one beside a large one.
+    let both = format!("{},{}", x("FP64", 2001, &numbers("2")), x("UINT8", 2, "[0,255]").replace(r#""x""#, r#""b""#));
+    let message = read(&body(&both)).unwrap();
+    assert_eq!((message.inputs[0].data.len(), message.inputs[1].data.as_ref()), (8 * 2001, &[0, 255][..]));
+
+    let column = "column";
+    for (data, message) in [
+        (numbers("1e39"), "element 2000 of the data is 1e39, which is no FP32"),
+        (numbers("null"), "which is no FP32"),
+        (numbers("NaN"), column),
+        (numbers("1,"), column),
+        (numbers(""), column),
+        (numbers("01"), column),
+        (numbers("{}"), "which is no FP32"),
+        (numbers("1,2"), "2002 elements; shape [2001] has 2001"),
+        (numbers("[1]"), "nested deeper"),
+    ] {
+        let error = read(&body(&x("FP32", 2001, &data))).unwrap_err().to_string();
+        assert!(error.contains(message), "{message}: {error}");
+    }
+    // Where nobody reads it, it must be JSON all the same.
+    for (last, ok) in [("1", true), ("01", false)] {
+        let hidden =
+            format!(r#"{},"parameters":{{"data":{}}}}}"#, x("FP32", 1, "[1]").trim_end_matches('}'), numbers(last));
+        assert_eq!(read(&body(&hidden)).is_ok(), ok, "{last}");
+    }
+}

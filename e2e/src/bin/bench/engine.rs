@@ -1,0 +1,64 @@
+//! The bare engine: what no server of the same model can do without.
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::TensorRef;
+use serde_json::{Value, json};
+
+use crate::given::SHAPE;
+use crate::process::Cost;
+
+#[derive(Debug, Args)]
+pub(crate) struct Engine {
+    model: PathBuf,
+    /// Little-endian float32.
+    input: PathBuf,
+    #[arg(long, env = "ORT_DYLIB_PATH")]
+    library: PathBuf,
+    #[arg(long, default_value_t = 200)]
+    runs: u32,
+}
+
+impl Engine {
+    pub(crate) fn run(&self) -> Result<Value, Box<dyn Error>> {
+        let raw = fs::read(&self.input)?;
+        let data: Vec<f32> = raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let environment = ort::init_from(&self.library)?.with_telemetry(false).build()?;
+        // The options of the sidecar's own sessions (src/backend/onnxruntime.rs).
+        let mut session = Session::builder(&environment)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(1)?
+            .with_prepacking(true)?
+            .with_intra_op_spinning(false)?
+            .with_inter_op_spinning(false)?
+            .with_execution_providers([ort::ep::CPU::default().with_arena_allocator(false).build()])?
+            .commit_from_file(&self.model)?;
+        let mut infer = || {
+            let input = TensorRef::from_array_view((SHAPE, data.as_slice()))?;
+            let outputs = session.run(ort::inputs![input])?;
+            Ok::<_, ort::Error>(outputs[0].try_extract_tensor::<f32>()?.1.to_vec())
+        };
+        let output = infer()?;
+        for _ in 0..self.runs / 10 {
+            infer()?;
+        }
+        let (before, start) = (Cost::of(std::process::id())?, Instant::now());
+        for _ in 0..self.runs {
+            infer()?;
+        }
+        let (after, took) = (Cost::of(std::process::id())?, start.elapsed());
+        let runs = f64::from(self.runs);
+        Ok(json!({
+            "cpu_ms": after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1000.0 / runs,
+            "wall_ms": took.as_secs_f64() * 1000.0 / runs,
+            "pss_mb": after.pss_mb,
+            "output": output,
+        }))
+    }
+}
