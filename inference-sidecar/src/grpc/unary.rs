@@ -17,8 +17,8 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use super::gate::{FRAME, written};
-use super::proto::{ModelInferRequest, ModelInferResponse};
 use super::infer;
+use super::proto::{ModelInferRequest, ModelInferResponse};
 use crate::budget::Share;
 use crate::serve::App;
 
