@@ -193,7 +193,7 @@ impl GrpcInferenceService for Service {
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
-        infer::infer(self, request).await
+        infer::infer(&self.current.app(), request).await
     }
 
     async fn model_statistics(

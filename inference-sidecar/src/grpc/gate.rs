@@ -42,6 +42,7 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
     }
     let start = Instant::now();
     let (mut parts, mut body) = request.into_parts();
+    parts.extensions.insert(Started(start));
     let infer = parts.uri.path() == INFER;
     let taken =
         if infer { take_in(&app, &parts, &mut body).await } else { take_question(&app, &parts, &mut body).await };
@@ -53,7 +54,6 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
                 parts.headers.remove(ACCEPT_ENCODING);
             }
             parts.extensions.insert(Arc::new(share));
-            parts.extensions.insert(Started(start));
             keep(next.run(Request::from_parts(parts, frames)).await)
         }
         Err(e) => {

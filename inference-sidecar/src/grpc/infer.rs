@@ -9,7 +9,7 @@ use super::gate::Started;
 use super::proto::infer_parameter::ParameterChoice;
 use super::proto::model_infer_request::InferRequestedOutputTensor;
 use super::proto::{ModelInferRequest, ModelInferResponse};
-use super::{Service, convert, name_revision, refuse};
+use super::{convert, name_revision, refuse};
 use crate::budget::Share;
 use crate::deadline::Deadline;
 use crate::error::ServeError;
@@ -19,11 +19,10 @@ use crate::split::{self, Exchange, Failure, HOP_HEADER, Splitter};
 use crate::tensor::{Decision, Tensor};
 
 pub(super) async fn infer(
-    service: &Service,
+    app: &Arc<App>,
     request: Request<ModelInferRequest>,
 ) -> Result<Response<ModelInferResponse>, Status> {
     let start = Instant::now();
-    let app = &service.current.app();
     // The gate has let nobody past without it.
     let share = request.extensions().get::<Arc<Share>>().cloned();
     let share = share.ok_or_else(|| Status::internal("the call came past the gate"))?;
