@@ -26,6 +26,7 @@ mod grpc;
 mod http;
 mod images;
 mod lifecycle;
+mod load;
 mod memory;
 mod metrics;
 mod oip;

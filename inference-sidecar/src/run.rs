@@ -4,22 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use drydock_contract::{Digest, PackageManifest};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::{Engine, OnnxRuntime, Provider, Signature};
 use crate::config::Config;
 use crate::connection::{self, Kind, Places, Port};
-use crate::detection::Detector;
 use crate::error::StartError;
-use crate::images::Images;
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::load::{Loaded, load_aside};
 use crate::metrics::{Metrics, Reload};
-use crate::package::Package;
-use crate::queue::{self, Measured, Queue, QueueConfig};
+use crate::queue::Queue;
 use crate::serve::{App, Current, Model};
 use crate::split::{GrpcCanary, HttpCanary, Splitter};
 use crate::{admin, descriptors, grpc, http, split};
@@ -141,58 +137,6 @@ impl Server {
         self.tasks.close();
         self.tasks.wait().await;
     }
-}
-
-/// A model that has run once, and where it comes from.
-struct Loaded {
-    model: Model,
-    manifest: PackageManifest,
-}
-
-/// Where it holds up nobody.
-async fn load_aside(config: &Arc<Config>, expected: Digest, metrics: &Arc<Metrics>) -> Result<Loaded, StartError> {
-    let (config, metrics) = (config.clone(), metrics.clone());
-    let load = tokio::task::spawn_blocking(move || load(&config, &expected, &metrics));
-    load.await.map_err(|e| StartError::Thread(std::io::Error::other(e)))?
-}
-
-fn load(config: &Config, expected: &Digest, metrics: &Arc<Metrics>) -> Result<Loaded, StartError> {
-    let Package { manifest, model } = Package::open(&config.package, expected)?;
-    let content = &manifest.content;
-    let signature = Signature { inputs: content.inputs.clone(), outputs: content.outputs.clone() };
-    let statistics = Arc::default();
-    let slow = model.graph()?.slow();
-    let engine = OnnxRuntime::new(&config.engine(content.target), model)?;
-    let provider = engine.provider();
-    // Others have their own forms: TensorRT wants int8 activations.
-    let slow = slow.filter(|_| provider == Provider::Cpu);
-    if let Some(slow) = slow {
-        tracing::warn!(
-            format = slow.as_str(),
-            "this model is in a form that ONNX Runtime is slow at: {slow}, as measured on AMD Zen 4; quantize it with uint8 activations and int8 \
-             weights in QDQ form, as Drydock does",
-        );
-    }
-    let engine: Arc<dyn Engine> = Arc::new(engine);
-    let Measured { layout, batching, first } =
-        queue::measure(engine.as_ref(), &signature, config.plan(provider), config.batching())?;
-    let queue = QueueConfig { layout, size: usize::from(config.queue_size), batching };
-    let queue = Queue::start(&engine, &signature, queue, first, metrics, &statistics)?;
-    let model = Model {
-        name: config.model_name.clone(),
-        revision: config.revision(&manifest.digest),
-        digest: manifest.digest.clone(),
-        provider: provider.name(),
-        slow,
-        signature,
-        images: Images::of(content),
-        detector: Detector::of(content)?,
-        labels: content.labels.clone(),
-        statistics,
-        max_rows: config.max_rows as usize,
-        queue,
-    };
-    Ok(Loaded { model, manifest })
 }
 
 fn app(config: &Config, model: Model, metrics: Arc<Metrics>, lifecycle: Lifecycle) -> Result<App, StartError> {

@@ -42,6 +42,7 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
     }
     let start = Instant::now();
     let (mut parts, mut body) = request.into_parts();
+    parts.extensions.insert(Started(start));
     let infer = parts.uri.path() == INFER;
     let taken =
         if infer { take_in(&app, &parts, &mut body).await } else { take_question(&app, &parts, &mut body).await };
