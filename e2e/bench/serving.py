@@ -81,7 +81,9 @@ class Server:
         port = self.grpc if way == "grpc" else self.http
         path = "/inference.GRPCInferenceService/ModelInfer" if way == "grpc" else self.path(way)
         arguments = ["load", f"127.0.0.1:{port}", path, work / f"{way}.body", "--pid", self.process.pid]
-        arguments += ["--requests", max(10, int(requests * SCALE)), *(["--grpc"] if way == "grpc" else [])]
+        # Overload is a matter of seconds, which no scale makes shorter.
+        scale = 1 if "--rate" in more else SCALE
+        arguments += ["--requests", max(10, int(requests * scale)), *(["--grpc"] if way == "grpc" else [])]
         arguments += [part for name, value in HEADERS.get(way, {}).items() for part in ("--header", f"{name}: {value}")]
         seen = bench(*arguments, *more)
         if not seen["answered"]:
