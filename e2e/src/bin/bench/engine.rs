@@ -55,7 +55,7 @@ impl Engine {
         let (after, took) = (Cost::of(std::process::id())?, start.elapsed());
         let runs = f64::from(self.runs);
         Ok(json!({
-            "cpu_ms": (after.cpu - before.cpu).as_secs_f64() * 1000.0 / runs,
+            "cpu_ms": after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1000.0 / runs,
             "wall_ms": took.as_secs_f64() * 1000.0 / runs,
             "pss_mb": after.pss_mb,
             "output": output,

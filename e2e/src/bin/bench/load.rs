@@ -253,7 +253,7 @@ fn report(mut seen: Seen, before: Cost, after: Cost, seconds: f64) -> Value {
         let at = ((answered as f64 * q) as usize).min(answered.saturating_sub(1));
         seen.latencies.get(at).map(|s| s * 1000.0)
     };
-    let cpu = (after.cpu - before.cpu).as_secs_f64() * 1000.0;
+    let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1000.0;
     json!({
         "answered": answered, "refused": seen.refused, "late": seen.late, "failed": seen.failed,
         "first_failure": seen.first_failure, "answer_bytes": seen.answer_bytes, "seconds": seconds,
