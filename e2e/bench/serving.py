@@ -81,7 +81,9 @@ class Server:
         port = self.grpc if way == "grpc" else self.http
         path = "/inference.GRPCInferenceService/ModelInfer" if way == "grpc" else self.path(way)
         arguments = ["load", f"127.0.0.1:{port}", path, work / f"{way}.body", "--pid", self.process.pid]
-        arguments += ["--requests", max(10, int(requests * SCALE)), *(["--grpc"] if way == "grpc" else [])]
+        # Overload is a matter of seconds, which no scale makes shorter.
+        scale = 1 if "--rate" in more else SCALE
+        arguments += ["--requests", max(10, int(requests * scale)), *(["--grpc"] if way == "grpc" else [])]
         arguments += [part for name, value in HEADERS.get(way, {}).items() for part in ("--header", f"{name}: {value}")]
         seen = bench(*arguments, *more)
         if not seen["answered"]:
@@ -300,5 +302,6 @@ note = (
     + f"{'This processor has int8 dot products.' if vnni else 'This processor has no int8 dot products: the engine takes longer than the 3.78 ms of the machine that the goals come from, and all ratios to a peer are nearer to 1.'} "
     + f"Load average at the end: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores."
 )
-bench_file = {"command": "make bench-serving", "machine": f"{cpu}, {os.cpu_count()} cores", "date": str(datetime.date.today()), "note": note, "rows": rows, "plot": bars(bare)}
+settings = "".join(f"{name}={os.environ[name]} " for name in ("SERVING_ROUNDS", "SERVING_SCALE", "SERVING_PEERS") if name in os.environ)
+bench_file = {"command": f"{settings}make bench-serving", "machine": f"{cpu}, {os.cpu_count()} cores", "date": str(datetime.date.today()), "note": note, "rows": rows, "plot": bars(bare)}
 out.write_text(json.dumps(bench_file, indent=1, ensure_ascii=False) + "\n")
