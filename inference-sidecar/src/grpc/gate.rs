@@ -49,7 +49,6 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
     match taken {
         Ok(Taken { head, message, share, compressed, place: _place }) => {
             parts.headers.remove(ENCODING);
-            parts.extensions.insert(Started(start));
             if infer && !compressed && head.len() == FRAME {
                 return unary::answer(app, parts, message, Arc::new(share)).await;
             }
