@@ -59,6 +59,12 @@ pub enum Reason {
     Promoting,
     Promoted,
     RolledBack,
+    /// The rollout waits for a person: `control.paused`, or a step with `pause`.
+    Paused,
+    /// `control.abort` names the canary.
+    Aborted,
+    /// `control.retry` names the revision that was rolled back.
+    Retried,
     /// The canary's error rate is over `maxErrorRate`.
     ErrorRate,
     /// The canary disagrees with the stable model more than `minAgreement` allows.

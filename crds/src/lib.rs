@@ -5,6 +5,7 @@
 
 mod artifact_store;
 mod conditions;
+mod control;
 mod manifest;
 mod model_deployment;
 mod optimization;
@@ -17,6 +18,7 @@ mod status;
 
 pub use artifact_store::{AccessMode, ArtifactStore};
 pub use conditions::{ConditionType, Reason};
+pub use control::Control;
 pub use manifest::{crd_yaml, generated};
 pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
 // What the optimizer's search compares by is in the contract; it is a part of the API all the same.

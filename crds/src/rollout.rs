@@ -1,6 +1,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Control;
+
 /// How a new revision takes the place of the one that is served.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -13,6 +15,9 @@ pub struct Rollout {
     pub steps: Vec<CanaryStep>,
     #[serde(default)]
     pub analysis: Analysis,
+    /// What a person decides. Each word names the revision that it is for, so that it does nothing to another one.
+    #[serde(default)]
+    pub control: Control,
     /// A canary that is not ready after this many seconds is rolled back.
     #[serde(default = "default_progress_deadline")]
     #[schemars(range(min = 1, max = 86_400))]
@@ -32,6 +37,9 @@ pub struct CanaryStep {
     #[serde(default = "default_hold")]
     #[schemars(range(min = 0, max = 604_800))]
     pub hold_seconds: i32,
+    /// After `holdSeconds` the step waits for a person: for `control.proceed`, or `control.promote`.
+    #[serde(default)]
+    pub pause: bool,
 }
 
 /// When a canary is worse than what it would replace. The numbers come from the stable pods, which send the canary its
@@ -62,7 +70,7 @@ pub struct Analysis {
 }
 
 fn default_steps() -> Vec<CanaryStep> {
-    [10, 50].map(|weight| CanaryStep { weight, hold_seconds: default_hold() }).to_vec()
+    [10, 50].map(|weight| CanaryStep { weight, hold_seconds: default_hold(), pause: false }).to_vec()
 }
 
 fn default_hold() -> i32 {
@@ -98,6 +106,7 @@ impl Default for Rollout {
         Self {
             steps: default_steps(),
             analysis: Analysis::default(),
+            control: Control::default(),
             progress_deadline_seconds: default_progress_deadline(),
             scale_down_delay_seconds: default_scale_down_delay(),
         }

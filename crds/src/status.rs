@@ -181,6 +181,9 @@ pub struct RolloutStatus {
     /// Rolled back; not tried again while the spec asks for just this revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<FailedRevision>,
+    /// The last `control.retry` that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

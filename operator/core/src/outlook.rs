@@ -17,6 +17,8 @@ pub struct Outlook {
     /// Percent of the requests that go to the canary.
     pub(crate) weight: i32,
     pub(crate) steps: usize,
+    /// What the rollout waits for a person to do.
+    pub(crate) waits: Option<String>,
     /// What the pods say of themselves.
     pub(crate) stable_crash: Option<String>,
     pub(crate) stable_excuse: Option<String>,

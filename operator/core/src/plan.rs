@@ -199,7 +199,8 @@ fn wake(
     let left = |from: Timestamp, seconds: i32| SignedDuration::from_secs(seconds.into()) - now.duration_since(from);
     let mut times = Vec::new();
     if at.canary.is_some() && !r.suspend {
-        let step = usize::try_from(at.step).ok().and_then(|step| r.rollout.steps.get(step));
+        let course = rollout::course(&r.rollout);
+        let step = usize::try_from(at.step).ok().and_then(|step| course.get(step));
         let hold = step.filter(|_| at.stage == RolloutStage::Holding).map(|s| left(since, s.hold_seconds));
         times.push(hold.map_or(LOOK, |left| left.clamp(SignedDuration::from_millis(10), LOOK)));
     }

@@ -46,7 +46,7 @@ pub fn status(
         conditions: Vec::new(),
     };
     let old = before.map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let all = conditions::all(resolved, plan, &story);
+    let all = conditions::all(plan, &story);
     next.conditions = conditions::dated(old, all, generation, now);
     next
 }

@@ -9,7 +9,10 @@
 
 mod analysis;
 mod capacity;
+mod control;
+mod course;
 mod share;
+mod table;
 
 use drydock_contract::SplitWindow;
 use drydock_crds::{FailedRevision, Reason, RevisionStatus, Rollout, RolloutStage, RolloutStatus};
@@ -18,9 +21,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use analysis::sum;
 pub use capacity::{cap, needed};
+pub use course::course;
 pub use share::{split, wanted_size, wanted_weight, window};
+pub use table::waits;
 
 use crate::plan::Notice;
+use table::Sight;
 
 /// What the rollout depends on, seen now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,7 +67,7 @@ pub fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp
     let mut next = at.clone();
     if next.stable.is_some() && !s.stable_is_known {
         // Its record and its Deployment are gone: there is nothing to go on with, or to compare with.
-        next = RolloutStatus { failed: next.failed, ..RolloutStatus::default() };
+        next = RolloutStatus { failed: next.failed, retried: next.retried, ..RolloutStatus::default() };
     }
     if next.stable.is_some() && s.stable_is_reachable {
         next.stable_was_ready = true;
@@ -73,19 +79,22 @@ pub fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp
         next.previous = None;
         next.previous_until = None;
     }
+    let mut because = control::retry(&mut next, &policy.control);
     if s.suspended {
         // The clock stands still: the stage begins again when the rollout goes on.
         if next.canary.is_some() {
             next.since = None;
             next.step_since = None;
         }
-        return Transition { next, because: Vec::new() };
+        return Transition { next, because };
     }
     if next.canary.is_some() && next.since.is_none() {
         next.since = Some(whole_seconds(now));
         next.step_since.clone_from(&next.since);
     }
-    towards(next, s, policy, now)
+    let mut transition = towards(next, s, policy, now);
+    because.append(&mut transition.because);
+    Transition { because, ..transition }
 }
 
 fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
@@ -120,10 +129,18 @@ fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestam
         let because = superseded(&mut next, "the spec asks for a revision that was rolled back");
         return Transition { next, because };
     }
-    match &next.canary {
-        Some(canary) if canary.revision == target.revision => proceed(next, s, policy, now),
-        _ => start(next, target, policy, now),
+    if next.canary.as_ref().is_some_and(|canary| canary.revision == target.revision) {
+        let course = course(policy);
+        return table::proceed(Sight { signals: s, policy, course: &course, now, at: next });
     }
+    if policy.control.abort.as_ref() == Some(&target.revision) {
+        return refuse(next, target, now);
+    }
+    if policy.control.paused {
+        let because = superseded(&mut next, "the spec changed");
+        return Transition { next, because };
+    }
+    start(next, target, policy, now)
 }
 
 /// Drops the canary, if there is one.
@@ -140,6 +157,19 @@ fn idle(next: &mut RolloutStatus) {
     next.step_since = None;
 }
 
+/// A revision that was aborted before it began.
+fn refuse(mut next: RolloutStatus, target: &RevisionStatus, now: Timestamp) -> Transition {
+    let mut because = superseded(&mut next, "the spec changed");
+    let mut transition = roll_back(
+        RolloutStatus { canary: Some(target.clone()), ..next },
+        Reason::Aborted,
+        "control.abort names it".to_owned(),
+        now,
+    );
+    because.append(&mut transition.because);
+    Transition { because, ..transition }
+}
+
 fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now: Timestamp) -> Transition {
     let mut because = superseded(&mut next, "the spec changed");
     if next.previous.as_ref().is_some_and(|p| p.revision == target.revision) {
@@ -148,7 +178,7 @@ fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now
     }
     next.canary = Some(target.clone());
     next.step = 0;
-    next.stage = if policy.steps.is_empty() { RolloutStage::Promoting } else { RolloutStage::Scaling };
+    next.stage = if course(policy).is_empty() { RolloutStage::Promoting } else { RolloutStage::Scaling };
     next.since = Some(whole_seconds(now));
     next.step_since.clone_from(&next.since);
     because.push(Notice::normal(
@@ -156,104 +186,6 @@ fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now
         format!("canary {} (candidate {}) starts", target.revision, target.candidate),
     ));
     Transition { next, because }
-}
-
-fn proceed(next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
-    let elapsed = next.since.as_ref().map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
-    let deadline = SignedDuration::from_secs(policy.progress_deadline_seconds.into());
-    let hold = |step: usize| SignedDuration::from_secs(policy.steps.get(step).map_or(0, |s| s.hold_seconds).into());
-    // The step as a whole has no more time than it would need if all went well, and the deadline besides.
-    let in_step = next.step_since.as_ref().map_or(elapsed, |since| now.duration_since(since.0));
-    let is_late = elapsed > deadline || in_step > deadline + hold(usize::try_from(next.step).unwrap_or(0));
-    if let Some((reason, message)) = analysis::failure(s, &policy.analysis) {
-        return roll_back(next, reason, message, now);
-    }
-    let step = usize::try_from(next.step).unwrap_or(0);
-    let weight = policy.steps.get(step).map(|s| s.weight);
-    match (next.stage, weight) {
-        (RolloutStage::Idle, _) | (RolloutStage::Holding | RolloutStage::Scaling, None) => {
-            go_to(next, step, s, policy, now)
-        }
-        (RolloutStage::Scaling, Some(weight)) if s.canary_ready >= needed(weight, s.stable_ready) => {
-            go_to(next, step, s, policy, now)
-        }
-        (RolloutStage::Holding, Some(weight)) if s.canary_ready < needed(weight, s.stable_ready) => {
-            let note = format!(
-                "the canary has {} of the {} ready pods that {weight} % need",
-                s.canary_ready,
-                needed(weight, s.stable_ready)
-            );
-            let next = RolloutStatus { stage: RolloutStage::Scaling, since: Some(whole_seconds(now)), ..next };
-            Transition { next, because: vec![Notice::warning(Reason::CanaryProgressing, note)] }
-        }
-        (RolloutStage::Holding, Some(_)) => {
-            let hold = hold(step);
-            if elapsed < hold {
-                return Transition { next, because: Vec::new() };
-            }
-            if s.silent > 0 {
-                return unheard(next, s, elapsed > hold + deadline, now);
-            }
-            let mut because = analysis::unjudged(&s.counts, &policy.analysis);
-            let mut transition = go_to(next, step + 1, s, policy, now);
-            because.append(&mut transition.because);
-            Transition { because, ..transition }
-        }
-        (RolloutStage::Promoting, _) if s.canary_ready >= needed(100, s.stable_ready) => promote(next, policy, now),
-        (RolloutStage::Scaling | RolloutStage::Promoting, _) if is_late => {
-            let wanted = match (next.stage, weight) {
-                (RolloutStage::Scaling, Some(weight)) => needed(weight, s.stable_ready),
-                _ => needed(100, s.stable_ready),
-            };
-            let excuse = s.canary_excuse.as_deref().unwrap_or("its pods do not say why");
-            let message = format!(
-                "{} of {wanted} pods ready after {} seconds: {excuse}",
-                s.canary_ready,
-                elapsed.max(in_step).as_secs()
-            );
-            roll_back(next, Reason::ProgressDeadlineExceeded, message, now)
-        }
-        (RolloutStage::Scaling | RolloutStage::Promoting, _) => Transition { next, because: Vec::new() },
-    }
-}
-
-/// No telemetry is not the same as no traffic: what nobody can see is not promoted.
-fn unheard(next: RolloutStatus, s: &Signals, is_late: bool, now: Timestamp) -> Transition {
-    if !is_late {
-        return Transition { next, because: Vec::new() };
-    }
-    let message = format!(
-        "{} stable pods do not say what they saw of the canary: is port 8082 of the pods reachable for the operator?",
-        s.silent
-    );
-    roll_back(next, Reason::ProgressDeadlineExceeded, message, now)
-}
-
-/// To a step, or past the last one; straight to its weight where the pods are there already.
-fn go_to(next: RolloutStatus, step: usize, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
-    let since = Some(whole_seconds(now));
-    let index = i32::try_from(step).unwrap_or(i32::MAX);
-    let step_since = if next.step == index { next.step_since.clone() } else { since.clone() };
-    let next = RolloutStatus { step_since, ..next };
-    let Some(to) = policy.steps.get(step) else {
-        let count = i32::try_from(policy.steps.len()).unwrap_or(i32::MAX);
-        let next = RolloutStatus { stage: RolloutStage::Promoting, step: count, since, ..next };
-        let note = "all steps are passed; the canary is scaled to take every request".to_owned();
-        return Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] };
-    };
-    if s.canary_ready >= needed(to.weight, s.stable_ready) {
-        let note = format!(
-            "step {} of {}: {} % of the requests for {} seconds",
-            step + 1,
-            policy.steps.len(),
-            to.weight,
-            to.hold_seconds
-        );
-        let next = RolloutStatus { stage: RolloutStage::Holding, step: index, since, ..next };
-        return Transition { next, because: vec![Notice::normal(Reason::CanaryProgressing, note)] };
-    }
-    let next = RolloutStatus { stage: RolloutStage::Scaling, step: index, since, ..next };
-    Transition { next, because: Vec::new() }
 }
 
 fn promote(mut next: RolloutStatus, policy: &Rollout, now: Timestamp) -> Transition {

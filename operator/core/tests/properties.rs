@@ -37,6 +37,11 @@ enum Event {
     AllReady,
     Delete(u8),
     Traffic(u64),
+    /// The steps wait for a person.
+    Pauses(bool),
+    Paused(bool),
+    /// What a person may say of the revision that is on its way, or was: a number for the word.
+    Word(u8),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -58,6 +63,9 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::AllReady),
         1 => any::<u8>().prop_map(Event::Delete),
         1 => prop_oneof![Just(0), Just(1000)].prop_map(Event::Traffic),
+        1 => any::<bool>().prop_map(Event::Pauses),
+        1 => any::<bool>().prop_map(Event::Paused),
+        3 => any::<u8>().prop_map(Event::Word),
     ]
 }
 
@@ -106,11 +114,23 @@ fn edit(spec: &mut ModelDeploymentSpec, event: &Event) {
             spec.rollout.steps = fashion().spec.rollout.steps.into_iter().take(usize::from(*n)).collect();
         }
         Event::Suspend(on) => spec.suspend = *on,
+        Event::Pauses(on) => spec.rollout.steps.iter_mut().for_each(|s| s.pause = *on),
+        Event::Paused(on) => spec.rollout.control.paused = *on,
         Event::Invalid(on) => {
             let amounts = [("cpu".to_owned(), Amount("lots".into()))].into();
             spec.serving.resources = on.then(|| Resources { requests: amounts, ..Resources::default() });
         }
         _ => {}
+    }
+}
+
+fn say(control: &mut drydock_crds::Control, word: u8, revision: String) {
+    match word % 5 {
+        0 => control.promote = Some(revision),
+        1 => control.proceed = Some(format!("{revision}/{}", word / 5 % 2)),
+        2 => control.abort = Some(revision),
+        3 => control.retry = Some(format!("{revision}@{}", word / 5)),
+        _ => *control = drydock_crds::Control::default(),
     }
 }
 
@@ -159,6 +179,13 @@ fn happen(c: &mut Cluster, event: &Event) {
             }
         }
         Event::Traffic(n) => c.requests_per_second = *n,
+        Event::Word(n) => {
+            let rollout = c.status().rollout.unwrap_or_default();
+            let of = [rollout.canary, rollout.stable, rollout.previous].into_iter().flatten().map(|r| r.revision);
+            let of: Vec<String> = of.chain(rollout.failed.map(|f| f.revision)).collect();
+            let revision = of.get(usize::from(*n) / 5 % of.len().max(1)).cloned().unwrap_or_else(|| "none".into());
+            c.edit(|s| say(&mut s.rollout.control, *n, revision));
+        }
         change => c.edit(|spec| edit(spec, change)),
     }
 }
@@ -214,6 +241,9 @@ fn heal(c: &mut Cluster) {
     c.edit(|s| {
         s.suspend = false;
         s.serving.resources = None;
+        // Nobody is there to end a pause; what was said of single revisions stays.
+        s.rollout.control.paused = false;
+        s.rollout.steps.iter_mut().for_each(|s| s.pause = false);
     });
 }
 
@@ -261,7 +291,7 @@ proptest! {
     /// Invariant 5: it does not matter what was asked for before.
     #[test]
     fn the_last_spec_alone_decides(a in prop::collection::vec(event(), 1..6), b in prop::collection::vec(event(), 1..6)) {
-        let good = |e: &&Event| !matches!(e, Event::Death(_) | Event::Delete(_) | Event::Unready(_) | Event::CanaryUnready | Event::MinSpeedup(_));
+        let good = |e: &&Event| !matches!(e, Event::Death(_) | Event::Delete(_) | Event::Unready(_) | Event::CanaryUnready | Event::MinSpeedup(_) | Event::Word(_));
         let good_image = |e: &Event| match e { Event::Image(n) => Event::Image(n % 2), e => e.clone() };
         let events = |list: &[Event]| list.iter().filter(good).map(good_image).collect::<Vec<_>>();
         let mut c = cluster();

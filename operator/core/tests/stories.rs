@@ -83,6 +83,58 @@ fn disagreement() {
     story.check("disagreement");
 }
 
+fn canary_of(c: &Cluster) -> String {
+    c.status().rollout.unwrap().canary.unwrap().revision
+}
+
+/// A step that waits for a person, and every word of `control`.
+#[test]
+fn approved_by_hand() {
+    let mut story = with(Behaviour::default());
+    story.act("the first step pauses", |c| c.edit(|s| s.rollout.steps[0].pause = true));
+    story.run(60);
+    story.act("control.proceed for the step", |c| {
+        let proceed = format!("{}/0", canary_of(c));
+        c.edit(|s| s.rollout.control.proceed = Some(proceed));
+    });
+    story.run(3);
+    story.act("control.paused", |c| c.edit(|s| s.rollout.control.paused = true));
+    story.run(30);
+    story.act("control.paused is taken out", |c| c.edit(|s| s.rollout.control.paused = false));
+    story.run(15);
+    story.check("approved_by_hand");
+}
+
+#[test]
+fn promoted_by_hand() {
+    let mut story = with(Behaviour::default());
+    story.run(8);
+    story.act("control.promote", |c| {
+        let canary = canary_of(c);
+        c.edit(|s| s.rollout.control.promote = Some(canary));
+    });
+    story.run(10);
+    story.check("promoted_by_hand");
+}
+
+/// What failed is not tried again unless somebody asks.
+#[test]
+fn aborted_then_retried() {
+    let mut story = with(Behaviour::default());
+    story.run(8);
+    let canary = canary_of(&story.cluster);
+    story.act("control.abort", |c| c.edit(|s| s.rollout.control.abort = Some(canary.clone())));
+    story.run(10);
+    story.act("control.retry in its place", |c| {
+        c.edit(|s| {
+            s.rollout.control.abort = None;
+            s.rollout.control.retry = Some(format!("{canary}@1"));
+        });
+    });
+    story.run(35);
+    story.check("aborted_then_retried");
+}
+
 #[test]
 fn edited_mid_canary() {
     let mut story = with(Behaviour::default());

@@ -11,7 +11,7 @@ use crate::labels::{self, annotation};
 use crate::outlook::Outlook;
 use crate::pod_state::{crash_loop, excuse, is_reachable, is_ready, of_revision};
 use crate::resolved::Replicas;
-use crate::rollout::{Signals, cap, needed, split, sum, wanted_size, wanted_weight, window};
+use crate::rollout::{self, Signals, cap, course, needed, split, sum, wanted_size, wanted_weight, window};
 use crate::selection::Verdict;
 use crate::{ChildKind, Observed, Resolved, names};
 
@@ -154,7 +154,8 @@ impl<'a> Tracks<'a> {
             stable: self.stable.status(),
             canary: self.canary.status(),
             weight: self.weight,
-            steps: r.rollout.steps.len(),
+            steps: course(&r.rollout).len(),
+            waits: rollout::waits(at, &r.rollout, now),
             stable_crash: crash_loop(&self.stable.pods, self.since),
             stable_excuse: excuse(&self.stable.pods),
             canary_excuse: excuse(&self.canary.pods),

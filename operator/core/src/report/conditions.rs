@@ -3,8 +3,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::story::{Progress, Story};
+use crate::Plan;
 use crate::selection::{self, Verdict as Selection};
-use crate::{Plan, Resolved};
 
 /// A condition before it has a date.
 pub struct Verdict {
@@ -30,14 +30,14 @@ impl Verdict {
     }
 }
 
-pub fn all(r: &Resolved, plan: &Plan, story: &Story) -> Vec<Verdict> {
+pub fn all(plan: &Plan, story: &Story) -> Vec<Verdict> {
     [
         Some(ready(story)),
         reconciling(story),
         stalled(story),
         Some(optimized(plan)),
         Some(available(plan)),
-        Some(progressing(r, plan)),
+        Some(progressing(plan)),
     ]
     .into_iter()
     .flatten()
@@ -90,12 +90,15 @@ pub fn available(plan: &Plan) -> Verdict {
     Verdict::new(ConditionType::Available, false, reason, message)
 }
 
-fn progressing(r: &Resolved, plan: &Plan) -> Verdict {
+fn progressing(plan: &Plan) -> Verdict {
     let rollout = &plan.memory.rollout;
     if let Some(canary) = &rollout.canary {
         let step = usize::try_from(rollout.step).unwrap_or(0) + 1;
-        let steps = r.rollout.steps.len();
+        let steps = plan.outlook.steps;
         let (reason, message) = match rollout.stage {
+            _ if let Some(waits) = &plan.outlook.waits => {
+                (Reason::Paused, format!("canary {}: {waits}", canary.revision))
+            }
             RolloutStage::Promoting => (Reason::Promoting, format!("canary {} takes over", canary.revision)),
             _ => (Reason::CanaryProgressing, format!("canary {}, step {step} of {steps}", canary.revision)),
         };

@@ -1,5 +1,6 @@
 use drydock_crds::{CandidateState, CandidateStatus, FailedRevision, Phase, Reason, RolloutStage};
 
+use crate::rollout::course;
 use crate::selection::{Verdict, reason_of};
 use crate::{Applied, Plan, Resolved};
 
@@ -148,11 +149,16 @@ fn canary(r: &Resolved, plan: &Plan) -> Story {
     let excuse = outlook.canary_excuse.as_ref().filter(|_| ready < replicas);
     let excuse = excuse.map(|e| format!("; {e}")).unwrap_or_default();
     let step = usize::try_from(rollout.step).unwrap_or(0);
+    if let Some(waits) = &outlook.waits {
+        let message = format!("canary {revision}, {weight} % of the requests, {pods}{excuse}; {waits}");
+        return Story::reconciling(Phase::Canary, Reason::Paused, message);
+    }
     if rollout.stage == RolloutStage::Promoting {
         let message = format!("canary {revision} takes over: {pods}, {weight} % of the requests{excuse}");
         return Story::reconciling(Phase::Promoting, Reason::Promoting, message);
     }
-    let asked = r.rollout.steps.get(step).map_or(100, |s| s.weight);
+    let course = course(&r.rollout);
+    let asked = course.get(step).map_or(100, |s| s.weight);
     let of = format!("step {} of {}", step + 1, outlook.steps);
     let message = match rollout.stage {
         RolloutStage::Holding => format!("canary {revision}, {of}: {weight} % of the requests, {pods}{excuse}"),

@@ -3,15 +3,18 @@
 use drydock_contract::Split;
 use drydock_crds::{Rollout, RolloutStage, RolloutStatus};
 
+use super::course::course;
+
 /// The weight that the stage asks for, before [`super::cap`]: while the next step is scaled for, that of the one before it.
 pub fn wanted_weight(at: &RolloutStatus, policy: &Rollout) -> i32 {
+    let course = course(policy);
     let step = usize::try_from(at.step).unwrap_or(0);
     let in_force = match at.stage {
         _ if at.canary.is_none() => None,
         RolloutStage::Idle => None,
-        RolloutStage::Holding => policy.steps.get(step).or(policy.steps.last()),
+        RolloutStage::Holding => course.get(step).or(course.last()),
         RolloutStage::Scaling | RolloutStage::Promoting => {
-            step.min(policy.steps.len()).checked_sub(1).and_then(|before| policy.steps.get(before))
+            step.min(course.len()).checked_sub(1).and_then(|before| course.get(before))
         }
     };
     in_force.map_or(0, |s| s.weight)
@@ -19,8 +22,8 @@ pub fn wanted_weight(at: &RolloutStatus, policy: &Rollout) -> i32 {
 
 /// The share of the stable revision's size that the stage needs the canary to have, in percent.
 pub fn wanted_size(at: &RolloutStatus, policy: &Rollout) -> i32 {
-    match (at.stage, usize::try_from(at.step).ok().and_then(|step| policy.steps.get(step))) {
-        (RolloutStage::Scaling | RolloutStage::Holding, Some(step)) => step.weight,
+    match (at.stage, usize::try_from(at.step).ok().and_then(|step| course(policy).get(step).copied())) {
+        (RolloutStage::Scaling | RolloutStage::Holding, Some(step)) => step.size,
         _ => 100,
     }
 }
