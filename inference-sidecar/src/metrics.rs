@@ -98,10 +98,14 @@ impl Metrics {
         );
         registry.register("queue_length", "Requests waiting for a session", m.queue_length.clone());
         registry.register("batch_size", "Rows of one run of the engine", m.batch_size.clone());
-        registry.register("canary_requests", "Requests sent on to the canary, and ended", m.canary_requests.clone());
+        registry.register(
+            "canary_requests",
+            "Requests sent on to the canary, copies among them, and ended",
+            m.canary_requests.clone(),
+        );
         registry.register(
             "canary_failures",
-            "Of those, requests that the stable model answered in the canary's place",
+            "Of those, the failed ones: the stable model has answered in the canary's place",
             m.canary_failures.clone(),
         );
         registry.register("canary_compared", "Requests that both models answered", m.canary_compared.clone());

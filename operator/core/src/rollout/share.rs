@@ -46,5 +46,6 @@ pub fn split(at: &RolloutStatus, policy: &Rollout, weight: i32) -> Option<Split>
         window: window(at),
         compare: u8::try_from(compare.clamp(0, 100)).unwrap_or(0),
         timeout_milliseconds: u32::try_from(policy.analysis.timeout_milliseconds).unwrap_or(1),
+        ..Split::default()
     })
 }
