@@ -15,6 +15,7 @@ mod search;
 mod serving;
 mod source;
 mod status;
+mod strategy;
 
 pub use artifact_store::{AccessMode, ArtifactStore};
 pub use conditions::{ConditionType, Reason};
@@ -33,3 +34,4 @@ pub use status::{
     CandidateState, CandidateStatus, FailedRevision, ModelDeploymentStatus, OptimizationStatus, Phase, RevisionStatus,
     RolloutStage, RolloutStatus, TrackStatus,
 };
+pub use strategy::{AbTest, BlueGreen, RequestKey, RequestMatch, Shadow, Strategy};

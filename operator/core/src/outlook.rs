@@ -10,8 +10,12 @@ pub struct Outlook {
     pub(crate) verdict: Option<Verdict>,
     /// When the optimization is begun again that failed for a reason that may pass.
     pub(crate) again_at: Option<Timestamp>,
-    /// What the spec asks for.
+    /// What the spec asks for but for `rollBackTo`.
+    pub(crate) asked: Option<RevisionStatus>,
+    /// What is to be served.
     pub(crate) target: Option<RevisionStatus>,
+    /// `rollBackTo`, where there is no record of it.
+    pub(crate) unknown: Option<String>,
     pub(crate) stable: Option<TrackStatus>,
     pub(crate) canary: Option<TrackStatus>,
     /// Percent of the requests that go to the canary.

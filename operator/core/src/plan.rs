@@ -102,7 +102,7 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
         found.attempt = 0;
     }
 
-    let revisions = Revisions::gather(resolved, observed, &verdict, &found);
+    let revisions = Revisions::gather(resolved, observed, &verdict, &found, &memory.rollout);
     let before = Tracks::see(resolved, observed, &memory.rollout, now);
     let signals = before.signals(resolved, observed, &revisions);
     let transition = rollout::advance(&memory.rollout, &signals, &resolved.rollout, now);
@@ -119,6 +119,8 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
             again_at,
             foreign: diff.foreign,
             ending: diff.ending,
+            asked: revisions.asked,
+            unknown: revisions.unknown,
             ..tracks.outlook(resolved, &at, Some(verdict), revisions.target, now)
         },
         wake: wake(resolved, &at, &tracks, [stuck_at, again_at].into_iter().flatten().filter(|_| !is_stale), now),

@@ -82,6 +82,7 @@ pub fn invalid_status(
     all.extend(stay(ConditionType::Optimized).map(conditions::Verdict::of));
     all.extend(next.stable.is_some().then(|| conditions::available(plan)));
     all.extend(stay(ConditionType::Progressing).map(conditions::Verdict::of));
+    all.extend(stay(ConditionType::HeldBack).map(conditions::Verdict::of));
     next.conditions = conditions::dated(&next.conditions, all, generation, now);
     next.message = message;
     next

@@ -33,7 +33,11 @@ use table::Sight;
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on one another")]
 pub struct Signals {
     pub suspended: bool,
-    /// What the spec asks for; `None` while it is not known.
+    /// What the spec asks for but for `rollBackTo`; `None` while it is not known.
+    pub asked: Option<RevisionStatus>,
+    /// Whether `rollBackTo` says what is to be served: it does so at once.
+    pub rolls_back: bool,
+    /// What is to be served; `None` while it is not known.
     pub target: Option<RevisionStatus>,
     /// Whether the stable revision is there, or can be made from its record.
     pub stable_is_known: bool,
@@ -45,6 +49,8 @@ pub struct Signals {
     /// Whether `<name>` selects the stable revision already.
     pub flipped: bool,
     pub canary_ready: i32,
+    /// As many as the autoscalers of both revisions keep; `None` without autoscalers.
+    pub together: Option<i32>,
     /// Why the canary cannot stay up.
     pub canary_crash: Option<String>,
     /// What the canary's pods say of themselves.
@@ -78,6 +84,9 @@ pub fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp
     if s.flipped && next.previous_until.as_ref().is_none_or(|until| until.0 <= now) {
         next.previous = None;
         next.previous_until = None;
+        if next.canary.is_none() {
+            next.takeover_replicas = None;
+        }
     }
     let mut because = control::retry(&mut next, &policy.control);
     if s.suspended {
@@ -103,9 +112,8 @@ fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestam
         let because = superseded(&mut next, "the spec changed");
         return Transition { next, because };
     };
-    if next.failed.as_ref().is_some_and(|f| f.revision != target.revision) {
-        next.failed = None;
-    }
+    let is_asked = |revision: &str| s.asked.as_ref().is_some_and(|asked| asked.revision == revision);
+    next.failed.take_if(|f| f.revision != target.revision && !is_asked(&f.revision));
     let is_stable = |of: &RolloutStatus| of.stable.as_ref().is_some_and(|r| r.revision == target.revision);
     if is_stable(&next) {
         let because = superseded(&mut next, "the spec asks for the stable revision again");
@@ -118,29 +126,29 @@ fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestam
         next.stable = Some(target.clone());
         next.stable_was_ready = false;
         next.since = Some(whole_seconds(now));
-        next.failed = None;
+        next.failed.take_if(|f| f.revision == target.revision);
         because.push(Notice::normal(
             Reason::Deploying,
             format!("revision {} (candidate {}) starts", target.revision, target.candidate),
         ));
         return Transition { next, because };
     }
-    if next.failed.is_some() {
+    if next.failed.as_ref().is_some_and(|f| f.revision == target.revision) {
         let because = superseded(&mut next, "the spec asks for a revision that was rolled back");
         return Transition { next, because };
     }
     if next.canary.as_ref().is_some_and(|canary| canary.revision == target.revision) {
-        let course = course(policy);
+        let course = if s.rolls_back { Vec::new() } else { course(policy) };
         return table::proceed(Sight { signals: s, policy, course: &course, now, at: next });
     }
     if policy.control.abort.as_ref() == Some(&target.revision) {
         return refuse(next, target, now);
     }
-    if policy.control.paused {
+    if policy.control.paused && !s.rolls_back {
         let because = superseded(&mut next, "the spec changed");
         return Transition { next, because };
     }
-    start(next, target, policy, now)
+    start(next, target, s, policy, now)
 }
 
 /// Drops the canary, if there is one.
@@ -155,6 +163,7 @@ fn idle(next: &mut RolloutStatus) {
     next.step = 0;
     next.since = None;
     next.step_since = None;
+    next.takeover_replicas = None;
 }
 
 /// A revision that was aborted before it began.
@@ -170,7 +179,13 @@ fn refuse(mut next: RolloutStatus, target: &RevisionStatus, now: Timestamp) -> T
     Transition { because, ..transition }
 }
 
-fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now: Timestamp) -> Transition {
+fn start(
+    mut next: RolloutStatus,
+    target: &RevisionStatus,
+    s: &Signals,
+    policy: &Rollout,
+    now: Timestamp,
+) -> Transition {
     let mut because = superseded(&mut next, "the spec changed");
     if next.previous.as_ref().is_some_and(|p| p.revision == target.revision) {
         next.previous = None;
@@ -178,7 +193,9 @@ fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now
     }
     next.canary = Some(target.clone());
     next.step = 0;
-    next.stage = if course(policy).is_empty() { RolloutStage::Promoting } else { RolloutStage::Scaling };
+    let at_once = s.rolls_back || course(policy).is_empty();
+    next.stage = if at_once { RolloutStage::Promoting } else { RolloutStage::Scaling };
+    next.takeover_replicas = s.together.filter(|_| at_once);
     next.since = Some(whole_seconds(now));
     next.step_since.clone_from(&next.since);
     because.push(Notice::normal(
@@ -195,7 +212,9 @@ fn promote(mut next: RolloutStatus, policy: &Rollout, now: Timestamp) -> Transit
     next.previous = next.stable.replace(canary);
     next.previous_until = whole_seconds(now).0.checked_add(delay).ok().map(Time);
     next.stable_was_ready = true;
+    let takeover_replicas = next.takeover_replicas.take();
     idle(&mut next);
+    next.takeover_replicas = takeover_replicas;
     Transition { next, because: vec![Notice::normal(Reason::Promoted, note)] }
 }
 

@@ -7,7 +7,9 @@ mod simulation;
 use std::sync::LazyLock;
 
 use drydock_contract::Split;
-use drydock_crds::{Amount, Autoscaling, ModelDeploymentSpec, Resources};
+use drydock_crds::{
+    AbTest, Amount, Autoscaling, BlueGreen, ModelDeploymentSpec, RequestKey, RequestMatch, Resources, Rollout, Shadow,
+};
 use drydock_operator_core::ChildKind;
 use k8s_openapi::api::core::v1::Pod;
 use proptest::prelude::*;
@@ -40,6 +42,9 @@ enum Event {
     /// The steps wait for a person.
     Pauses(bool),
     Paused(bool),
+    Strategy(u8),
+    /// Who is sent on, by what, and copies.
+    Sharing(u8),
     /// What a person may say of the revision that is on its way, or was: a number for the word.
     Word(u8),
 }
@@ -66,6 +71,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Event::Pauses),
         1 => any::<bool>().prop_map(Event::Paused),
         3 => any::<u8>().prop_map(Event::Word),
+        2 => (0..4u8).prop_map(Event::Strategy),
+        2 => (0..8u8).prop_map(Event::Sharing),
     ]
 }
 
@@ -116,6 +123,16 @@ fn edit(spec: &mut ModelDeploymentSpec, event: &Event) {
         Event::Suspend(on) => spec.suspend = *on,
         Event::Pauses(on) => spec.rollout.steps.iter_mut().for_each(|s| s.pause = *on),
         Event::Paused(on) => spec.rollout.control.paused = *on,
+        Event::Strategy(n) => follow(&mut spec.rollout, *n),
+        Event::Sharing(bits) => {
+            let header = Some("x-user".to_owned());
+            let key = RequestKey { header: header.clone(), ..RequestKey::default() };
+            let vip = RequestMatch { header, value: "vip".into(), ..RequestMatch::default() };
+            spec.rollout.sticky = (bits & 1 > 0).then_some(key);
+            spec.rollout.matches = if bits & 2 > 0 { vec![vip] } else { vec![] };
+            let shadows = bits & 4 > 0 || spec.rollout.strategy == drydock_crds::Strategy::Shadow;
+            spec.rollout.shadow = shadows.then_some(Shadow { percentage: 30 });
+        }
         Event::Invalid(on) => {
             let amounts = [("cpu".to_owned(), Amount("lots".into()))].into();
             spec.serving.resources = on.then(|| Resources { requests: amounts, ..Resources::default() });
@@ -124,12 +141,31 @@ fn edit(spec: &mut ModelDeploymentSpec, event: &Event) {
     }
 }
 
+fn follow(rollout: &mut Rollout, strategy: u8) {
+    use drydock_crds::Strategy;
+    rollout.ab_test = None;
+    rollout.strategy = match strategy {
+        0 => Strategy::Canary,
+        1 => Strategy::BlueGreen,
+        2 => {
+            rollout.ab_test = Some(AbTest { percentage: 50, duration_seconds: 10 });
+            Strategy::AbTest
+        }
+        _ => {
+            rollout.shadow = Some(Shadow { percentage: 30 });
+            Strategy::Shadow
+        }
+    };
+    rollout.blue_green = (strategy == 1).then_some(BlueGreen { preview_seconds: 5, pause: false });
+}
+
 fn say(control: &mut drydock_crds::Control, word: u8, revision: String) {
-    match word % 5 {
+    match word % 6 {
         0 => control.promote = Some(revision),
         1 => control.proceed = Some(format!("{revision}/{}", word / 5 % 2)),
         2 => control.abort = Some(revision),
         3 => control.retry = Some(format!("{revision}@{}", word / 5)),
+        4 => control.roll_back_to = Some(revision),
         _ => *control = drydock_crds::Control::default(),
     }
 }
@@ -225,8 +261,9 @@ fn pass(c: &mut Cluster) {
                 (Some(split), None) => panic!("{split:?} without a canary"),
                 (Some(split), Some(canary)) => {
                     assert_eq!(&split.revision, canary);
-                    assert!(split.weight > 0 && ready > 0);
-                    assert!(usize::from(split.weight) * c.ready(&stable) <= 100 * ready, "{split:?}: {ready} ready");
+                    assert!(split.weight > 0 || split.shadow > 0 || !split.matches.is_empty());
+                    let load = usize::from(split.weight) + usize::from(split.shadow);
+                    assert!(ready > 0 && load * c.ready(&stable) <= 100 * ready, "{split:?}: {ready} ready");
                 }
             }
         } else if canary.is_some() {
@@ -243,6 +280,9 @@ fn heal(c: &mut Cluster) {
         s.serving.resources = None;
         // Nobody is there to end a pause; what was said of single revisions stays.
         s.rollout.control.paused = false;
+        if matches!(s.rollout.strategy, drydock_crds::Strategy::AbTest | drydock_crds::Strategy::Shadow) {
+            follow(&mut s.rollout, 0);
+        }
         s.rollout.steps.iter_mut().for_each(|s| s.pause = false);
     });
 }

@@ -38,6 +38,7 @@ pub fn all(plan: &Plan, story: &Story) -> Vec<Verdict> {
         Some(optimized(plan)),
         Some(available(plan)),
         Some(progressing(plan)),
+        held_back(plan),
     ]
     .into_iter()
     .flatten()
@@ -115,6 +116,25 @@ fn progressing(plan: &Plan) -> Verdict {
         }
         None => Verdict::new(ConditionType::Progressing, false, Reason::Idle, "no canary".to_owned()),
     }
+}
+
+/// The spec asks for a revision, and another one is served on purpose.
+fn held_back(plan: &Plan) -> Option<Verdict> {
+    let (outlook, failed) = (&plan.outlook, plan.memory.rollout.failed.as_ref());
+    let asked = outlook.asked.as_ref()?;
+    let (reason, why) = match failed.filter(|f| f.revision == asked.revision) {
+        Some(f) => {
+            (f.reason.parse().unwrap_or(Reason::RolledBack), format!("it was rolled back: {}: {}", f.reason, f.message))
+        }
+        None if outlook.target.as_ref().is_some_and(|t| t.revision != asked.revision) => {
+            (Reason::RollBackRequested, "control.rollBackTo names another".to_owned())
+        }
+        None => return None,
+    };
+    let instead = outlook.stable.as_ref().map(|s| format!("; revision {} ({}) is served", s.revision, s.package));
+    let message =
+        format!("revision {} ({}) is held back: {why}{}", asked.revision, asked.package, instead.unwrap_or_default());
+    Some(Verdict::new(ConditionType::HeldBack, true, reason, message))
 }
 
 /// Kubernetes' limit.

@@ -65,13 +65,17 @@ fn of_plan(r: &Resolved, plan: &Plan) -> Story {
     if outlook.suspended {
         return suspended(plan);
     }
+    if let Some(unknown) = &outlook.unknown {
+        return unrecorded(plan, unknown);
+    }
     match &outlook.verdict {
         Some(Verdict::Nothing { reason, message }) => return nothing_usable(plan, *reason, message),
         Some(Verdict::Again { reason, message }) => return again(plan, *reason, message),
         Some(Verdict::Chosen(_)) => {}
         Some(Verdict::Waiting) | None => return optimizing(plan),
     }
-    if let Some(failed) = &rollout.failed {
+    let is_asked = |f: &&FailedRevision| outlook.target.as_ref().is_none_or(|t| t.revision == f.revision);
+    if let Some(failed) = rollout.failed.as_ref().filter(is_asked) {
         return rolled_back(plan, failed);
     }
     if rollout.canary.is_some() {
@@ -97,6 +101,13 @@ fn suspended(plan: &Plan) -> Story {
         reason: Reason::Suspended,
         message: format!("suspended; {what}{canary}"),
     }
+}
+
+fn unrecorded(plan: &Plan, unknown: &str) -> Story {
+    let kept = serves(plan).map(|what| format!("; {what}")).unwrap_or_default();
+    let message =
+        format!("control.rollBackTo is {unknown}, of which there is no record: kubectl get controllerrevisions{kept}");
+    Story::stalled(Phase::Failed, Reason::UnknownRevision, message)
 }
 
 fn nothing_usable(plan: &Plan, reason: Reason, message: &str) -> Story {
@@ -158,11 +169,14 @@ fn canary(r: &Resolved, plan: &Plan) -> Story {
         return Story::reconciling(Phase::Promoting, Reason::Promoting, message);
     }
     let course = course(&r.rollout);
-    let asked = course.get(step).map_or(100, |s| s.weight);
+    let asked = course.get(step).map_or("100 %".to_owned(), |s| match s.weight {
+        0 => s.share(),
+        weight => format!("{weight} %"),
+    });
     let of = format!("step {} of {}", step + 1, outlook.steps);
     let message = match rollout.stage {
         RolloutStage::Holding => format!("canary {revision}, {of}: {weight} % of the requests, {pods}{excuse}"),
-        _ => format!("canary {revision}, {of}: scaling for {asked} %: {pods}, {weight} % of the requests{excuse}"),
+        _ => format!("canary {revision}, {of}: scaling for {asked}: {pods}, {weight} % of the requests{excuse}"),
     };
     Story::reconciling(Phase::Canary, Reason::CanaryProgressing, message)
 }

@@ -52,7 +52,7 @@ pub fn proceed(mut sight: Sight<'_>) -> Transition {
 impl<'a> Sight<'a> {
     /// To wait for a person is not to be late: the clocks that deadlines are measured by stand still meanwhile.
     fn set_clocks(&mut self) {
-        if self.control().paused {
+        if self.is_paused() {
             self.at.step_since = None;
             if matches!(self.at.stage, RolloutStage::Scaling | RolloutStage::Promoting) {
                 self.at.since = None;
@@ -64,6 +64,11 @@ impl<'a> Sight<'a> {
 
     fn control(&self) -> &'a Control {
         &self.policy.control
+    }
+
+    /// `rollBackTo` waits for nobody.
+    fn is_paused(&self) -> bool {
+        self.control().paused && !self.signals.rolls_back
     }
 
     fn revision(&self) -> &str {
@@ -101,7 +106,8 @@ impl<'a> Sight<'a> {
             RolloutStage::Promoting => 100,
             _ => self.step().map_or(100, |s| s.size),
         };
-        needed(size, self.signals.stable_ready)
+        let together = self.at.takeover_replicas.filter(|_| self.at.stage == RolloutStage::Promoting);
+        needed(size, self.signals.stable_ready).max(together.unwrap_or(0))
     }
 
     #[expect(clippy::unused_self, reason = "a condition like the others")]
@@ -118,11 +124,11 @@ impl<'a> Sight<'a> {
     }
 
     fn is_promoted_by_hand(&self) -> bool {
-        self.control().promote.as_deref() == Some(self.revision()) && !self.control().paused
+        self.control().promote.as_deref() == Some(self.revision()) && !self.is_paused()
     }
 
     fn has_no_step(&self) -> bool {
-        self.step().is_none() && !self.control().paused
+        self.step().is_none() && !self.is_paused()
     }
 
     fn lacks_pods(&self) -> bool {
@@ -130,11 +136,11 @@ impl<'a> Sight<'a> {
     }
 
     fn may_enter(&self) -> bool {
-        !self.lacks_pods() && !self.control().paused
+        !self.lacks_pods() && !self.is_paused()
     }
 
     fn may_take_over(&self) -> bool {
-        !self.lacks_pods() && !self.control().paused
+        !self.lacks_pods() && !self.is_paused()
     }
 
     fn holds(&self) -> bool {
@@ -144,7 +150,7 @@ impl<'a> Sight<'a> {
     /// For a person.
     fn waits(&self) -> bool {
         let pauses = self.step().is_some_and(|s| s.pause);
-        self.control().paused || (pauses && !control::proceeds(self.control(), self.revision(), self.index()))
+        self.is_paused() || (pauses && !control::proceeds(self.control(), self.revision(), self.index()))
     }
 
     /// No telemetry is not the same as no traffic: what nobody can see is not promoted.
@@ -193,6 +199,7 @@ fn skip(sight: Sight<'_>) -> Transition {
         step: i32::try_from(reached.min(sight.course.len())).unwrap_or(i32::MAX),
         step_since: since.clone(),
         since,
+        takeover_replicas: sight.signals.together,
         ..sight.at
     };
     Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] }
@@ -204,12 +211,12 @@ fn enter(sight: Sight<'_>) -> Transition {
 }
 
 fn lose_pods(sight: Sight<'_>) -> Transition {
-    let weight = sight.step().map_or(100, |s| s.weight);
-    let note = format!(
-        "the canary has {} of the {} ready pods that {weight} % need",
-        sight.signals.canary_ready,
-        sight.wanted()
-    );
+    let share = sight.step().map_or("all requests".to_owned(), |s| match s.weight {
+        0 => s.share(),
+        weight => format!("{weight} %"),
+    });
+    let note =
+        format!("the canary has {} of the {} ready pods that {share} need", sight.signals.canary_ready, sight.wanted());
     let since = Some(whole_seconds(sight.now));
     let next = RolloutStatus { stage: RolloutStage::Scaling, since, ..sight.at };
     Transition { next, because: vec![Notice::warning(Reason::CanaryProgressing, note)] }
@@ -255,7 +262,8 @@ fn go_to(sight: Sight<'_>, step: usize) -> Transition {
     let next = RolloutStatus { step_since, since, ..sight.at };
     let Some(to) = sight.course.get(step) else {
         let step = i32::try_from(count).unwrap_or(i32::MAX);
-        let next = RolloutStatus { stage: RolloutStage::Promoting, step, ..next };
+        let takeover_replicas = sight.signals.together;
+        let next = RolloutStatus { stage: RolloutStage::Promoting, step, takeover_replicas, ..next };
         let note = "all steps are passed; the canary is scaled to take every request".to_owned();
         return Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] };
     };
@@ -270,6 +278,9 @@ fn go_to(sight: Sight<'_>, step: usize) -> Transition {
 /// What a person has to do for the rollout to go on.
 pub fn waits(at: &RolloutStatus, policy: &Rollout, now: Timestamp) -> Option<String> {
     let revision = &at.canary.as_ref()?.revision;
+    if policy.control.roll_back_to.is_some() {
+        return None;
+    }
     if policy.control.paused {
         return Some("control.paused is true".to_owned());
     }

@@ -517,10 +517,10 @@ fn without_steps_it_is_promoted_when_it_can_take_everything() {
 #[test]
 fn what_pods_are_told() {
     let at = canary(RolloutStage::Holding, 0, 0);
-    assert_eq!(split(&at, &policy(), 0), None);
-    let told = split(&at, &policy(), 20).unwrap();
+    assert_eq!(split(&at, &policy(), 0, 0, 2), None);
+    let told = split(&at, &policy(), 20, 1, 2).unwrap();
     assert_eq!((told.weight, told.revision.as_str(), told.window.as_str(), told.compare), (20, "b", "b-0-1000000", 0));
-    assert_eq!(split(&served(), &policy(), 20), None);
+    assert_eq!(split(&served(), &policy(), 20, 1, 2), None);
 }
 
 #[test]
