@@ -242,7 +242,10 @@ fn transitions() {
     }
 }
 
-/// One row a time of what a person may decide.
+/// Name, what the person says, from where, what is seen, and as in [`Case`] where to and why.
+type Word =
+    (&'static str, Control, RolloutStatus, Signals, (RolloutStage, i32, Option<&'static str>, i32), &'static [Reason]);
+
 #[test]
 fn control_moves_the_revision_that_it_names_and_no_other() {
     use RolloutStage::*;
@@ -250,7 +253,7 @@ fn control_moves_the_revision_that_it_names_and_no_other() {
     let none = Control::default;
     let judged = |s: Signals| Signals { counts: SplitWindow { requests: 100, ..SplitWindow::default() }, ..s };
     let held = || canary(Holding, 0, 10);
-    let cases: Vec<(&str, Control, RolloutStatus, Signals, (RolloutStage, i32, Option<&str>, i32), &[Reason])> = vec![
+    let cases: Vec<Word> = vec![
         ("paused before it starts", Control { paused: true, ..none() }, served(), signals(0), (Idle, 0, None, 0), &[]),
         (
             "paused while scaling",
