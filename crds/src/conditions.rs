@@ -15,6 +15,8 @@ pub enum ConditionType {
     Available,
     /// A canary is on its way.
     Progressing,
+    /// The spec asks for a revision that has failed, or that `rollBackTo` holds back, and another one is served; there only while true.
+    HeldBack,
 }
 
 /// Reasons of conditions, candidates and events. Each has an entry in docs/runbook.md.
@@ -59,6 +61,16 @@ pub enum Reason {
     Promoting,
     Promoted,
     RolledBack,
+    /// The rollout waits for a person: `control.paused`, or a step with `pause`.
+    Paused,
+    /// `control.abort` names the canary.
+    Aborted,
+    /// `control.retry` names the revision that was rolled back.
+    Retried,
+    /// `control.rollBackTo` names another revision than the spec asks for.
+    RollBackRequested,
+    /// `control.rollBackTo` names a revision of which there is no record.
+    UnknownRevision,
     /// The canary's error rate is over `maxErrorRate`.
     ErrorRate,
     /// The canary disagrees with the stable model more than `minAgreement` allows.

@@ -5,6 +5,7 @@
 
 mod artifact_store;
 mod conditions;
+mod control;
 mod manifest;
 mod model_deployment;
 mod optimization;
@@ -14,9 +15,11 @@ mod search;
 mod serving;
 mod source;
 mod status;
+mod strategy;
 
 pub use artifact_store::{AccessMode, ArtifactStore};
 pub use conditions::{ConditionType, Reason};
+pub use control::Control;
 pub use manifest::{crd_yaml, generated};
 pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
 // What the optimizer's search compares by is in the contract; it is a part of the API all the same.
@@ -31,3 +34,4 @@ pub use status::{
     CandidateState, CandidateStatus, FailedRevision, ModelDeploymentStatus, OptimizationStatus, Phase, RevisionStatus,
     RolloutStage, RolloutStatus, TrackStatus,
 };
+pub use strategy::{AbTest, BlueGreen, RequestKey, RequestMatch, Shadow, Strategy};

@@ -1,18 +1,49 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{AbTest, BlueGreen, Control, RequestKey, RequestMatch, Shadow, Strategy};
+
 /// How a new revision takes the place of the one that is served.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.strategy in ['Canary', 'ABTest'] || (!has(self.sticky) && (!has(self.match) || self.match.size() == 0))")
+    .message("rollout.match and sticky choose who the new revision answers, which strategy BlueGreen and Shadow do not: take them out, or use Canary or ABTest"))]
+#[x_kube(validation = Rule::new("!has(self.blueGreen) || self.strategy == 'BlueGreen'")
+    .message("rollout.blueGreen is for strategy BlueGreen: set it, or take blueGreen out"))]
+#[x_kube(validation = Rule::new("has(self.abTest) == (self.strategy == 'ABTest')")
+    .message("strategy ABTest takes rollout.abTest, and no other does: set both or none"))]
+#[x_kube(validation = Rule::new("self.strategy != 'ABTest' || has(self.sticky) || (has(self.match) && self.match.size() > 0)")
+    .message("strategy ABTest needs rollout.sticky or match: without one, a user would see both models"))]
+#[x_kube(validation = Rule::new("self.strategy != 'Shadow' || has(self.shadow)")
+    .message("strategy Shadow needs rollout.shadow.percentage"))]
 pub struct Rollout {
-    /// Canary steps, in order; after the last one the new revision is promoted. Empty: promoted as soon as it is ready.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// Of strategy Canary, in order; after the last one the new revision is promoted. Empty: promoted as soon as it is ready.
     #[serde(default = "default_steps")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.map(s, s.weight).isSorted()")
         .message("the weights of the steps must not fall: a rollout only goes forward, or back to 0 as a whole"))]
     pub steps: Vec<CanaryStep>,
+    /// Requests with one of these are the canary's from its first step on, whatever the weight.
+    #[serde(rename = "match", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub matches: Vec<RequestMatch>,
+    /// Requests with the same value go the same way, on every pod; who the canary has it keeps when the weight rises. Without the
+    /// value they go by weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<RequestKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blue_green: Option<BlueGreen>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ab_test: Option<AbTest>,
     #[serde(default)]
     pub analysis: Analysis,
+    /// What a person decides. Each word names the revision that it is for, so that it does nothing to another one.
+    #[serde(default)]
+    pub control: Control,
     /// A canary that is not ready after this many seconds is rolled back.
     #[serde(default = "default_progress_deadline")]
     #[schemars(range(min = 1, max = 86_400))]
@@ -32,6 +63,9 @@ pub struct CanaryStep {
     #[serde(default = "default_hold")]
     #[schemars(range(min = 0, max = 604_800))]
     pub hold_seconds: i32,
+    /// After `holdSeconds` the step waits for a person: for `control.proceed`, or `control.promote`.
+    #[serde(default)]
+    pub pause: bool,
 }
 
 /// When a canary is worse than what it would replace. The numbers come from the stable pods, which send the canary its
@@ -62,7 +96,7 @@ pub struct Analysis {
 }
 
 fn default_steps() -> Vec<CanaryStep> {
-    [10, 50].map(|weight| CanaryStep { weight, hold_seconds: default_hold() }).to_vec()
+    [10, 50].map(|weight| CanaryStep { weight, hold_seconds: default_hold(), pause: false }).to_vec()
 }
 
 fn default_hold() -> i32 {
@@ -96,8 +130,15 @@ fn default_compare() -> i32 {
 impl Default for Rollout {
     fn default() -> Self {
         Self {
+            strategy: Strategy::default(),
             steps: default_steps(),
+            matches: Vec::new(),
+            sticky: None,
+            shadow: None,
+            blue_green: None,
+            ab_test: None,
             analysis: Analysis::default(),
+            control: Control::default(),
             progress_deadline_seconds: default_progress_deadline(),
             scale_down_delay_seconds: default_scale_down_delay(),
         }

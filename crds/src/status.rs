@@ -181,6 +181,13 @@ pub struct RolloutStatus {
     /// Rolled back; not tried again while the spec asks for just this revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<FailedRevision>,
+    /// Pods that the autoscalers of both revisions kept when all steps were passed: the canary takes over with as many, and keeps
+    /// them until the replaced revision is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takeover_replicas: Option<i32>,
+    /// The last `control.retry` that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

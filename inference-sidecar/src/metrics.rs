@@ -144,10 +144,14 @@ impl Metrics {
         registry.register("session_threads", "Threads of one inference", m.session_threads.clone());
         registry.register("batch_max_size", "Rows that are joined for one run of the engine", m.batch_max_size.clone());
         registry.register("session_restarts", "Sessions that broke, and were made again", m.session_restarts.clone());
-        registry.register("canary_requests", "Requests sent on to the canary, and ended", m.canary_requests.clone());
+        registry.register(
+            "canary_requests",
+            "Requests sent on to the canary, copies among them, and ended",
+            m.canary_requests.clone(),
+        );
         registry.register(
             "canary_failures",
-            "Of those, requests that the stable model answered in the canary's place",
+            "Of those, the failed ones: the stable model has answered in the canary's place",
             m.canary_failures.clone(),
         );
         registry.register("canary_compared", "Requests that both models answered", m.canary_compared.clone());

@@ -1,7 +1,7 @@
 //! The traffic splitter of a stable pod.
 //!
 //! ```text
-//!  request ─▶ rotation ──no──▶ stable model ─▶ answer
+//!  request ─▶ match, hash or rotation ──no──▶ stable model ─▶ answer ─▶ (some: a copy to the canary, to compare)
 //!                 │yes
 //!                 ▼
 //!              canary ──OK──▶ answer ─▶ (some: stable model too, to compare)
@@ -13,6 +13,7 @@
 mod exchange;
 mod grpc;
 mod http;
+mod key;
 mod rotation;
 mod watch;
 mod window;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 pub const SPLIT_ANNOTATION: &str = "drydock.dev/split";
 
 /// What a stable pod does with its requests. No annotation, or an empty one, means: answer all of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Split {
     /// Percent of requests that go to the canary, 0 to 100.
@@ -18,6 +18,36 @@ pub struct Split {
     pub compare: u8,
     /// After this many milliseconds the stable model answers in the canary's place.
     pub timeout_milliseconds: u32,
+    /// Requests with one of these go to the canary, whatever the weight.
+    #[serde(rename = "match", default, skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<RequestMatch>,
+    /// Of requests that have it, its value decides, so that the same value always goes the same way: see docs/rollouts.md for the hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<RequestKey>,
+    /// Percent of the requests that the stable model answers of which the canary gets a copy, 0 to 100.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shadow: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero(n: &u8) -> bool {
+    *n == 0
+}
+
+/// What of a request decides: the value of an HTTP header (of gRPC metadata) or of a cookie, by its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RequestKey {
+    Header(String),
+    Cookie(String),
+}
+
+/// A key and the value that it must have, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestMatch {
+    #[serde(flatten)]
+    pub key: RequestKey,
+    pub value: String,
 }
 
 /// What a stable pod has seen of the canary in one window: `GET /drydock/split` on the admin port.
@@ -45,5 +75,27 @@ pub struct SplitWindow {
 impl SplitWindow {
     pub fn failures(&self) -> u64 {
         self.unreachable.saturating_add(self.errors).saturating_add(self.timeouts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pods of an older sidecar read it, and an annotation that differs is written again.
+    #[test]
+    fn what_is_not_used_is_not_said() {
+        let split = Split { weight: 10, revision: "r2".into(), timeout_milliseconds: 500, ..Split::default() };
+        let json = r#"{"weight":10,"revision":"r2","window":"","compare":0,"timeoutMilliseconds":500}"#;
+        assert_eq!(serde_json::to_string(&split).unwrap(), json);
+        let key = RequestKey::Cookie("session".into());
+        let matches = vec![RequestMatch { key: RequestKey::Header("x-canary".into()), value: "always".into() }];
+        let split = Split { matches, sticky: Some(key), shadow: 5, ..split };
+        let json = json.replace(
+            "500}",
+            r#"500,"match":[{"header":"x-canary","value":"always"}],"sticky":{"cookie":"session"},"shadow":5}"#,
+        );
+        assert_eq!(serde_json::to_string(&split).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Split>(&json).unwrap(), split);
     }
 }

@@ -89,6 +89,10 @@ impl Exchange for GrpcExchange {
         self.message.model_version.is_empty() && !self.metadata.contains_key(HOP_HEADER)
     }
 
+    fn headers(&self) -> &http::HeaderMap {
+        self.metadata.as_ref().as_ref()
+    }
+
     async fn forward(&self, splitter: &Splitter) -> Result<Self::Answer, Failure> {
         let canary = splitter.grpc.as_ref().ok_or(Failure::Unreachable)?;
         // The tensors of the copy are the same bytes: only the messages around them are copied.

@@ -117,6 +117,10 @@ impl Exchange for HttpExchange {
         !self.pinned && !self.headers.contains_key(HOP_HEADER)
     }
 
+    fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     async fn forward(&self, splitter: &Splitter) -> Result<Self::Answer, Failure> {
         let canary = splitter.http.as_ref().ok_or(Failure::Unreachable)?;
         canary.send(&self.path, &self.headers, self.body.clone()).await

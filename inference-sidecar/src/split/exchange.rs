@@ -1,6 +1,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use http::HeaderMap;
+
 use super::window::Sent;
 use super::{Failure, Splitter};
 use crate::tensor::Decision;
@@ -11,6 +13,9 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
 
     /// Whether the canary may answer it.
     fn may_forward(&self) -> bool;
+
+    /// Or gRPC's metadata.
+    fn headers(&self) -> &HeaderMap;
 
     /// The canary's answer, if it is one that the user can have.
     fn forward(&self, splitter: &Splitter) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
@@ -36,15 +41,40 @@ pub(crate) struct Answered<A> {
 
 /// Answers a request by the model that is its turn. A canary that fails costs the user time, never the answer.
 pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchange: E) -> Answered<E::Answer> {
-    let turn = splitter.filter(|_| exchange.may_forward()).and_then(|s| s.next().map(|sent| (s, sent)));
-    let Some((splitter, sent)) = turn else {
+    let Some(splitter) = splitter.filter(|_| exchange.may_forward()) else {
         return Answered { answer: exchange.serve().await, canary: None };
+    };
+    let Some(sent) = splitter.next(exchange.headers()) else {
+        let answer = exchange.serve().await;
+        // A stable model that has enough to do answers, and compares later.
+        if E::is_ok(&answer)
+            && !exchange.is_busy()
+            && let Some(sent) = splitter.shadows()
+        {
+            // On its own: the user's answer is on its way, and waits for nothing.
+            tokio::spawn(shadow(splitter.clone(), sent, exchange, answer.clone()));
+        }
+        return Answered { answer, canary: None };
     };
     // On its own: a client that gives up on a canary that hangs must not take the failure's count along.
     let forwarded = tokio::spawn(by_canary(splitter.clone(), sent, exchange.clone()));
     match forwarded.await {
         Ok(answered) => answered,
         Err(_) => Answered { answer: exchange.serve().await, canary: None },
+    }
+}
+
+/// Has the canary answer what the stable model has answered already, and compares the two.
+async fn shadow<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E, stables: E::Answer) {
+    let forwarded = exchange.forward(&splitter);
+    match tokio::time::timeout(sent.timeout(), forwarded).await.unwrap_or(Err(Failure::Timeout)) {
+        Ok(canarys) => {
+            splitter.ended(&sent, None);
+            let decisions = exchange.decisions(&canarys);
+            splitter.compared(&sent, decisions.is_some() && decisions == exchange.decisions(&stables));
+        }
+        // The stable model has answered it, so it is no mistake of the user's.
+        Err(failure) => splitter.ended(&sent, Some(failure)),
     }
 }
 

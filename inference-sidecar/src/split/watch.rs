@@ -48,8 +48,9 @@ fn parse(text: &[u8]) -> Result<Option<Split>, String> {
         return Ok(None);
     }
     let split: Split = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-    if split.weight > 100 || split.compare > 100 {
-        return Err(format!("weight {} and compare {}: expected percent, 0 to 100", split.weight, split.compare));
+    let Split { weight, compare, shadow, .. } = split;
+    if [weight, compare, shadow].iter().any(|percent| *percent > 100) {
+        return Err(format!("weight {weight}, compare {compare} and shadow {shadow}: expected percent, 0 to 100"));
     }
     if !(1..=MAX_TIMEOUT_MILLISECONDS).contains(&split.timeout_milliseconds) {
         let found = split.timeout_milliseconds;
@@ -73,6 +74,8 @@ mod tests {
             r#"{"weight":5}"#,
             &json.replace("5,", "101,"),
             &json.replace("5,", "-1,"),
+            &json.replace("500", r#"500,"shadow":101"#),
+            &json.replace("500", r#"500,"sticky":{"query":"user"}"#),
             &json.replace("500", "0"),
             &json.replace("500", "600001"),
             &"[".repeat(100_000),

@@ -2,10 +2,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use drydock_contract::{Split, SplitWindow};
+use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::rotation::Rotation;
-use super::{Failure, GrpcCanary, HttpCanary};
+use super::{Failure, GrpcCanary, HttpCanary, key};
 use crate::metrics::Metrics;
 
 /// Decides which requests go to the canary, and keeps count of what became of them.
@@ -15,10 +16,13 @@ pub(crate) struct Splitter {
     pub(crate) grpc: Option<GrpcCanary>,
     forward: Rotation,
     compare: Rotation,
+    shadow: Rotation,
     state: Mutex<State>,
     /// Requests that may wait for the canary: with one that hangs, the others must still find room.
     waiting: Arc<Semaphore>,
     comparing: Arc<Semaphore>,
+    /// Copies that the canary may have at one time. One more is not sent.
+    shadowing: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
@@ -30,12 +34,14 @@ struct State {
     counts: SplitWindow,
 }
 
-/// A request on its way to the canary.
+/// A request, or a copy of one, on its way to the canary.
 #[derive(Debug)]
 pub(crate) struct Sent {
     split: Arc<Split>,
     generation: u64,
-    _waiting: OwnedSemaphorePermit,
+    /// Until the request is over, the stable model's answer in the canary's place included: with this, no more of those are at work
+    /// than may wait.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Sent {
@@ -61,9 +67,11 @@ impl Splitter {
             grpc,
             forward: Rotation::default(),
             compare: Rotation::default(),
+            shadow: Rotation::default(),
             state: Mutex::default(),
             waiting: Arc::new(Semaphore::new(max_waiting)),
             comparing: Arc::new(Semaphore::new(max_comparing)),
+            shadowing: Arc::new(Semaphore::new(max_comparing)),
             metrics,
         }
     }
@@ -93,17 +101,28 @@ impl Splitter {
         self.state().counts.clone()
     }
 
-    /// Whether the next request goes to the canary.
-    pub(crate) fn next(&self) -> Option<Sent> {
-        let (split, generation) = {
-            let state = self.state();
-            (state.split.clone()?, state.generation)
-        };
-        if !self.forward.picks(split.weight) {
+    fn in_force(&self) -> Option<(Arc<Split>, u64)> {
+        let state = self.state();
+        Some((state.split.clone()?, state.generation))
+    }
+
+    /// Whether a request with these headers goes to the canary.
+    pub(crate) fn next(&self, headers: &HeaderMap) -> Option<Sent> {
+        let (split, generation) = self.in_force()?;
+        let matches = || split.matches.iter().any(|m| key::find(headers, &m.key) == Some(m.value.as_bytes()));
+        let sticks = || Some(key::bucket(&split.revision, key::find(headers, split.sticky.as_ref()?)?) < split.weight);
+        if !(matches() || sticks().unwrap_or_else(|| self.forward.picks(split.weight))) {
             return None;
         }
-        let waiting = self.waiting.clone().try_acquire_owned().ok()?;
-        Some(Sent { split, generation, _waiting: waiting })
+        let permit = self.waiting.clone().try_acquire_owned().ok()?;
+        Some(Sent { split, generation, _permit: permit })
+    }
+
+    /// Whether the canary gets a copy of a request that the stable model has answered.
+    pub(crate) fn shadows(&self) -> Option<Sent> {
+        let (split, generation) = self.in_force().filter(|(split, _)| self.shadow.picks(split.shadow))?;
+        let permit = self.shadowing.clone().try_acquire_owned().ok()?;
+        Some(Sent { split, generation, _permit: permit })
     }
 
     /// Counts a request that the canary has ended.
@@ -152,14 +171,14 @@ mod tests {
 
     fn split(weight: u8, window: &str) -> Split {
         let (revision, window) = ("r2".to_owned(), window.to_owned());
-        Split { weight, revision, window, compare: 100, timeout_milliseconds: 100 }
+        Split { weight, revision, window, compare: 100, timeout_milliseconds: 100, ..Split::default() }
     }
 
     #[test]
     fn a_late_result_is_not_counted_in_the_next_window() {
         let splitter = splitter();
         splitter.set(Some(split(100, "1")));
-        let (first, late) = (splitter.next().unwrap(), splitter.next().unwrap());
+        let (first, late) = (splitter.next(&HeaderMap::new()).unwrap(), splitter.next(&HeaderMap::new()).unwrap());
         splitter.ended(&first, None);
         assert_eq!(splitter.window().requests, 1);
         splitter.set(Some(split(100, "2")));
@@ -173,25 +192,58 @@ mod tests {
     fn a_new_weight_alone_does_not_reset_the_counts() {
         let splitter = splitter();
         splitter.set(Some(split(100, "1")));
-        let sent = splitter.next().unwrap();
+        let sent = splitter.next(&HeaderMap::new()).unwrap();
         splitter.set(Some(split(50, "1")));
         splitter.ended(&sent, Some(Failure::Error));
         let window = splitter.window();
         assert_eq!((window.weight, window.requests, window.errors, window.window.as_str()), (50, 1, 1, "1"));
         splitter.set(None);
         assert_eq!(splitter.window(), SplitWindow::default());
-        assert!(splitter.next().is_none());
+        assert!(splitter.next(&HeaderMap::new()).is_none());
     }
 
     #[test]
     fn no_more_wait_for_the_canary_than_may() {
         let splitter = splitter();
         splitter.set(Some(split(100, "1")));
-        let sent: Vec<_> = (0..9).map(|_| splitter.next()).collect();
+        let sent: Vec<_> = (0..9).map(|_| splitter.next(&HeaderMap::new())).collect();
         assert_eq!(sent.iter().flatten().count(), 8);
         drop(sent);
-        let sent = splitter.next().unwrap();
+        let sent = splitter.next(&HeaderMap::new()).unwrap();
         let permit = splitter.compares(&sent);
         assert!(permit.is_some() && splitter.compares(&sent).is_none());
+    }
+
+    #[test]
+    fn no_more_copies_than_may_and_none_that_takes_a_users_place() {
+        let splitter = splitter();
+        splitter.set(Some(Split { shadow: 100, ..split(0, "1") }));
+        assert!(splitter.next(&HeaderMap::new()).is_none());
+        let copy = splitter.shadows();
+        assert!(copy.is_some() && splitter.shadows().is_none());
+        splitter.set(Some(Split { shadow: 100, ..split(100, "1") }));
+        assert_eq!((0..9).map(|_| splitter.next(&HeaderMap::new())).collect::<Vec<_>>().iter().flatten().count(), 8);
+        drop(copy);
+        assert!(splitter.shadows().is_some());
+    }
+
+    #[test]
+    fn raising_the_weight_moves_nobody_back_and_no_request_without_the_key_sticks() {
+        let splitter = splitter();
+        let user = |n: u32| HeaderMap::from_iter([(http::HeaderName::from_static("x-user"), n.into())]);
+        let sticky = Some(drydock_contract::RequestKey::Header("x-user".into()));
+        let mut before: Vec<u32> = Vec::new();
+        for weight in [0, 1, 10, 10, 50, 99, 100] {
+            splitter.set(Some(Split { sticky: sticky.clone(), ..split(weight, "1") }));
+            let canarys: Vec<u32> = (0..2000).filter(|n| splitter.next(&user(*n)).is_some()).collect();
+            assert!(before.iter().all(|n| canarys.contains(n)), "at {weight} %");
+            // Five standard deviations of the binomial.
+            let (share, expected) = (canarys.len() as f64, 20.0 * f64::from(weight));
+            let deviation = (expected * (1.0 - f64::from(weight) / 100.0)).sqrt();
+            assert!((share - expected).abs() <= 5.0 * deviation, "{share} of 2000 at {weight} %");
+            before = canarys;
+        }
+        splitter.set(Some(Split { sticky, ..split(50, "1") }));
+        assert_eq!((0..100).filter(|_| splitter.next(&HeaderMap::new()).is_some()).count(), 50, "without it: rotation");
     }
 }

@@ -158,9 +158,12 @@ async fn a_grpc_canary_is_not_told_what_the_client_takes() {
     stable.split(100, "1", 60_000).await;
     let client = stable.running.grpc().await;
     let mut client = client.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
-    let response = client.model_infer(message(&image(1))).await.unwrap();
+    let mut request = tonic::Request::new(message(&image(1)));
+    request.metadata_mut().insert("traceparent", tonic::metadata::MetadataValue::from_static("00-1-2-3"));
+    let response = client.model_infer(request).await.unwrap();
     assert!(response.metadata().contains_key("grpc-encoding"), "the client has its answer as it asked");
     let (path, headers, _) = asked.lock().unwrap().pop().unwrap();
+    assert_eq!(headers["traceparent"], "00-1-2-3");
     assert!(path.ends_with("ModelInfer") && headers.contains_key("drydock-hop"), "{path} {headers:?}");
     assert!(!headers.contains_key("grpc-encoding") && !headers.contains_key("grpc-accept-encoding"), "{headers:?}");
 }

@@ -2,6 +2,8 @@
 
 mod failures;
 mod grpc;
+mod keys;
+mod shadow;
 mod shares;
 
 use std::net::SocketAddr;
@@ -31,6 +33,11 @@ enum Canary {
     Closes,
     /// Nothing listens.
     Absent,
+}
+
+/// Nothing to r2 yet.
+fn to_r2(window: &str) -> Split {
+    Split { revision: "r2".into(), window: window.into(), timeout_milliseconds: 60_000, ..Split::default() }
 }
 
 #[derive(Clone)]
@@ -96,13 +103,15 @@ impl Stable {
 
     /// Puts a split in force.
     pub(crate) async fn split(&self, weight: u8, window: &str, timeout_milliseconds: u32) {
-        let (revision, name) = ("r2".to_owned(), window.to_owned());
-        let split = Split { weight, revision, window: name, compare: 100, timeout_milliseconds };
+        self.put(Split { weight, compare: 100, timeout_milliseconds, ..to_r2(window) }).await;
+    }
+
+    pub(crate) async fn put(&self, split: Split) {
         // As the kubelet does it: a new file takes the old one's place.
         let new = self.split_file.with_extension("new");
         std::fs::write(&new, serde_json::to_string(&split).unwrap()).unwrap();
         std::fs::rename(&new, &self.split_file).unwrap();
-        self.until(|w| w.window == window && w.weight == weight).await;
+        self.until(|w| w.window == split.window && w.weight == split.weight).await;
     }
 
     pub(crate) async fn until(&self, reached: impl Fn(&SplitWindow) -> bool) -> SplitWindow {
@@ -113,6 +122,24 @@ impl Stable {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// How often the stable model has been run.
+    pub(crate) async fn inferences(&self) -> u64 {
+        let url = self.running.url(&format!("/v2/models/{MODEL}/stats"));
+        let body: Value = self.running.client.get(url).send().await.unwrap().json().await.unwrap();
+        body["model_stats"][0]["inference_count"].as_u64().unwrap()
+    }
+
+    /// Sends a good request with these headers; the revision that answered.
+    pub(crate) async fn send_with(&self, headers: &[(&str, &str)]) -> String {
+        let mut request = self.running.client.post(self.running.infer_url()).header("traceparent", "00-1-2-3");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.json(&json_body(&image(1))).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.headers()["drydock-revision"].to_str().unwrap().to_owned()
     }
 
     /// Sends good requests, one after another, all of which must be answered; how many the canary answered.

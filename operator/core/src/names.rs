@@ -21,6 +21,10 @@ pub fn canary_service(md: &str) -> String {
     format!("{md}-canary")
 }
 
+pub fn preview_service(md: &str) -> String {
+    format!("{md}-preview")
+}
+
 pub fn budget(md: &str) -> String {
     md.to_owned()
 }
@@ -40,6 +44,7 @@ mod tests {
             (revision(&md, "0123456789"), "-0123456789".len()),
             (stable_service(&md), 0),
             (canary_service(&md), 0),
+            (preview_service(&md), 0),
             (budget(&md), 0),
         ] {
             assert!(name.len() + suffix <= 63, "{name}");

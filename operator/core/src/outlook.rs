@@ -10,13 +10,19 @@ pub struct Outlook {
     pub(crate) verdict: Option<Verdict>,
     /// When the optimization is begun again that failed for a reason that may pass.
     pub(crate) again_at: Option<Timestamp>,
-    /// What the spec asks for.
+    /// What the spec asks for but for `rollBackTo`.
+    pub(crate) asked: Option<RevisionStatus>,
+    /// What is to be served.
     pub(crate) target: Option<RevisionStatus>,
+    /// `rollBackTo`, where there is no record of it.
+    pub(crate) unknown: Option<String>,
     pub(crate) stable: Option<TrackStatus>,
     pub(crate) canary: Option<TrackStatus>,
     /// Percent of the requests that go to the canary.
     pub(crate) weight: i32,
     pub(crate) steps: usize,
+    /// What the rollout waits for a person to do.
+    pub(crate) waits: Option<String>,
     /// What the pods say of themselves.
     pub(crate) stable_crash: Option<String>,
     pub(crate) stable_excuse: Option<String>,

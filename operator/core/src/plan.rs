@@ -102,7 +102,7 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
         found.attempt = 0;
     }
 
-    let revisions = Revisions::gather(resolved, observed, &verdict, &found);
+    let revisions = Revisions::gather(resolved, observed, &verdict, &found, &memory.rollout);
     let before = Tracks::see(resolved, observed, &memory.rollout, now);
     let signals = before.signals(resolved, observed, &revisions);
     let transition = rollout::advance(&memory.rollout, &signals, &resolved.rollout, now);
@@ -119,6 +119,8 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
             again_at,
             foreign: diff.foreign,
             ending: diff.ending,
+            asked: revisions.asked,
+            unknown: revisions.unknown,
             ..tracks.outlook(resolved, &at, Some(verdict), revisions.target, now)
         },
         wake: wake(resolved, &at, &tracks, [stuck_at, again_at].into_iter().flatten().filter(|_| !is_stale), now),
@@ -199,7 +201,8 @@ fn wake(
     let left = |from: Timestamp, seconds: i32| SignedDuration::from_secs(seconds.into()) - now.duration_since(from);
     let mut times = Vec::new();
     if at.canary.is_some() && !r.suspend {
-        let step = usize::try_from(at.step).ok().and_then(|step| r.rollout.steps.get(step));
+        let course = rollout::course(&r.rollout);
+        let step = usize::try_from(at.step).ok().and_then(|step| course.get(step));
         let hold = step.filter(|_| at.stage == RolloutStage::Holding).map(|s| left(since, s.hold_seconds));
         times.push(hold.map_or(LOOK, |left| left.clamp(SignedDuration::from_millis(10), LOOK)));
     }

@@ -46,7 +46,7 @@ pub fn status(
         conditions: Vec::new(),
     };
     let old = before.map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let all = conditions::all(resolved, plan, &story);
+    let all = conditions::all(plan, &story);
     next.conditions = conditions::dated(old, all, generation, now);
     next
 }
@@ -82,6 +82,7 @@ pub fn invalid_status(
     all.extend(stay(ConditionType::Optimized).map(conditions::Verdict::of));
     all.extend(next.stable.is_some().then(|| conditions::available(plan)));
     all.extend(stay(ConditionType::Progressing).map(conditions::Verdict::of));
+    all.extend(stay(ConditionType::HeldBack).map(conditions::Verdict::of));
     next.conditions = conditions::dated(&next.conditions, all, generation, now);
     next.message = message;
     next

@@ -9,7 +9,10 @@
 
 mod analysis;
 mod capacity;
+mod control;
+mod course;
 mod share;
+mod table;
 
 use drydock_contract::SplitWindow;
 use drydock_crds::{FailedRevision, Reason, RevisionStatus, Rollout, RolloutStage, RolloutStatus};
@@ -18,16 +21,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use analysis::sum;
 pub use capacity::{cap, needed};
+pub use course::course;
 pub use share::{split, wanted_size, wanted_weight, window};
+pub use table::waits;
 
 use crate::plan::Notice;
+use table::Sight;
 
 /// What the rollout depends on, seen now.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on one another")]
 pub struct Signals {
     pub suspended: bool,
-    /// What the spec asks for; `None` while it is not known.
+    /// What the spec asks for but for `rollBackTo`; `None` while it is not known.
+    pub asked: Option<RevisionStatus>,
+    /// Whether `rollBackTo` says what is to be served: it does so at once.
+    pub rolls_back: bool,
+    /// What is to be served; `None` while it is not known.
     pub target: Option<RevisionStatus>,
     /// Whether the stable revision is there, or can be made from its record.
     pub stable_is_known: bool,
@@ -39,6 +49,8 @@ pub struct Signals {
     /// Whether `<name>` selects the stable revision already.
     pub flipped: bool,
     pub canary_ready: i32,
+    /// As many as the autoscalers of both revisions keep; `None` without autoscalers.
+    pub together: Option<i32>,
     /// Why the canary cannot stay up.
     pub canary_crash: Option<String>,
     /// What the canary's pods say of themselves.
@@ -61,7 +73,7 @@ pub fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp
     let mut next = at.clone();
     if next.stable.is_some() && !s.stable_is_known {
         // Its record and its Deployment are gone: there is nothing to go on with, or to compare with.
-        next = RolloutStatus { failed: next.failed, ..RolloutStatus::default() };
+        next = RolloutStatus { failed: next.failed, retried: next.retried, ..RolloutStatus::default() };
     }
     if next.stable.is_some() && s.stable_is_reachable {
         next.stable_was_ready = true;
@@ -72,20 +84,26 @@ pub fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp
     if s.flipped && next.previous_until.as_ref().is_none_or(|until| until.0 <= now) {
         next.previous = None;
         next.previous_until = None;
+        if next.canary.is_none() {
+            next.takeover_replicas = None;
+        }
     }
+    let mut because = control::retry(&mut next, &policy.control);
     if s.suspended {
         // The clock stands still: the stage begins again when the rollout goes on.
         if next.canary.is_some() {
             next.since = None;
             next.step_since = None;
         }
-        return Transition { next, because: Vec::new() };
+        return Transition { next, because };
     }
     if next.canary.is_some() && next.since.is_none() {
         next.since = Some(whole_seconds(now));
         next.step_since.clone_from(&next.since);
     }
-    towards(next, s, policy, now)
+    let mut transition = towards(next, s, policy, now);
+    because.append(&mut transition.because);
+    Transition { because, ..transition }
 }
 
 fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
@@ -94,9 +112,8 @@ fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestam
         let because = superseded(&mut next, "the spec changed");
         return Transition { next, because };
     };
-    if next.failed.as_ref().is_some_and(|f| f.revision != target.revision) {
-        next.failed = None;
-    }
+    let is_asked = |revision: &str| s.asked.as_ref().is_some_and(|asked| asked.revision == revision);
+    next.failed.take_if(|f| f.revision != target.revision && !is_asked(&f.revision));
     let is_stable = |of: &RolloutStatus| of.stable.as_ref().is_some_and(|r| r.revision == target.revision);
     if is_stable(&next) {
         let because = superseded(&mut next, "the spec asks for the stable revision again");
@@ -109,21 +126,29 @@ fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestam
         next.stable = Some(target.clone());
         next.stable_was_ready = false;
         next.since = Some(whole_seconds(now));
-        next.failed = None;
+        next.failed.take_if(|f| f.revision == target.revision);
         because.push(Notice::normal(
             Reason::Deploying,
             format!("revision {} (candidate {}) starts", target.revision, target.candidate),
         ));
         return Transition { next, because };
     }
-    if next.failed.is_some() {
+    if next.failed.as_ref().is_some_and(|f| f.revision == target.revision) {
         let because = superseded(&mut next, "the spec asks for a revision that was rolled back");
         return Transition { next, because };
     }
-    match &next.canary {
-        Some(canary) if canary.revision == target.revision => proceed(next, s, policy, now),
-        _ => start(next, target, policy, now),
+    if next.canary.as_ref().is_some_and(|canary| canary.revision == target.revision) {
+        let course = if s.rolls_back { Vec::new() } else { course(policy) };
+        return table::proceed(Sight { signals: s, policy, course: &course, now, at: next });
     }
+    if policy.control.abort.as_ref() == Some(&target.revision) {
+        return refuse(next, target, now);
+    }
+    if policy.control.paused && !s.rolls_back {
+        let because = superseded(&mut next, "the spec changed");
+        return Transition { next, because };
+    }
+    start(next, target, s, policy, now)
 }
 
 /// Drops the canary, if there is one.
@@ -138,9 +163,29 @@ fn idle(next: &mut RolloutStatus) {
     next.step = 0;
     next.since = None;
     next.step_since = None;
+    next.takeover_replicas = None;
 }
 
-fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now: Timestamp) -> Transition {
+/// A revision that was aborted before it began.
+fn refuse(mut next: RolloutStatus, target: &RevisionStatus, now: Timestamp) -> Transition {
+    let mut because = superseded(&mut next, "the spec changed");
+    let mut transition = roll_back(
+        RolloutStatus { canary: Some(target.clone()), ..next },
+        Reason::Aborted,
+        "control.abort names it".to_owned(),
+        now,
+    );
+    because.append(&mut transition.because);
+    Transition { because, ..transition }
+}
+
+fn start(
+    mut next: RolloutStatus,
+    target: &RevisionStatus,
+    s: &Signals,
+    policy: &Rollout,
+    now: Timestamp,
+) -> Transition {
     let mut because = superseded(&mut next, "the spec changed");
     if next.previous.as_ref().is_some_and(|p| p.revision == target.revision) {
         next.previous = None;
@@ -148,7 +193,9 @@ fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now
     }
     next.canary = Some(target.clone());
     next.step = 0;
-    next.stage = if policy.steps.is_empty() { RolloutStage::Promoting } else { RolloutStage::Scaling };
+    let at_once = s.rolls_back || course(policy).is_empty();
+    next.stage = if at_once { RolloutStage::Promoting } else { RolloutStage::Scaling };
+    next.takeover_replicas = s.together.filter(|_| at_once);
     next.since = Some(whole_seconds(now));
     next.step_since.clone_from(&next.since);
     because.push(Notice::normal(
@@ -158,104 +205,6 @@ fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now
     Transition { next, because }
 }
 
-fn proceed(next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
-    let elapsed = next.since.as_ref().map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
-    let deadline = SignedDuration::from_secs(policy.progress_deadline_seconds.into());
-    let hold = |step: usize| SignedDuration::from_secs(policy.steps.get(step).map_or(0, |s| s.hold_seconds).into());
-    // The step as a whole has no more time than it would need if all went well, and the deadline besides.
-    let in_step = next.step_since.as_ref().map_or(elapsed, |since| now.duration_since(since.0));
-    let is_late = elapsed > deadline || in_step > deadline + hold(usize::try_from(next.step).unwrap_or(0));
-    if let Some((reason, message)) = analysis::failure(s, &policy.analysis) {
-        return roll_back(next, reason, message, now);
-    }
-    let step = usize::try_from(next.step).unwrap_or(0);
-    let weight = policy.steps.get(step).map(|s| s.weight);
-    match (next.stage, weight) {
-        (RolloutStage::Idle, _) | (RolloutStage::Holding | RolloutStage::Scaling, None) => {
-            go_to(next, step, s, policy, now)
-        }
-        (RolloutStage::Scaling, Some(weight)) if s.canary_ready >= needed(weight, s.stable_ready) => {
-            go_to(next, step, s, policy, now)
-        }
-        (RolloutStage::Holding, Some(weight)) if s.canary_ready < needed(weight, s.stable_ready) => {
-            let note = format!(
-                "the canary has {} of the {} ready pods that {weight} % need",
-                s.canary_ready,
-                needed(weight, s.stable_ready)
-            );
-            let next = RolloutStatus { stage: RolloutStage::Scaling, since: Some(whole_seconds(now)), ..next };
-            Transition { next, because: vec![Notice::warning(Reason::CanaryProgressing, note)] }
-        }
-        (RolloutStage::Holding, Some(_)) => {
-            let hold = hold(step);
-            if elapsed < hold {
-                return Transition { next, because: Vec::new() };
-            }
-            if s.silent > 0 {
-                return unheard(next, s, elapsed > hold + deadline, now);
-            }
-            let mut because = analysis::unjudged(&s.counts, &policy.analysis);
-            let mut transition = go_to(next, step + 1, s, policy, now);
-            because.append(&mut transition.because);
-            Transition { because, ..transition }
-        }
-        (RolloutStage::Promoting, _) if s.canary_ready >= needed(100, s.stable_ready) => promote(next, policy, now),
-        (RolloutStage::Scaling | RolloutStage::Promoting, _) if is_late => {
-            let wanted = match (next.stage, weight) {
-                (RolloutStage::Scaling, Some(weight)) => needed(weight, s.stable_ready),
-                _ => needed(100, s.stable_ready),
-            };
-            let excuse = s.canary_excuse.as_deref().unwrap_or("its pods do not say why");
-            let message = format!(
-                "{} of {wanted} pods ready after {} seconds: {excuse}",
-                s.canary_ready,
-                elapsed.max(in_step).as_secs()
-            );
-            roll_back(next, Reason::ProgressDeadlineExceeded, message, now)
-        }
-        (RolloutStage::Scaling | RolloutStage::Promoting, _) => Transition { next, because: Vec::new() },
-    }
-}
-
-/// No telemetry is not the same as no traffic: what nobody can see is not promoted.
-fn unheard(next: RolloutStatus, s: &Signals, is_late: bool, now: Timestamp) -> Transition {
-    if !is_late {
-        return Transition { next, because: Vec::new() };
-    }
-    let message = format!(
-        "{} stable pods do not say what they saw of the canary: is port 8082 of the pods reachable for the operator?",
-        s.silent
-    );
-    roll_back(next, Reason::ProgressDeadlineExceeded, message, now)
-}
-
-/// To a step, or past the last one; straight to its weight where the pods are there already.
-fn go_to(next: RolloutStatus, step: usize, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
-    let since = Some(whole_seconds(now));
-    let index = i32::try_from(step).unwrap_or(i32::MAX);
-    let step_since = if next.step == index { next.step_since.clone() } else { since.clone() };
-    let next = RolloutStatus { step_since, ..next };
-    let Some(to) = policy.steps.get(step) else {
-        let count = i32::try_from(policy.steps.len()).unwrap_or(i32::MAX);
-        let next = RolloutStatus { stage: RolloutStage::Promoting, step: count, since, ..next };
-        let note = "all steps are passed; the canary is scaled to take every request".to_owned();
-        return Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] };
-    };
-    if s.canary_ready >= needed(to.weight, s.stable_ready) {
-        let note = format!(
-            "step {} of {}: {} % of the requests for {} seconds",
-            step + 1,
-            policy.steps.len(),
-            to.weight,
-            to.hold_seconds
-        );
-        let next = RolloutStatus { stage: RolloutStage::Holding, step: index, since, ..next };
-        return Transition { next, because: vec![Notice::normal(Reason::CanaryProgressing, note)] };
-    }
-    let next = RolloutStatus { stage: RolloutStage::Scaling, step: index, since, ..next };
-    Transition { next, because: Vec::new() }
-}
-
 fn promote(mut next: RolloutStatus, policy: &Rollout, now: Timestamp) -> Transition {
     let Some(canary) = next.canary.take() else { return Transition { next, because: Vec::new() } };
     let note = format!("revision {} (candidate {}) is stable", canary.revision, canary.candidate);
@@ -263,7 +212,9 @@ fn promote(mut next: RolloutStatus, policy: &Rollout, now: Timestamp) -> Transit
     next.previous = next.stable.replace(canary);
     next.previous_until = whole_seconds(now).0.checked_add(delay).ok().map(Time);
     next.stable_was_ready = true;
+    let takeover_replicas = next.takeover_replicas.take();
     idle(&mut next);
+    next.takeover_replicas = takeover_replicas;
     Transition { next, because: vec![Notice::normal(Reason::Promoted, note)] }
 }
 

@@ -7,7 +7,9 @@ mod simulation;
 use std::sync::LazyLock;
 
 use drydock_contract::Split;
-use drydock_crds::{Amount, Autoscaling, ModelDeploymentSpec, Resources};
+use drydock_crds::{
+    AbTest, Amount, Autoscaling, BlueGreen, ModelDeploymentSpec, RequestKey, RequestMatch, Resources, Rollout, Shadow,
+};
 use drydock_operator_core::ChildKind;
 use k8s_openapi::api::core::v1::Pod;
 use proptest::prelude::*;
@@ -37,6 +39,14 @@ enum Event {
     AllReady,
     Delete(u8),
     Traffic(u64),
+    /// The steps wait for a person.
+    Pauses(bool),
+    Paused(bool),
+    Strategy(u8),
+    /// Who is sent on, by what, and copies.
+    Sharing(u8),
+    /// What a person may say of the revision that is on its way, or was: a number for the word.
+    Word(u8),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -58,6 +68,11 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::AllReady),
         1 => any::<u8>().prop_map(Event::Delete),
         1 => prop_oneof![Just(0), Just(1000)].prop_map(Event::Traffic),
+        1 => any::<bool>().prop_map(Event::Pauses),
+        1 => any::<bool>().prop_map(Event::Paused),
+        3 => any::<u8>().prop_map(Event::Word),
+        2 => (0..4u8).prop_map(Event::Strategy),
+        2 => (0..8u8).prop_map(Event::Sharing),
     ]
 }
 
@@ -106,11 +121,52 @@ fn edit(spec: &mut ModelDeploymentSpec, event: &Event) {
             spec.rollout.steps = fashion().spec.rollout.steps.into_iter().take(usize::from(*n)).collect();
         }
         Event::Suspend(on) => spec.suspend = *on,
+        Event::Pauses(on) => spec.rollout.steps.iter_mut().for_each(|s| s.pause = *on),
+        Event::Paused(on) => spec.rollout.control.paused = *on,
+        Event::Strategy(n) => follow(&mut spec.rollout, *n),
+        Event::Sharing(bits) => {
+            let header = Some("x-user".to_owned());
+            let key = RequestKey { header: header.clone(), ..RequestKey::default() };
+            let vip = RequestMatch { header, value: "vip".into(), ..RequestMatch::default() };
+            spec.rollout.sticky = (bits & 1 > 0).then_some(key);
+            spec.rollout.matches = if bits & 2 > 0 { vec![vip] } else { vec![] };
+            let shadows = bits & 4 > 0 || spec.rollout.strategy == drydock_crds::Strategy::Shadow;
+            spec.rollout.shadow = shadows.then_some(Shadow { percentage: 30 });
+        }
         Event::Invalid(on) => {
             let amounts = [("cpu".to_owned(), Amount("lots".into()))].into();
             spec.serving.resources = on.then(|| Resources { requests: amounts, ..Resources::default() });
         }
         _ => {}
+    }
+}
+
+fn follow(rollout: &mut Rollout, strategy: u8) {
+    use drydock_crds::Strategy;
+    rollout.ab_test = None;
+    rollout.strategy = match strategy {
+        0 => Strategy::Canary,
+        1 => Strategy::BlueGreen,
+        2 => {
+            rollout.ab_test = Some(AbTest { percentage: 50, duration_seconds: 10 });
+            Strategy::AbTest
+        }
+        _ => {
+            rollout.shadow = Some(Shadow { percentage: 30 });
+            Strategy::Shadow
+        }
+    };
+    rollout.blue_green = (strategy == 1).then_some(BlueGreen { preview_seconds: 5, pause: false });
+}
+
+fn say(control: &mut drydock_crds::Control, word: u8, revision: String) {
+    match word % 6 {
+        0 => control.promote = Some(revision),
+        1 => control.proceed = Some(format!("{revision}/{}", word / 5 % 2)),
+        2 => control.abort = Some(revision),
+        3 => control.retry = Some(format!("{revision}@{}", word / 5)),
+        4 => control.roll_back_to = Some(revision),
+        _ => *control = drydock_crds::Control::default(),
     }
 }
 
@@ -159,6 +215,13 @@ fn happen(c: &mut Cluster, event: &Event) {
             }
         }
         Event::Traffic(n) => c.requests_per_second = *n,
+        Event::Word(n) => {
+            let rollout = c.status().rollout.unwrap_or_default();
+            let of = [rollout.canary, rollout.stable, rollout.previous].into_iter().flatten().map(|r| r.revision);
+            let of: Vec<String> = of.chain(rollout.failed.map(|f| f.revision)).collect();
+            let revision = of.get(usize::from(*n) / 5 % of.len().max(1)).cloned().unwrap_or_else(|| "none".into());
+            c.edit(|s| say(&mut s.rollout.control, *n, revision));
+        }
         change => c.edit(|spec| edit(spec, change)),
     }
 }
@@ -198,8 +261,9 @@ fn pass(c: &mut Cluster) {
                 (Some(split), None) => panic!("{split:?} without a canary"),
                 (Some(split), Some(canary)) => {
                     assert_eq!(&split.revision, canary);
-                    assert!(split.weight > 0 && ready > 0);
-                    assert!(usize::from(split.weight) * c.ready(&stable) <= 100 * ready, "{split:?}: {ready} ready");
+                    assert!(split.weight > 0 || split.shadow > 0 || !split.matches.is_empty());
+                    let load = usize::from(split.weight) + usize::from(split.shadow);
+                    assert!(ready > 0 && load * c.ready(&stable) <= 100 * ready, "{split:?}: {ready} ready");
                 }
             }
         } else if canary.is_some() {
@@ -214,6 +278,12 @@ fn heal(c: &mut Cluster) {
     c.edit(|s| {
         s.suspend = false;
         s.serving.resources = None;
+        // Nobody is there to end a pause; what was said of single revisions stays.
+        s.rollout.control.paused = false;
+        if matches!(s.rollout.strategy, drydock_crds::Strategy::AbTest | drydock_crds::Strategy::Shadow) {
+            follow(&mut s.rollout, 0);
+        }
+        s.rollout.steps.iter_mut().for_each(|s| s.pause = false);
     });
 }
 
@@ -261,7 +331,7 @@ proptest! {
     /// Invariant 5: it does not matter what was asked for before.
     #[test]
     fn the_last_spec_alone_decides(a in prop::collection::vec(event(), 1..6), b in prop::collection::vec(event(), 1..6)) {
-        let good = |e: &&Event| !matches!(e, Event::Death(_) | Event::Delete(_) | Event::Unready(_) | Event::CanaryUnready | Event::MinSpeedup(_));
+        let good = |e: &&Event| !matches!(e, Event::Death(_) | Event::Delete(_) | Event::Unready(_) | Event::CanaryUnready | Event::MinSpeedup(_) | Event::Word(_));
         let good_image = |e: &Event| match e { Event::Image(n) => Event::Image(n % 2), e => e.clone() };
         let events = |list: &[Event]| list.iter().filter(good).map(good_image).collect::<Vec<_>>();
         let mut c = cluster();

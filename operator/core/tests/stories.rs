@@ -5,7 +5,10 @@
 mod simulation;
 
 use drydock_contract::FailureReason;
-use drydock_crds::{Amount, Analysis, Autoscaling, CandidateFallback, Resources, Search};
+use drydock_crds::{
+    AbTest, Amount, Analysis, Autoscaling, BlueGreen, CandidateFallback, RequestKey, RequestMatch, Resources, Search,
+    Shadow, Strategy,
+};
 use drydock_operator_core::{ChildKind, Memory, guard, keep, pods_to_ask};
 use k8s_openapi::api::batch::v1::JobSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -81,6 +84,199 @@ fn disagreement() {
     });
     story.run(20);
     story.check("disagreement");
+}
+
+fn canary_of(c: &Cluster) -> String {
+    c.status().rollout.unwrap().canary.unwrap().revision
+}
+
+/// A step that waits for a person, and every word of `control`.
+#[test]
+fn approved_by_hand() {
+    let mut story = with(Behaviour::default());
+    story.act("the first step pauses", |c| c.edit(|s| s.rollout.steps[0].pause = true));
+    story.run(60);
+    story.act("control.proceed for the step", |c| {
+        let proceed = format!("{}/0", canary_of(c));
+        c.edit(|s| s.rollout.control.proceed = Some(proceed));
+    });
+    story.run(3);
+    story.act("control.paused", |c| c.edit(|s| s.rollout.control.paused = true));
+    story.run(30);
+    story.act("control.paused is taken out", |c| c.edit(|s| s.rollout.control.paused = false));
+    story.run(15);
+    story.check("approved_by_hand");
+}
+
+#[test]
+fn promoted_by_hand() {
+    let mut story = with(Behaviour::default());
+    story.run(8);
+    story.act("control.promote", |c| {
+        let canary = canary_of(c);
+        c.edit(|s| s.rollout.control.promote = Some(canary));
+    });
+    story.run(10);
+    story.check("promoted_by_hand");
+}
+
+/// What failed is not tried again unless somebody asks.
+#[test]
+fn aborted_then_retried() {
+    let mut story = with(Behaviour::default());
+    story.run(8);
+    let canary = canary_of(&story.cluster);
+    story.act("control.abort", |c| c.edit(|s| s.rollout.control.abort = Some(canary.clone())));
+    story.run(10);
+    story.act("control.retry in its place", |c| {
+        c.edit(|s| {
+            s.rollout.control.abort = None;
+            s.rollout.control.retry = Some(format!("{canary}@1"));
+        });
+    });
+    story.run(35);
+    story.check("aborted_then_retried");
+}
+
+/// All at once, after a look at the preview; and back, to pods that are still there. Anchors, part 2, row 5 (a promotion restarts nothing)
+/// and row 14 (a rollback that is in Git, and says which version runs).
+#[test]
+fn blue_green_and_back() {
+    let mut md = fashion();
+    md.spec.serving.replicas = Some(2);
+    md.spec.rollout.strategy = Strategy::BlueGreen;
+    md.spec.rollout.blue_green = Some(BlueGreen { preview_seconds: 10, pause: true });
+    md.spec.rollout.scale_down_delay_seconds = 60;
+    let mut cluster = Cluster::new(md);
+    assert!(cluster.settle(100));
+    let mut story = Story::of(cluster);
+    let uids = |s: &Story, revision: &str| -> Vec<Option<String>> {
+        let is_of =
+            |p: &&k8s_openapi::api::core::v1::Pod| p.metadata.labels.iter().flatten().any(|(_, v)| v == revision);
+        s.cluster.observed.pods.iter().filter(is_of).map(|p| p.metadata.uid.clone()).collect()
+    };
+    let old = story.cluster.selected().unwrap();
+    let old_pods = uids(&story, &old);
+    story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
+    story.run(25);
+    let new = canary_of(&story.cluster);
+    let new_pods = uids(&story, &new);
+    story.act("control.proceed", |c| c.edit(|s| s.rollout.control.proceed = Some(format!("{new}/0"))));
+    story.run(10);
+    assert_eq!((story.cluster.selected(), uids(&story, &new)), (Some(new.clone()), new_pods.clone()));
+    story
+        .act("control.rollBackTo the old revision", |c| c.edit(|s| s.rollout.control.roll_back_to = Some(old.clone())));
+    story.run(3);
+    assert_eq!(
+        (story.cluster.selected(), uids(&story, &old)),
+        (Some(old), old_pods),
+        "at once, to the pods that were there"
+    );
+    story.run(5);
+    story.act("rollBackTo is taken out", |c| c.edit(|s| s.rollout.control.roll_back_to = None));
+    story.run(30);
+    assert_eq!((story.cluster.selected(), uids(&story, &new)), (Some(new), new_pods));
+    story.check("blue_green_and_back");
+}
+
+/// By the digest of a package, past a pause; and to one that is not recorded.
+#[test]
+fn rolled_back_to_a_package() {
+    let mut story = serving();
+    let package = story.cluster.status().stable.unwrap().package;
+    story.act("a model that is half as large", |c| {
+        let mut other = report("int8");
+        other.package = Some(drydock_contract::Digest::of(b"another"));
+        c.outcomes.insert("int8".into(), [Outcome::Report(Box::new(other))].into());
+        c.edit(|s| s.model.source = simulation::fixtures::url("other.onnx"));
+    });
+    story.run(20);
+    story.act("control.rollBackTo the package that is served", |c| {
+        c.edit(|s| s.rollout.control.roll_back_to = Some(package.clone()));
+    });
+    story.run(5);
+    story.act("control.rollBackTo what nobody knows", |c| {
+        c.edit(|s| s.rollout.control.roll_back_to = Some("ffffffffff".into()));
+    });
+    story.run(5);
+    story.check("rolled_back_to_a_package");
+}
+
+/// Anchors, part 2, row 7: no user sees the canary, and it is compared.
+#[test]
+fn shadow_only() {
+    let mut story = with(Behaviour::default());
+    story.act("strategy Shadow", |c| {
+        c.edit(|s| {
+            s.rollout.strategy = Strategy::Shadow;
+            s.rollout.shadow = Some(Shadow { percentage: 40 });
+        });
+    });
+    story.run(30);
+    story.act("control.promote", |c| {
+        let canary = canary_of(c);
+        c.edit(|s| s.rollout.control.promote = Some(canary));
+    });
+    story.run(10);
+    story.check("shadow_only");
+}
+
+#[test]
+fn shadow_that_disagrees() {
+    let mut story = with(Behaviour { disagreements: 8, ..Behaviour::default() });
+    story.act("strategy Shadow", |c| {
+        c.edit(|s| {
+            s.rollout.strategy = Strategy::Shadow;
+            s.rollout.shadow = Some(Shadow { percentage: 40 });
+            s.rollout.analysis.min_agreement = Some(95.0);
+        });
+    });
+    story.run(15);
+    story.check("shadow_that_disagrees");
+}
+
+/// Anchors, part 2, row 13: a user has one model. A person chooses.
+#[test]
+fn a_b_test() {
+    let mut story = with(Behaviour::default());
+    story.act("strategy ABTest", |c| {
+        c.edit(|s| {
+            let vip = RequestMatch { header: Some("x-vip".into()), value: "yes".into(), ..RequestMatch::default() };
+            s.rollout.strategy = Strategy::AbTest;
+            s.rollout.sticky = Some(RequestKey { cookie: Some("session".into()), ..RequestKey::default() });
+            s.rollout.matches = vec![vip];
+            s.rollout.ab_test = Some(AbTest { percentage: 50, duration_seconds: 20 });
+        });
+    });
+    story.run(60);
+    story.act("control.abort", |c| {
+        let canary = canary_of(c);
+        c.edit(|s| s.rollout.control.abort = Some(canary));
+    });
+    story.run(5);
+    story.check("a_b_test");
+}
+
+/// Anchors, part 2, rows 3 and 4: the autoscaler and we do not fight, and no capacity is lost to a canary: the stable revision keeps
+/// its size, and the new one begins with what both had.
+#[test]
+fn grown_during_a_canary() {
+    let mut md = fashion();
+    md.spec.serving.replicas = None;
+    md.spec.serving.autoscaling =
+        Some(Autoscaling { min_replicas: 2, max_replicas: 10, target_cpu_utilization_percentage: 70 });
+    let mut cluster = Cluster::new(md);
+    assert!(cluster.settle(100));
+    let stable = format!("fashion-{}", cluster.selected().unwrap());
+    let mut story = Story::of(cluster);
+    story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
+    story.run(8);
+    story.act("the autoscaler has seen load: 6 stable pods", |c| {
+        let d = c.observed.deployments.iter_mut().find(|d| d.metadata.name.as_ref() == Some(&stable)).unwrap();
+        d.spec.replicas = Some(6);
+    });
+    story.run(60);
+    story.check("grown_during_a_canary");
 }
 
 #[test]
@@ -348,7 +544,7 @@ fn volume_deleted_under_its_pods() {
     story.check("volume_deleted_under_its_pods");
 }
 
-/// A Service of the name is there already, and not ours.
+/// A Service of the name is there already, and not ours. Anchors, part 2, row 10: only what we have made is touched.
 #[test]
 fn name_is_taken() {
     let mut cluster = Cluster::new(fashion());

@@ -31,7 +31,7 @@ fn pod(name: &str, uid: &str) -> Pod {
 }
 
 fn split() -> Split {
-    Split { weight: 10, revision: "r2".into(), window: "w".into(), compare: 0, timeout_milliseconds: 500 }
+    Split { weight: 10, revision: "r2".into(), window: "w".into(), timeout_milliseconds: 500, ..Split::default() }
 }
 
 /// A write, two scales (one already so), two splits and a deletion.

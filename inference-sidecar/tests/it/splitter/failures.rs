@@ -6,7 +6,7 @@ use drydock_contract::SplitWindow;
 use serde_json::json;
 
 use super::{Canary, Stable, start_canary};
-use crate::support::{image, json_body};
+use crate::support::{REVISION, image, json_body};
 
 #[tokio::test]
 async fn a_canary_that_fails_costs_no_request() {
@@ -46,4 +46,18 @@ async fn a_client_that_gives_up_first_is_counted() {
     assert!(request.json(&json_body(&image(1))).send().await.unwrap_err().is_timeout());
     let counted = tokio::time::timeout(Duration::from_secs(20), stable.until(|w| w.requests == 1)).await;
     assert_eq!(counted.expect("the request was never counted").timeouts, 1);
+}
+
+/// However slow the canary is: each request is run by the stable model once, as it would be without a canary.
+#[tokio::test]
+async fn a_slow_canary_gives_the_stable_model_nothing_to_do_twice() {
+    const REQUESTS: u64 = 40;
+    let (address, _) = start_canary(Canary::Hangs).await;
+    let stable = Stable::start(address).await;
+    stable.split(100, "1", 100).await;
+    let sent = (0..REQUESTS).map(|_| stable.send_with(&[]));
+    assert!(futures::future::join_all(sent).await.iter().all(|revision| revision == REVISION));
+    assert_eq!(stable.inferences().await, REQUESTS);
+    let window = stable.window().await;
+    assert!(window.requests > 0 && window.timeouts == window.requests, "{window:?}");
 }

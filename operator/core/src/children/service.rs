@@ -16,6 +16,11 @@ pub fn canary_service(r: &Resolved, stable: &str, canary: Option<&str>) -> Servi
     service(r, names::canary_service(&r.name), canary.unwrap_or(stable))
 }
 
+/// Where the next revision can be looked at before it gets any request; without one, the stable revision.
+pub fn preview_service(r: &Resolved, stable: &str, canary: Option<&str>) -> Service {
+    service(r, names::preview_service(&r.name), canary.unwrap_or(stable))
+}
+
 fn service(r: &Resolved, name: String, revision: &str) -> Service {
     Service {
         metadata: metadata(r, name, labels(&r.name, Component::Serving)),

@@ -1,4 +1,4 @@
-use drydock_crds::{RevisionStatus, RolloutStatus};
+use drydock_crds::{Autoscaling, RevisionStatus, RolloutStatus, Strategy};
 
 use super::revisions::Revisions;
 use super::tracks::Tracks;
@@ -53,9 +53,12 @@ pub fn serving(
         let canary = at.canary.as_ref().map(|c| c.revision.as_str());
         all.push(Child::Service(Box::new(service::stable_service(r, &stable.revision))));
         all.push(Child::Service(Box::new(service::canary_service(r, &stable.revision, canary))));
+        if r.rollout.strategy == Strategy::BlueGreen {
+            all.push(Child::Service(Box::new(service::preview_service(r, &stable.revision, canary))));
+        }
     }
     if let Replicas::Automatic(wish) = &r.serving.replicas {
-        for (revision, at_least) in at_least(at, tracks, wish.min_replicas) {
+        for (revision, at_least) in at_least(at, tracks, wish) {
             all.push(Child::Autoscaler(Box::new(autoscaler::autoscaler(r, revision, wish, at_least))));
         }
     }
@@ -79,11 +82,17 @@ pub fn live(at: &RolloutStatus) -> Vec<&str> {
 }
 
 /// The least number of pods of each live revision.
-fn at_least<'a>(at: &'a RolloutStatus, tracks: &Tracks<'_>, min: i32) -> Vec<(&'a str, i32)> {
-    // The new stable revision has just taken over every request: its size is held until the old one is gone, when its own
-    // load has been seen.
-    let stable = min.max(tracks.previous.desired);
-    [(&at.stable, stable), (&at.canary, tracks.canary.desired), (&at.previous, min)]
+fn at_least<'a>(at: &'a RolloutStatus, tracks: &Tracks<'_>, wish: &Autoscaling) -> Vec<(&'a str, i32)> {
+    let min = wish.min_replicas;
+    let stable = match &at.canary {
+        // It may have every request back at any moment: it does not shrink because a canary has a share.
+        Some(_) => min.max(tracks.stable.desired.min(wish.max_replicas)),
+        // It has just taken over every request: its size is held until the old one is gone, when its own load has been seen.
+        None => min.max(tracks.previous.desired).max(at.takeover_replicas.unwrap_or(0)),
+    };
+    // The replaced one may be called back, and is no use if it has shrunk by then.
+    let previous = min.max(tracks.previous.desired.min(wish.max_replicas));
+    [(&at.stable, stable), (&at.canary, tracks.canary.desired), (&at.previous, previous)]
         .into_iter()
         .filter_map(|(revision, least): (&Option<RevisionStatus>, i32)| {
             Some((revision.as_ref()?.revision.as_str(), least))

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use drydock_crds::{OptimizationStatus, RevisionStatus};
+use drydock_crds::{OptimizationStatus, RevisionStatus, RolloutStatus};
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
@@ -11,20 +12,36 @@ use crate::{Observed, Resolved, names};
 
 /// The revisions that can be made.
 pub struct Revisions {
-    /// What the spec asks for.
+    /// What the spec asks for but for `rollBackTo`.
+    pub asked: Option<RevisionStatus>,
+    /// What is to be served.
     pub target: Option<RevisionStatus>,
+    /// `rollBackTo`, where there is no record of it.
+    pub unknown: Option<String>,
     known: BTreeMap<String, RevisionTemplate>,
 }
 
 impl Revisions {
-    /// Those that are recorded, and the target from the spec.
-    pub fn gather(r: &Resolved, observed: &Observed, verdict: &Verdict, found: &OptimizationStatus) -> Self {
+    /// Those that are recorded, and what the spec asks for.
+    pub fn gather(
+        r: &Resolved,
+        observed: &Observed,
+        verdict: &Verdict,
+        found: &OptimizationStatus,
+        at: &RolloutStatus,
+    ) -> Self {
         let Self { mut known, .. } = Self::recorded(r, observed);
-        let target = target(r, verdict, found, &known);
-        if let Some(template) = &target {
+        let template = asked(r, verdict, found, &known);
+        if let Some(template) = &template {
             known.insert(template.revision(), template.clone());
         }
-        Self { target: target.map(|t| t.status()), known }
+        let asked = template.map(|t| t.status());
+        let Some(to) = &r.rollout.control.roll_back_to else {
+            return Self { target: asked.clone(), asked, unknown: None, known };
+        };
+        let target = recorded_as(to, observed, at, &known);
+        let unknown = target.is_none().then(|| to.clone());
+        Self { asked, target, unknown, known }
     }
 
     /// From the ControllerRevisions; where one is lost, from its Deployment.
@@ -44,7 +61,7 @@ impl Revisions {
         for c in &observed.revisions {
             learn(&c.metadata, RevisionTemplate::of_json(&c.data.0));
         }
-        Self { target: None, known }
+        Self { asked: None, target: None, unknown: None, known }
     }
 
     pub fn template(&self, revision: &str) -> Option<&RevisionTemplate> {
@@ -52,7 +69,31 @@ impl Revisions {
     }
 }
 
-fn target(
+/// The revision of this name, or the last one made of this package: the one that is served, if it is of it.
+fn recorded_as(
+    to: &str,
+    observed: &Observed,
+    at: &RolloutStatus,
+    known: &BTreeMap<String, RevisionTemplate>,
+) -> Option<RevisionStatus> {
+    let status = |revision: &str| {
+        let t = known.get(revision)?;
+        Some(RevisionStatus {
+            revision: revision.to_owned(),
+            candidate: t.candidate.clone(),
+            package: t.package.clone(),
+        })
+    };
+    let number = |revision: &str| {
+        let is_of = |c: &&ControllerRevision| label(&c.metadata, labels::REVISION) == Some(revision);
+        observed.revisions.iter().find(is_of).and_then(|c| c.revision)
+    };
+    let of_package = known.iter().filter(|(_, t)| t.package == to).map(|(revision, _)| revision.as_str());
+    let is_stable = |revision: &str| at.stable.as_ref().is_some_and(|s| s.revision == revision);
+    status(to).or_else(|| status(of_package.max_by_key(|revision| (is_stable(revision), number(revision)))?))
+}
+
+fn asked(
     r: &Resolved,
     verdict: &Verdict,
     found: &OptimizationStatus,

@@ -11,7 +11,7 @@ use crate::labels::{self, annotation};
 use crate::outlook::Outlook;
 use crate::pod_state::{crash_loop, excuse, is_reachable, is_ready, of_revision};
 use crate::resolved::Replicas;
-use crate::rollout::{Signals, cap, needed, split, sum, wanted_size, wanted_weight, window};
+use crate::rollout::{self, Signals, cap, course, needed, split, sum, wanted_size, wanted_weight, window};
 use crate::selection::Verdict;
 use crate::{ChildKind, Observed, Resolved, names};
 
@@ -32,6 +32,8 @@ pub struct Tracks<'a> {
     pub previous: Track<'a>,
     /// The percentage that the canary gets, and can take.
     pub weight: i32,
+    /// Pods of the canary that anything may be sent to.
+    pub may_send: i32,
     counts: SplitWindow,
     silent: i32,
     stable_is_reachable: bool,
@@ -57,9 +59,11 @@ impl<'a> Tracks<'a> {
             // Of what the stable revision should have, not of what it has ready this second: a canary does not shrink
             // because a stable pod stumbles.
             canary.desired = needed(wanted_size(at, &r.rollout), stable.desired.max(stable.ready));
+            canary.desired = canary.desired.max(at.takeover_replicas.unwrap_or(0));
         }
         previous.desired = replicas(r, observed, &previous).unwrap_or(0);
         let weight = cap(wanted_weight(at, &r.rollout), canary.ready, stable.ready);
+        let may_send = canary.ready;
         let counts = sum(windows(observed, at, &stable));
         let told = |p: &Pod| is_ready(p) && is_told(p, &window(at));
         let silent = count(&stable.pods, told) - i32::try_from(windows(observed, at, &stable).count()).unwrap_or(0);
@@ -70,6 +74,7 @@ impl<'a> Tracks<'a> {
             canary,
             previous,
             weight,
+            may_send,
             counts,
             silent: silent.max(0),
             stable_is_reachable,
@@ -84,7 +89,10 @@ impl<'a> Tracks<'a> {
             observed.deployments.iter().find(|d| d.metadata.name == self.canary.deployment(r)).and_then(refusal);
         Signals {
             suspended: r.suspend,
+            asked: revisions.asked.clone(),
             target: revisions.target.clone(),
+            rolls_back: r.rollout.control.roll_back_to.is_some(),
+            together: self.together(r, observed),
             stable_is_known: stable.is_some_and(|of| revisions.template(&of.revision).is_some())
                 || replicas(r, observed, &self.stable).is_some(),
             stable_ready: self.stable.ready,
@@ -97,6 +105,14 @@ impl<'a> Tracks<'a> {
             counts: self.counts.clone(),
             silent: self.silent,
         }
+    }
+
+    /// Pods that an autoscaler keeps for both: what the new revision begins with when it has every request. The load may have
+    /// grown since the rollout began, and each has its share of it.
+    fn together(&self, r: &Resolved, observed: &Observed) -> Option<i32> {
+        let Replicas::Automatic(wish) = &r.serving.replicas else { return None };
+        let both = self.stable.desired.saturating_add(replicas(r, observed, &self.canary).unwrap_or(0));
+        Some(both.min(wish.max_replicas.max(self.stable.desired)))
     }
 
     /// Only where no autoscaler has the number, or none would begin: an autoscaler leaves 0 alone.
@@ -126,7 +142,7 @@ impl<'a> Tracks<'a> {
 
     /// What each pod is to be told that it has not been told yet.
     pub fn splits(&self, r: &Resolved, at: &RolloutStatus) -> Vec<PodSplit> {
-        let wanted = split(at, &r.rollout, self.weight);
+        let wanted = split(at, &r.rollout, self.weight, self.may_send, self.stable.ready);
         let mut splits: Vec<PodSplit> = self.stable.pods.iter().filter_map(|p| tell(p, wanted.as_ref())).collect();
         // A revision that was stable before may still have a share to send on, now to itself.
         splits.extend(self.canary.pods.iter().filter_map(|p| tell(p, None)));
@@ -150,11 +166,14 @@ impl<'a> Tracks<'a> {
             suspended: r.suspend,
             verdict,
             again_at: None,
+            asked: None,
+            unknown: None,
             target,
             stable: self.stable.status(),
             canary: self.canary.status(),
             weight: self.weight,
-            steps: r.rollout.steps.len(),
+            steps: course(&r.rollout).len(),
+            waits: rollout::waits(at, &r.rollout, now),
             stable_crash: crash_loop(&self.stable.pods, self.since),
             stable_excuse: excuse(&self.stable.pods),
             canary_excuse: excuse(&self.canary.pods),
@@ -227,7 +246,7 @@ fn refusal(d: &Deployment) -> Option<String> {
 fn is_told(pod: &Pod, window: &str) -> bool {
     let text = annotation(&pod.metadata, SPLIT_ANNOTATION);
     let told: Option<Split> = text.and_then(|t| serde_json::from_str(t).ok());
-    told.is_some_and(|s| s.weight > 0 && s.window == window)
+    told.is_some_and(|s| s.window == window)
 }
 
 fn tell(pod: &Pod, wanted: Option<&Split>) -> Option<PodSplit> {

@@ -3,8 +3,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::story::{Progress, Story};
+use crate::Plan;
 use crate::selection::{self, Verdict as Selection};
-use crate::{Plan, Resolved};
 
 /// A condition before it has a date.
 pub struct Verdict {
@@ -30,14 +30,15 @@ impl Verdict {
     }
 }
 
-pub fn all(r: &Resolved, plan: &Plan, story: &Story) -> Vec<Verdict> {
+pub fn all(plan: &Plan, story: &Story) -> Vec<Verdict> {
     [
         Some(ready(story)),
         reconciling(story),
         stalled(story),
         Some(optimized(plan)),
         Some(available(plan)),
-        Some(progressing(r, plan)),
+        Some(progressing(plan)),
+        held_back(plan),
     ]
     .into_iter()
     .flatten()
@@ -90,12 +91,15 @@ pub fn available(plan: &Plan) -> Verdict {
     Verdict::new(ConditionType::Available, false, reason, message)
 }
 
-fn progressing(r: &Resolved, plan: &Plan) -> Verdict {
+fn progressing(plan: &Plan) -> Verdict {
     let rollout = &plan.memory.rollout;
     if let Some(canary) = &rollout.canary {
         let step = usize::try_from(rollout.step).unwrap_or(0) + 1;
-        let steps = r.rollout.steps.len();
+        let steps = plan.outlook.steps;
         let (reason, message) = match rollout.stage {
+            _ if let Some(waits) = &plan.outlook.waits => {
+                (Reason::Paused, format!("canary {}: {waits}", canary.revision))
+            }
             RolloutStage::Promoting => (Reason::Promoting, format!("canary {} takes over", canary.revision)),
             _ => (Reason::CanaryProgressing, format!("canary {}, step {step} of {steps}", canary.revision)),
         };
@@ -112,6 +116,25 @@ fn progressing(r: &Resolved, plan: &Plan) -> Verdict {
         }
         None => Verdict::new(ConditionType::Progressing, false, Reason::Idle, "no canary".to_owned()),
     }
+}
+
+/// The spec asks for a revision, and another one is served on purpose.
+fn held_back(plan: &Plan) -> Option<Verdict> {
+    let (outlook, failed) = (&plan.outlook, plan.memory.rollout.failed.as_ref());
+    let asked = outlook.asked.as_ref()?;
+    let (reason, why) = match failed.filter(|f| f.revision == asked.revision) {
+        Some(f) => {
+            (f.reason.parse().unwrap_or(Reason::RolledBack), format!("it was rolled back: {}: {}", f.reason, f.message))
+        }
+        None if outlook.target.as_ref().is_some_and(|t| t.revision != asked.revision) => {
+            (Reason::RollBackRequested, "control.rollBackTo names another".to_owned())
+        }
+        None => return None,
+    };
+    let instead = outlook.stable.as_ref().map(|s| format!("; revision {} ({}) is served", s.revision, s.package));
+    let message =
+        format!("revision {} ({}) is held back: {why}{}", asked.revision, asked.package, instead.unwrap_or_default());
+    Some(Verdict::new(ConditionType::HeldBack, true, reason, message))
 }
 
 /// Kubernetes' limit.

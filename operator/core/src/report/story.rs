@@ -1,5 +1,6 @@
 use drydock_crds::{CandidateState, CandidateStatus, FailedRevision, Phase, Reason, RolloutStage};
 
+use crate::rollout::course;
 use crate::selection::{Verdict, reason_of};
 use crate::{Applied, Plan, Resolved};
 
@@ -64,13 +65,17 @@ fn of_plan(r: &Resolved, plan: &Plan) -> Story {
     if outlook.suspended {
         return suspended(plan);
     }
+    if let Some(unknown) = &outlook.unknown {
+        return unrecorded(plan, unknown);
+    }
     match &outlook.verdict {
         Some(Verdict::Nothing { reason, message }) => return nothing_usable(plan, *reason, message),
         Some(Verdict::Again { reason, message }) => return again(plan, *reason, message),
         Some(Verdict::Chosen(_)) => {}
         Some(Verdict::Waiting) | None => return optimizing(plan),
     }
-    if let Some(failed) = &rollout.failed {
+    let is_asked = |f: &&FailedRevision| outlook.target.as_ref().is_none_or(|t| t.revision == f.revision);
+    if let Some(failed) = rollout.failed.as_ref().filter(is_asked) {
         return rolled_back(plan, failed);
     }
     if rollout.canary.is_some() {
@@ -96,6 +101,13 @@ fn suspended(plan: &Plan) -> Story {
         reason: Reason::Suspended,
         message: format!("suspended; {what}{canary}"),
     }
+}
+
+fn unrecorded(plan: &Plan, unknown: &str) -> Story {
+    let kept = serves(plan).map(|what| format!("; {what}")).unwrap_or_default();
+    let message =
+        format!("control.rollBackTo is {unknown}, of which there is no record: kubectl get controllerrevisions{kept}");
+    Story::stalled(Phase::Failed, Reason::UnknownRevision, message)
 }
 
 fn nothing_usable(plan: &Plan, reason: Reason, message: &str) -> Story {
@@ -148,15 +160,23 @@ fn canary(r: &Resolved, plan: &Plan) -> Story {
     let excuse = outlook.canary_excuse.as_ref().filter(|_| ready < replicas);
     let excuse = excuse.map(|e| format!("; {e}")).unwrap_or_default();
     let step = usize::try_from(rollout.step).unwrap_or(0);
+    if let Some(waits) = &outlook.waits {
+        let message = format!("canary {revision}, {weight} % of the requests, {pods}{excuse}; {waits}");
+        return Story::reconciling(Phase::Canary, Reason::Paused, message);
+    }
     if rollout.stage == RolloutStage::Promoting {
         let message = format!("canary {revision} takes over: {pods}, {weight} % of the requests{excuse}");
         return Story::reconciling(Phase::Promoting, Reason::Promoting, message);
     }
-    let asked = r.rollout.steps.get(step).map_or(100, |s| s.weight);
+    let course = course(&r.rollout);
+    let asked = course.get(step).map_or("100 %".to_owned(), |s| match s.weight {
+        0 => s.share(),
+        weight => format!("{weight} %"),
+    });
     let of = format!("step {} of {}", step + 1, outlook.steps);
     let message = match rollout.stage {
         RolloutStage::Holding => format!("canary {revision}, {of}: {weight} % of the requests, {pods}{excuse}"),
-        _ => format!("canary {revision}, {of}: scaling for {asked} %: {pods}, {weight} % of the requests{excuse}"),
+        _ => format!("canary {revision}, {of}: scaling for {asked}: {pods}, {weight} % of the requests{excuse}"),
     };
     Story::reconciling(Phase::Canary, Reason::CanaryProgressing, message)
 }

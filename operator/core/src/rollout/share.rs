@@ -1,26 +1,35 @@
 //! What a stage asks for: the canary's share of the requests, and its size.
 
 use drydock_contract::Split;
-use drydock_crds::{Rollout, RolloutStage, RolloutStatus};
+use drydock_crds::{RequestKey, RequestMatch, Rollout, RolloutStage, RolloutStatus};
 
-/// The weight that the stage asks for, before [`super::cap`]: while the next step is scaled for, that of the one before it.
-pub fn wanted_weight(at: &RolloutStatus, policy: &Rollout) -> i32 {
+use super::cap;
+use super::course::{Step, course};
+
+/// The step whose shares are in force: while the next one is scaled for, the one before it.
+fn in_force(at: &RolloutStatus, policy: &Rollout) -> Option<Step> {
+    at.canary.as_ref()?;
+    let course = course(policy);
     let step = usize::try_from(at.step).unwrap_or(0);
     let in_force = match at.stage {
-        _ if at.canary.is_none() => None,
         RolloutStage::Idle => None,
-        RolloutStage::Holding => policy.steps.get(step).or(policy.steps.last()),
+        RolloutStage::Holding => course.get(step).or(course.last()),
         RolloutStage::Scaling | RolloutStage::Promoting => {
-            step.min(policy.steps.len()).checked_sub(1).and_then(|before| policy.steps.get(before))
+            step.min(course.len()).checked_sub(1).and_then(|before| course.get(before))
         }
     };
-    in_force.map_or(0, |s| s.weight)
+    in_force.copied()
+}
+
+/// The weight that the stage asks for, before [`super::cap`].
+pub fn wanted_weight(at: &RolloutStatus, policy: &Rollout) -> i32 {
+    in_force(at, policy).map_or(0, |s| s.weight)
 }
 
 /// The share of the stable revision's size that the stage needs the canary to have, in percent.
 pub fn wanted_size(at: &RolloutStatus, policy: &Rollout) -> i32 {
-    match (at.stage, usize::try_from(at.step).ok().and_then(|step| policy.steps.get(step))) {
-        (RolloutStage::Scaling | RolloutStage::Holding, Some(step)) => step.weight,
+    match (at.stage, usize::try_from(at.step).ok().and_then(|step| course(policy).get(step).copied())) {
+        (RolloutStage::Scaling | RolloutStage::Holding, Some(step)) => step.size,
         _ => 100,
     }
 }
@@ -32,16 +41,25 @@ pub fn window(at: &RolloutStatus) -> String {
     format!("{revision}-{}-{since}", at.step)
 }
 
-/// What the stable pods are told.
-pub fn split(at: &RolloutStatus, policy: &Rollout, weight: i32) -> Option<Split> {
+/// What the stable pods are told: the canary, with so many ready pods, gets `weight` percent, as [`super::cap`] leaves it, and what
+/// copies it can take besides.
+pub fn split(at: &RolloutStatus, policy: &Rollout, weight: i32, canary_ready: i32, stable_ready: i32) -> Option<Split> {
     let canary = at.canary.as_ref()?;
-    let weight = u8::try_from(weight.clamp(0, 100)).ok().filter(|w| *w > 0)?;
-    let compare = if policy.analysis.min_agreement.is_some() { policy.analysis.compare_percentage } else { 0 };
-    Some(Split {
+    let step = in_force(at, policy).filter(|_| canary_ready > 0)?;
+    let percent = |n: i32| u8::try_from(n.clamp(0, 100)).unwrap_or(0);
+    let matches: Vec<_> = policy.matches.iter().filter_map(RequestMatch::told).collect();
+    // Whole requests come first: a copy that finds no room is no loss.
+    let shadow = percent(cap(100, canary_ready, stable_ready).saturating_sub(weight).min(step.shadow));
+    let weight = percent(weight);
+    let compares = policy.analysis.min_agreement.is_some();
+    (weight > 0 || shadow > 0 || !matches.is_empty()).then(|| Split {
         weight,
         revision: canary.revision.clone(),
         window: window(at),
-        compare: u8::try_from(compare.clamp(0, 100)).unwrap_or(0),
+        compare: percent(if compares { policy.analysis.compare_percentage } else { 0 }),
         timeout_milliseconds: u32::try_from(policy.analysis.timeout_milliseconds).unwrap_or(1),
+        matches,
+        sticky: policy.sticky.as_ref().and_then(RequestKey::told),
+        shadow,
     })
 }

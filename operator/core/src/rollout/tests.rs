@@ -1,5 +1,5 @@
 use super::*;
-use drydock_crds::{Analysis, CanaryStep};
+use drydock_crds::{Analysis, CanaryStep, Control};
 
 const NOW: i64 = 1_000_000;
 
@@ -14,10 +14,11 @@ fn revision(name: &str) -> RevisionStatus {
 /// Steps of 20 % and 50 %, 10 s each; a deadline of 30 s, the old pods for 5 s.
 fn policy() -> Rollout {
     Rollout {
-        steps: [20, 50].map(|weight| CanaryStep { weight, hold_seconds: 10 }).to_vec(),
+        steps: [20, 50].map(|weight| CanaryStep { weight, hold_seconds: 10, pause: false }).to_vec(),
         analysis: Analysis::default(),
         progress_deadline_seconds: 30,
         scale_down_delay_seconds: 5,
+        ..Rollout::default()
     }
 }
 
@@ -241,6 +242,189 @@ fn transitions() {
     }
 }
 
+/// Name, what the person says, from where, what is seen, and as in [`Case`] where to and why.
+type Word =
+    (&'static str, Control, RolloutStatus, Signals, (RolloutStage, i32, Option<&'static str>, i32), &'static [Reason]);
+
+#[test]
+fn control_moves_the_revision_that_it_names_and_no_other() {
+    use RolloutStage::*;
+    let word = |w: &str| Some(w.to_owned());
+    let none = Control::default;
+    let judged = |s: Signals| Signals { counts: SplitWindow { requests: 100, ..SplitWindow::default() }, ..s };
+    let held = || canary(Holding, 0, 10);
+    let cases: Vec<Word> = vec![
+        ("paused before it starts", Control { paused: true, ..none() }, served(), signals(0), (Idle, 0, None, 0), &[]),
+        (
+            "paused while scaling",
+            Control { paused: true, ..none() },
+            canary(Scaling, 0, 3),
+            signals(1),
+            (Scaling, 0, Some("b"), 0),
+            &[],
+        ),
+        (
+            "paused for long, without pods",
+            Control { paused: true, ..none() },
+            canary(Scaling, 0, 9999),
+            signals(0),
+            (Scaling, 0, Some("b"), 0),
+            &[],
+        ),
+        (
+            "paused while holding",
+            Control { paused: true, ..none() },
+            held(),
+            judged(signals(1)),
+            (Holding, 0, Some("b"), 20),
+            &[],
+        ),
+        (
+            "paused before it takes over",
+            Control { paused: true, ..none() },
+            canary(Promoting, 2, 99),
+            signals(2),
+            (Promoting, 2, Some("b"), 50),
+            &[],
+        ),
+        (
+            "paused, and worse",
+            Control { paused: true, ..none() },
+            held(),
+            failing(100, 50),
+            (Idle, 0, None, 0),
+            &[Reason::RolledBack],
+        ),
+        (
+            "paused, and promoted",
+            Control { paused: true, promote: word("b"), ..none() },
+            held(),
+            judged(signals(1)),
+            (Holding, 0, Some("b"), 20),
+            &[],
+        ),
+        (
+            "promoted while holding",
+            Control { promote: word("b"), ..none() },
+            canary(Holding, 0, 1),
+            signals(1),
+            (Promoting, 1, Some("b"), 20),
+            &[Reason::Promoting],
+        ),
+        (
+            "promoted while scaling",
+            Control { promote: word("b"), ..none() },
+            canary(Scaling, 1, 1),
+            signals(0),
+            (Promoting, 1, Some("b"), 20),
+            &[Reason::Promoting],
+        ),
+        (
+            "promoted, and worse",
+            Control { promote: word("b"), ..none() },
+            canary(Holding, 0, 1),
+            failing(100, 50),
+            (Idle, 0, None, 0),
+            &[Reason::RolledBack],
+        ),
+        (
+            "another is promoted",
+            Control { promote: word("c"), ..none() },
+            canary(Holding, 0, 1),
+            signals(1),
+            (Holding, 0, Some("b"), 20),
+            &[],
+        ),
+        (
+            "aborted",
+            Control { abort: word("b"), ..none() },
+            canary(Holding, 1, 1),
+            signals(2),
+            (Idle, 0, None, 0),
+            &[Reason::RolledBack],
+        ),
+        (
+            "aborted while paused",
+            Control { abort: word("b"), paused: true, ..none() },
+            canary(Holding, 1, 1),
+            signals(2),
+            (Idle, 0, None, 0),
+            &[Reason::RolledBack],
+        ),
+        (
+            "aborted before it starts",
+            Control { abort: word("b"), ..none() },
+            served(),
+            signals(0),
+            (Idle, 0, None, 0),
+            &[Reason::RolledBack],
+        ),
+        (
+            "another is aborted",
+            Control { abort: word("c"), ..none() },
+            canary(Holding, 1, 1),
+            signals(2),
+            (Holding, 1, Some("b"), 50),
+            &[],
+        ),
+    ];
+    for (name, control, from, signals, to, reasons) in cases {
+        let policy = Rollout { control, ..policy() };
+        let Transition { next, because } = advance(&from, &signals, &policy, at(NOW));
+        let seen =
+            (next.stage, next.step, next.canary.as_ref().map(|c| c.revision.as_str()), wanted_weight(&next, &policy));
+        assert_eq!(seen, to, "{name}");
+        assert_eq!(because.iter().map(|n| n.reason).collect::<Vec<_>>(), reasons, "{name}: {because:?}");
+    }
+}
+
+#[test]
+fn a_pause_lasts_until_somebody_ends_it_and_is_not_time_lost() {
+    let mut policy = policy();
+    policy.steps[0].pause = true;
+    let judged = Signals { counts: SplitWindow { requests: 100, ..SplitWindow::default() }, ..signals(2) };
+    let from = RolloutStatus { step_since: Some(Time(at(NOW - 5))), ..canary(RolloutStage::Holding, 0, 5) };
+    let holding = advance(&from, &judged, &policy, at(NOW)).next;
+    assert_eq!(waits(&holding, &policy, at(NOW)), None, "it holds first");
+    let waiting = advance(&holding, &judged, &policy, at(NOW + 5)).next;
+    let later = advance(&waiting, &judged, &policy, at(NOW + 100_000)).next;
+    assert_eq!((later.stage, later.step, &later), (RolloutStage::Holding, 0, &waiting), "nothing is written meanwhile");
+    assert_eq!(waits(&later, &policy, at(NOW + 100_000)).unwrap(), "set control.proceed to b/0 to go on");
+    // A pod stumbles after days, when no deadline may hold the days against it.
+    let lost = advance(&later, &Signals { canary_ready: 0, ..judged.clone() }, &policy, at(NOW + 100_000)).next;
+    let lost = advance(&lost, &Signals { canary_ready: 0, ..judged.clone() }, &policy, at(NOW + 100_010)).next;
+    assert_eq!(lost.stage, RolloutStage::Scaling);
+    policy.control.proceed = Some("b/0".into());
+    let silent = Signals { silent: 1, ..judged.clone() };
+    let unheard = advance(&later, &silent, &policy, at(NOW + 100_000)).next;
+    assert_eq!(
+        (unheard.stage, unheard.step),
+        (RolloutStage::Holding, 0),
+        "it listens for as long as another step does"
+    );
+    let on = advance(&later, &judged, &policy, at(NOW + 100_000)).next;
+    assert_eq!((on.stage, on.step), (RolloutStage::Holding, 1));
+}
+
+#[test]
+fn a_failure_is_forgotten_once_for_each_number() {
+    let mut policy = policy();
+    policy.control.retry = Some("b@1".into());
+    let fails = |from: &RolloutStatus, policy: &Rollout| advance(from, &failing(100, 50), policy, at(NOW)).next;
+    let early = fails(&canary(RolloutStage::Holding, 0, 1), &policy);
+    assert!(early.failed.is_some() && early.retried.as_deref() == Some("b@1"), "it was there before the failure");
+    assert!(advance(&early, &signals(0), &policy, at(NOW)).next.failed.is_some());
+    policy.control.retry = Some("c@2".into());
+    assert!(advance(&early, &signals(0), &policy, at(NOW)).next.failed.is_some(), "another revision's");
+    policy.control.retry = Some("b@2".into());
+    let Transition { next, because } = advance(&early, &signals(0), &policy, at(NOW));
+    assert_eq!((next.failed.clone(), next.canary.clone()), (None, Some(revision("b"))));
+    assert_eq!(because[0].reason, Reason::Retried);
+    let again = fails(&RolloutStatus { stage: RolloutStage::Holding, ..next }, &policy);
+    assert!(again.failed.is_some());
+    assert!(advance(&again, &signals(0), &policy, at(NOW)).next.failed.is_some(), "once");
+}
+
 #[test]
 fn the_first_revision_and_one_that_was_never_ready_have_nobody_to_protect() {
     let first = advance(
@@ -336,10 +520,10 @@ fn without_steps_it_is_promoted_when_it_can_take_everything() {
 #[test]
 fn what_pods_are_told() {
     let at = canary(RolloutStage::Holding, 0, 0);
-    assert_eq!(split(&at, &policy(), 0), None);
-    let told = split(&at, &policy(), 20).unwrap();
+    assert_eq!(split(&at, &policy(), 0, 0, 2), None);
+    let told = split(&at, &policy(), 20, 1, 2).unwrap();
     assert_eq!((told.weight, told.revision.as_str(), told.window.as_str(), told.compare), (20, "b", "b-0-1000000", 0));
-    assert_eq!(split(&served(), &policy(), 20), None);
+    assert_eq!(split(&served(), &policy(), 20, 1, 2), None);
 }
 
 #[test]

@@ -226,9 +226,10 @@ impl Cluster {
             window.revision.clone_from(&split.revision);
             window.window.clone_from(&split.window);
             window.weight = split.weight;
-            window.requests += sent;
-            window.errors += sent * behaviour.errors / 100;
-            let compared = sent * u64::from(split.compare) / 100;
+            let copies = (self.requests_per_second - sent) * u64::from(split.shadow) / 100;
+            window.requests += sent + copies;
+            window.errors += (sent + copies) * behaviour.errors / 100;
+            let compared = sent * u64::from(split.compare) / 100 + copies;
             window.compared += compared;
             window.agreed += compared - compared * behaviour.disagreements / 100;
             answers.insert(name, window);

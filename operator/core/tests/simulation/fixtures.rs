@@ -44,10 +44,11 @@ pub fn fashion() -> ModelDeployment {
         }),
         serving: Serving { replicas: Some(1), ..Serving::default() },
         rollout: Rollout {
-            steps: [20, 50].map(|weight| CanaryStep { weight, hold_seconds: 10 }).to_vec(),
+            steps: [20, 50].map(|weight| CanaryStep { weight, hold_seconds: 10, pause: false }).to_vec(),
             analysis: Analysis { min_requests: 50, ..Analysis::default() },
             progress_deadline_seconds: 20,
             scale_down_delay_seconds: 5,
+            ..Rollout::default()
         },
         artifact_store: drydock_crds::ArtifactStore::default(),
     };

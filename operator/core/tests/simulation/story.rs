@@ -1,8 +1,24 @@
 use std::fmt::Write as _;
 
+use drydock_contract::Split;
 use drydock_operator_core::{Child, Plan};
 
 use super::{Cluster, START};
+
+/// `20 % on`.
+fn sends(split: &Split) -> String {
+    let mut text = format!("{} % on", split.weight);
+    for m in &split.matches {
+        write!(text, ", whatever has {:?} = {}", m.key, m.value).unwrap();
+    }
+    if let Some(key) = &split.sticky {
+        write!(text, ", by the hash of {key:?}").unwrap();
+    }
+    if split.shadow > 0 {
+        write!(text, ", and copies of {} %", split.shadow).unwrap();
+    }
+    text
+}
 
 /// What happens to a cluster, as text: a line when something changes, with the reason.
 #[derive(Debug)]
@@ -54,7 +70,7 @@ impl Story {
             track(&status.canary),
         );
         for c in &status.conditions {
-            if ["Ready", "Reconciling", "Stalled"].contains(&c.type_.as_str()) {
+            if ["Ready", "Reconciling", "Stalled", "HeldBack"].contains(&c.type_.as_str()) {
                 write!(line, " {}={}", c.type_, c.status).unwrap();
             }
         }
@@ -75,7 +91,7 @@ impl Story {
             writeln!(told, "{t:>4}s    scale {} to {}", scale.deployment, scale.replicas).unwrap();
         }
         for split in &plan.splits {
-            let weight = split.split.as_ref().map_or("nothing on".to_owned(), |s| format!("{} % on", s.weight));
+            let weight = split.split.as_ref().map_or("nothing on".to_owned(), sends);
             writeln!(told, "{t:>4}s    pod {} sends {weight}", split.pod).unwrap();
         }
         for gone in &plan.prune {

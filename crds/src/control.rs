@@ -1,0 +1,38 @@
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a person decides about a rollout, as fields, so that it can be in Git.
+///
+/// A word that names no revision that is on its way does nothing, and may stay: the next revision has another name.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.abort) || ((!has(self.promote) || self.promote != self.abort) && (!has(self.proceed) || !self.proceed.startsWith(self.abort + '/')) && (!has(self.retry) || !self.retry.startsWith(self.abort + '@')))")
+    .message("control.abort and control.promote, proceed or retry name the same revision: take abort out to go on with it"))]
+pub struct Control {
+    /// No canary starts, no step is passed and nothing is promoted. A canary that is worse is still rolled back; `suspend` stops
+    /// that too.
+    #[serde(default)]
+    pub paused: bool,
+    /// The canary of this revision skips what is left of its steps. It is judged, and scaled, as ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-z0-9]{1,63}$"))]
+    pub promote: Option<String>,
+    /// `<revision>/<step>`: ends the pause of the step with this index, as in `status.rollout.step`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-z0-9]{1,63}/[0-9]{1,2}$"))]
+    pub proceed: Option<String>,
+    /// Rolls the canary of this revision back, or does not start it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-z0-9]{1,63}$"))]
+    pub abort: Option<String>,
+    /// `<revision>@<n>`: forgets the failure of this revision, once for each n. The last one that was seen is in
+    /// `status.rollout.retried`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-z0-9]{1,63}@[0-9]{1,9}$"))]
+    pub retry: Option<String>,
+    /// A revision that is recorded, or the digest of its package: it is served, without steps, whatever the rest of the spec asks for,
+    /// until this is taken out. The condition `HeldBack` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([a-z0-9]{1,63}|sha256:[0-9a-f]{64})$"))]
+    pub roll_back_to: Option<String>,
+}

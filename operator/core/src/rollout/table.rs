@@ -1,0 +1,291 @@
+//! The canary's way, as a table of transitions.
+
+use drydock_crds::{Control, Reason, Rollout, RolloutStage, RolloutStatus};
+use jiff::{SignedDuration, Timestamp};
+
+use super::course::{Step, course};
+use super::{Signals, Transition, analysis, control, needed, promote, roll_back, whole_seconds};
+use crate::plan::Notice;
+
+/// A canary and everything that its next step depends on.
+pub struct Sight<'a> {
+    pub signals: &'a Signals,
+    pub policy: &'a Rollout,
+    pub course: &'a [Step],
+    pub now: Timestamp,
+    pub at: RolloutStatus,
+}
+
+type Row<'a> = (&'static [RolloutStage], fn(&Sight<'a>) -> bool, fn(Sight<'a>) -> Transition);
+
+/// Where the canary is, what is seen, and what follows. The first row that holds decides; none: it stays as it is.
+fn table<'a>() -> [Row<'a>; 14] {
+    use RolloutStage::{Holding, Idle, Promoting, Scaling};
+    [
+        (&[Idle, Scaling, Holding, Promoting], Sight::is_aborted, abort),
+        (&[Idle, Scaling, Holding, Promoting], Sight::is_worse, fail),
+        (&[Idle, Scaling, Holding], Sight::is_promoted_by_hand, skip),
+        (&[Idle, Scaling, Holding], Sight::has_no_step, enter),
+        (&[Idle], Sight::always, enter),
+        (&[Scaling], Sight::may_enter, enter),
+        (&[Holding], Sight::lacks_pods, lose_pods),
+        (&[Holding], Sight::holds, stay),
+        (&[Holding], Sight::waits, wait),
+        (&[Holding], Sight::is_unheard_for_long, give_up_listening),
+        (&[Holding], Sight::is_unheard, stay),
+        (&[Holding], Sight::always, pass),
+        (&[Promoting], Sight::may_take_over, take_over),
+        (&[Scaling, Promoting], Sight::is_late, run_late),
+    ]
+}
+
+/// One step on, if it is time for one.
+pub fn proceed(mut sight: Sight<'_>) -> Transition {
+    sight.set_clocks();
+    let row = table().into_iter().find(|(stages, when, _)| stages.contains(&sight.at.stage) && when(&sight));
+    match row {
+        Some((_, _, then)) => then(sight),
+        None => stay(sight),
+    }
+}
+
+impl<'a> Sight<'a> {
+    /// To wait for a person is not to be late: the clocks that deadlines are measured by stand still meanwhile.
+    fn set_clocks(&mut self) {
+        if self.is_paused() {
+            self.at.step_since = None;
+            if matches!(self.at.stage, RolloutStage::Scaling | RolloutStage::Promoting) {
+                self.at.since = None;
+            }
+        } else if self.at.step_since.is_none() && !self.waits() {
+            self.at.step_since = Some(whole_seconds(self.now));
+        }
+    }
+
+    fn control(&self) -> &'a Control {
+        &self.policy.control
+    }
+
+    /// `rollBackTo` waits for nobody.
+    fn is_paused(&self) -> bool {
+        self.control().paused && !self.signals.rolls_back
+    }
+
+    fn revision(&self) -> &str {
+        self.at.canary.as_ref().map_or("", |c| c.revision.as_str())
+    }
+
+    fn index(&self) -> usize {
+        usize::try_from(self.at.step).unwrap_or(0)
+    }
+
+    fn step(&self) -> Option<&'a Step> {
+        self.course.get(self.index())
+    }
+
+    fn deadline(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.policy.progress_deadline_seconds.into())
+    }
+
+    fn hold(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.step().map_or(0, |s| s.hold_seconds).into())
+    }
+
+    /// In the stage.
+    fn elapsed(&self) -> SignedDuration {
+        self.at.since.as_ref().map_or(SignedDuration::ZERO, |since| self.now.duration_since(since.0))
+    }
+
+    fn in_step(&self) -> SignedDuration {
+        self.at.step_since.as_ref().map_or_else(|| self.elapsed(), |since| self.now.duration_since(since.0))
+    }
+
+    /// Ready pods that the stage needs.
+    fn wanted(&self) -> i32 {
+        let size = match self.at.stage {
+            RolloutStage::Promoting => 100,
+            _ => self.step().map_or(100, |s| s.size),
+        };
+        let together = self.at.takeover_replicas.filter(|_| self.at.stage == RolloutStage::Promoting);
+        needed(size, self.signals.stable_ready).max(together.unwrap_or(0))
+    }
+
+    #[expect(clippy::unused_self, reason = "a condition like the others")]
+    fn always(&self) -> bool {
+        true
+    }
+
+    fn is_aborted(&self) -> bool {
+        self.control().abort.as_deref() == Some(self.revision())
+    }
+
+    fn is_worse(&self) -> bool {
+        analysis::failure(self.signals, &self.policy.analysis).is_some()
+    }
+
+    fn is_promoted_by_hand(&self) -> bool {
+        self.control().promote.as_deref() == Some(self.revision()) && !self.is_paused()
+    }
+
+    fn has_no_step(&self) -> bool {
+        self.step().is_none() && !self.is_paused()
+    }
+
+    fn lacks_pods(&self) -> bool {
+        self.signals.canary_ready < self.wanted()
+    }
+
+    fn may_enter(&self) -> bool {
+        !self.lacks_pods() && !self.is_paused()
+    }
+
+    fn may_take_over(&self) -> bool {
+        !self.lacks_pods() && !self.is_paused()
+    }
+
+    fn holds(&self) -> bool {
+        self.elapsed() < self.hold()
+    }
+
+    /// For a person.
+    fn waits(&self) -> bool {
+        let pauses = self.step().is_some_and(|s| s.pause);
+        self.is_paused() || (pauses && !control::proceeds(self.control(), self.revision(), self.index()))
+    }
+
+    /// No telemetry is not the same as no traffic: what nobody can see is not promoted.
+    fn is_unheard(&self) -> bool {
+        self.signals.silent > 0
+    }
+
+    fn is_unheard_for_long(&self) -> bool {
+        // A step that has waited for a person begins to listen when it goes on.
+        self.is_unheard() && self.elapsed().min(self.in_step()) > self.hold() + self.deadline()
+    }
+
+    /// The step as a whole has no more time than it would need if all went well, and the deadline besides.
+    fn is_late(&self) -> bool {
+        self.lacks_pods() && (self.elapsed() > self.deadline() || self.in_step() > self.deadline() + self.hold())
+    }
+}
+
+fn stay(sight: Sight<'_>) -> Transition {
+    Transition { next: sight.at, because: Vec::new() }
+}
+
+/// The step's clock stands still: to wait for a person is not to be late.
+fn wait(sight: Sight<'_>) -> Transition {
+    Transition { next: RolloutStatus { step_since: None, ..sight.at }, because: Vec::new() }
+}
+
+fn abort(sight: Sight<'_>) -> Transition {
+    roll_back(sight.at, Reason::Aborted, "control.abort names it".to_owned(), sight.now)
+}
+
+fn fail(sight: Sight<'_>) -> Transition {
+    match analysis::failure(sight.signals, &sight.policy.analysis) {
+        Some((reason, message)) => roll_back(sight.at, reason, message, sight.now),
+        None => stay(sight),
+    }
+}
+
+/// Past all steps, with the weight that it has.
+fn skip(sight: Sight<'_>) -> Transition {
+    let since = Some(whole_seconds(sight.now));
+    let reached = sight.index() + usize::from(sight.at.stage == RolloutStage::Holding);
+    let note = format!("control.promote names canary {}: what is left of its steps is skipped", sight.revision());
+    let next = RolloutStatus {
+        stage: RolloutStage::Promoting,
+        step: i32::try_from(reached.min(sight.course.len())).unwrap_or(i32::MAX),
+        step_since: since.clone(),
+        since,
+        takeover_replicas: sight.signals.together,
+        ..sight.at
+    };
+    Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] }
+}
+
+fn enter(sight: Sight<'_>) -> Transition {
+    let step = sight.index();
+    go_to(sight, step)
+}
+
+fn lose_pods(sight: Sight<'_>) -> Transition {
+    let share = sight.step().map_or("all requests".to_owned(), |s| match s.weight {
+        0 => s.share(),
+        weight => format!("{weight} %"),
+    });
+    let note =
+        format!("the canary has {} of the {} ready pods that {share} need", sight.signals.canary_ready, sight.wanted());
+    let since = Some(whole_seconds(sight.now));
+    let next = RolloutStatus { stage: RolloutStage::Scaling, since, ..sight.at };
+    Transition { next, because: vec![Notice::warning(Reason::CanaryProgressing, note)] }
+}
+
+fn give_up_listening(sight: Sight<'_>) -> Transition {
+    let message = format!(
+        "{} stable pods do not say what they saw of the canary: is port 8082 of the pods reachable for the operator?",
+        sight.signals.silent
+    );
+    roll_back(sight.at, Reason::ProgressDeadlineExceeded, message, sight.now)
+}
+
+fn pass(sight: Sight<'_>) -> Transition {
+    let mut because = analysis::unjudged(&sight.signals.counts, &sight.policy.analysis);
+    let step = sight.index() + 1;
+    let mut transition = go_to(sight, step);
+    because.append(&mut transition.because);
+    Transition { because, ..transition }
+}
+
+fn take_over(sight: Sight<'_>) -> Transition {
+    promote(sight.at, sight.policy, sight.now)
+}
+
+fn run_late(sight: Sight<'_>) -> Transition {
+    let excuse = sight.signals.canary_excuse.as_deref().unwrap_or("its pods do not say why");
+    let message = format!(
+        "{} of {} pods ready after {} seconds: {excuse}",
+        sight.signals.canary_ready,
+        sight.wanted(),
+        sight.elapsed().max(sight.in_step()).as_secs()
+    );
+    roll_back(sight.at, Reason::ProgressDeadlineExceeded, message, sight.now)
+}
+
+/// To a step, or past the last one; straight to its weight where the pods are there already.
+fn go_to(sight: Sight<'_>, step: usize) -> Transition {
+    let since = Some(whole_seconds(sight.now));
+    let index = i32::try_from(step).unwrap_or(i32::MAX);
+    let step_since = if sight.at.step == index { sight.at.step_since.clone() } else { since.clone() };
+    let count = sight.course.len();
+    let next = RolloutStatus { step_since, since, ..sight.at };
+    let Some(to) = sight.course.get(step) else {
+        let step = i32::try_from(count).unwrap_or(i32::MAX);
+        let takeover_replicas = sight.signals.together;
+        let next = RolloutStatus { stage: RolloutStage::Promoting, step, takeover_replicas, ..next };
+        let note = "all steps are passed; the canary is scaled to take every request".to_owned();
+        return Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] };
+    };
+    if sight.signals.canary_ready >= needed(to.size, sight.signals.stable_ready) {
+        let note = format!("step {} of {count}: {}", step + 1, to.tell());
+        let next = RolloutStatus { stage: RolloutStage::Holding, step: index, ..next };
+        return Transition { next, because: vec![Notice::normal(Reason::CanaryProgressing, note)] };
+    }
+    Transition { next: RolloutStatus { stage: RolloutStage::Scaling, step: index, ..next }, because: Vec::new() }
+}
+
+/// What a person has to do for the rollout to go on.
+pub fn waits(at: &RolloutStatus, policy: &Rollout, now: Timestamp) -> Option<String> {
+    let revision = &at.canary.as_ref()?.revision;
+    if policy.control.roll_back_to.is_some() {
+        return None;
+    }
+    if policy.control.paused {
+        return Some("control.paused is true".to_owned());
+    }
+    let (signals, course) = (Signals::default(), course(policy));
+    let sight = Sight { signals: &signals, policy, course: &course, now, at: at.clone() };
+    let is_waiting = at.stage == RolloutStage::Holding && !sight.holds() && sight.waits();
+    is_waiting.then(|| format!("set control.proceed to {revision}/{} to go on", at.step))
+}
