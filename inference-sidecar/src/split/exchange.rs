@@ -20,6 +20,9 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
 
     fn is_ok(answer: &Self::Answer) -> bool;
 
+    /// Whether the stable model failed, by its own fault: what is refused is the user's.
+    fn is_failure(answer: &Self::Answer) -> bool;
+
     /// What an answer decides in its first output.
     fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>>;
 
@@ -36,9 +39,14 @@ pub(crate) struct Answered<A> {
 
 /// Answers a request by the model that is its turn. A canary that fails costs the user time, never the answer.
 pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchange: E) -> Answered<E::Answer> {
-    let turn = splitter.filter(|_| exchange.may_forward()).and_then(|s| s.next().map(|sent| (s, sent)));
-    let Some((splitter, sent)) = turn else {
-        return Answered { answer: exchange.serve().await, canary: None };
+    let splitter = splitter.filter(|_| exchange.may_forward());
+    let Some((splitter, sent)) = splitter.and_then(|s| s.next().map(|sent| (s, sent))) else {
+        let kept = splitter.and_then(|s| s.keeps().map(|kept| (s, kept)));
+        let answer = exchange.serve().await;
+        if let Some((splitter, kept)) = kept {
+            splitter.kept(&kept, E::is_failure(&answer));
+        }
+        return Answered { answer, canary: None };
     };
     // On its own: a client that gives up on a canary that hangs must not take the failure's count along.
     let forwarded = tokio::spawn(by_canary(splitter.clone(), sent, exchange.clone()));

@@ -12,11 +12,11 @@ mod capacity;
 mod share;
 
 use drydock_contract::SplitWindow;
-use drydock_crds::{FailedRevision, Reason, RevisionStatus, Rollout, RolloutStage, RolloutStatus};
+use drydock_crds::{FailedRevision, OnNotEnoughEvidence, Reason, RevisionStatus, Rollout, RolloutStage, RolloutStatus};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-pub use analysis::sum;
+pub use analysis::{judge, lacks, sum};
 pub use capacity::{cap, needed};
 pub use share::{split, wanted_size, wanted_weight, window};
 
@@ -138,6 +138,7 @@ fn idle(next: &mut RolloutStatus) {
     next.step = 0;
     next.since = None;
     next.step_since = None;
+    next.analysis = None;
 }
 
 fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now: Timestamp) -> Transition {
@@ -148,6 +149,7 @@ fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now
     }
     next.canary = Some(target.clone());
     next.step = 0;
+    next.analysis = None;
     next.stage = if policy.steps.is_empty() { RolloutStage::Promoting } else { RolloutStage::Scaling };
     next.since = Some(whole_seconds(now));
     next.step_since.clone_from(&next.since);
@@ -158,14 +160,18 @@ fn start(mut next: RolloutStatus, target: &RevisionStatus, policy: &Rollout, now
     Transition { next, because }
 }
 
-fn proceed(next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
+fn proceed(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
     let elapsed = next.since.as_ref().map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
     let deadline = SignedDuration::from_secs(policy.progress_deadline_seconds.into());
     let hold = |step: usize| SignedDuration::from_secs(policy.steps.get(step).map_or(0, |s| s.hold_seconds).into());
     // The step as a whole has no more time than it would need if all went well, and the deadline besides.
     let in_step = next.step_since.as_ref().map_or(elapsed, |since| now.duration_since(since.0));
     let is_late = elapsed > deadline || in_step > deadline + hold(usize::try_from(next.step).unwrap_or(0));
-    if let Some((reason, message)) = analysis::failure(s, &policy.analysis) {
+    let metrics = analysis::judge(&s.counts, policy);
+    let failure = analysis::failure(s, &metrics);
+    let lacking = lacks(&metrics);
+    next.analysis = Some(analysis::noted(&next, metrics, now));
+    if let Some((reason, message)) = failure {
         return roll_back(next, reason, message, now);
     }
     let step = usize::try_from(next.step).unwrap_or(0);
@@ -194,10 +200,18 @@ fn proceed(next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -
             if s.silent > 0 {
                 return unheard(next, s, elapsed > hold + deadline, now);
             }
-            let mut because = analysis::unjudged(&s.counts, &policy.analysis);
-            let mut transition = go_to(next, step + 1, s, policy, now);
-            because.append(&mut transition.because);
-            Transition { because, ..transition }
+            match (lacking, policy.analysis.on_not_enough_evidence) {
+                (None, _) => go_to(next, step + 1, s, policy, now),
+                (Some(_), OnNotEnoughEvidence::Hold) => Transition { next, because: Vec::new() },
+                (Some(lacking), OnNotEnoughEvidence::RollBack) => {
+                    roll_back(next, Reason::NotEnoughEvidence, lacking, now)
+                }
+                (Some(lacking), OnNotEnoughEvidence::Promote) => {
+                    let mut transition = go_to(next, step + 1, s, policy, now);
+                    transition.because.insert(0, Notice::warning(Reason::CanaryProgressing, lacking));
+                    transition
+                }
+            }
         }
         (RolloutStage::Promoting, _) if s.canary_ready >= needed(100, s.stable_ready) => promote(next, policy, now),
         (RolloutStage::Scaling | RolloutStage::Promoting, _) if is_late => {

@@ -46,6 +46,8 @@ fn quiet_canary() {
     let mut story = with(Behaviour::default());
     story.cluster.requests_per_second = 5;
     story.run(40);
+    story.act("20 requests a second", |c| c.requests_per_second = 20);
+    story.run(90);
     story.check("quiet_canary");
 }
 
@@ -79,7 +81,7 @@ fn disagreement() {
                 Analysis { min_agreement: Some(95.0), compare_percentage: 100, ..s.rollout.analysis.clone() };
         });
     });
-    story.run(20);
+    story.run(45);
     story.check("disagreement");
 }
 

@@ -48,6 +48,7 @@ pub fn fashion() -> ModelDeployment {
             analysis: Analysis { min_requests: 50, ..Analysis::default() },
             progress_deadline_seconds: 20,
             scale_down_delay_seconds: 5,
+            revision_history_limit: 10,
         },
         artifact_store: drydock_crds::ArtifactStore::default(),
     };
