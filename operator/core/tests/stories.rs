@@ -269,7 +269,7 @@ fn pods_lost_while_holding() {
     });
     story.run(5);
     story.act("it is again", |c| c.unready.clear());
-    story.run(15);
+    story.run(35);
     story.check("pods_lost_while_holding");
 }
 
