@@ -5,8 +5,11 @@
 mod simulation;
 
 use drydock_contract::FailureReason;
-use drydock_crds::{Amount, Analysis, Autoscaling, CandidateFallback, Resources, Search};
+use drydock_crds::{
+    Amount, Analysis, Autoscaling, CandidateFallback, Decided, RECORD_ANNOTATION, Record, Resources, Search,
+};
 use drydock_operator_core::{ChildKind, Memory, guard, keep, pods_to_ask};
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::batch::v1::JobSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use simulation::fixtures::{failure, fashion, recipe, report};
@@ -83,6 +86,27 @@ fn disagreement() {
     });
     story.run(45);
     story.check("disagreement");
+}
+
+/// What was decided stays when the pods are gone, of so many revisions as the spec says.
+#[test]
+fn records_are_kept() {
+    let mut story = with(Behaviour::default());
+    story.act("history of 1", |c| c.edit(|s| s.rollout.revision_history_limit = 1));
+    story.run(40);
+    let records = |s: &Story| -> Vec<Vec<Decided>> {
+        let mut all: Vec<_> = s.cluster.observed.revisions.iter().collect();
+        all.sort_by_key(|c| c.revision);
+        let record = |c: &ControllerRevision| -> Record {
+            serde_json::from_str(&c.metadata.annotations.as_ref().unwrap()[RECORD_ANNOTATION]).unwrap()
+        };
+        all.into_iter().map(|c| record(c).decisions.iter().map(|d| d.what).collect()).collect()
+    };
+    let promoted = vec![Decided::Started, Decided::StepPassed, Decided::StepPassed, Decided::Promoted];
+    assert_eq!(records(&story), [vec![Decided::Deployed], promoted.clone()]);
+    story.act("image sidecar:3", |c| c.edit(|s| s.serving.image = Some("sidecar:3".into())));
+    story.run(40);
+    assert_eq!(records(&story), [promoted.clone(), promoted], "the oldest is gone");
 }
 
 #[test]
