@@ -75,6 +75,10 @@ pub enum Reason {
     ErrorRate,
     /// The canary disagrees with the stable model more than `minAgreement` allows.
     Disagreement,
+    /// The canary is slower than `maxLatencyRatio` allows.
+    Latency,
+    /// A step was over before its requests could tell whether the canary is good, and `onNotEnoughEvidence` is `RollBack`.
+    NotEnoughEvidence,
     /// The canary, or a first revision, does not stay up.
     CrashLoop,
     /// The canary, or a first revision, is not ready in time.

@@ -10,6 +10,7 @@ mod manifest;
 mod model_deployment;
 mod optimization;
 mod quantity;
+mod record;
 mod rollout;
 mod search;
 mod serving;
@@ -26,12 +27,13 @@ pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
 pub use drydock_contract::Objective;
 pub use optimization::{CandidateFallback, Dataset, FurtherModel, Gates, Optimization};
 pub use quantity::Amount;
-pub use rollout::{Analysis, CanaryStep, Rollout};
+pub use record::{Decided, Decision, RECORD_ANNOTATION, Record};
+pub use rollout::{Analysis, CanaryStep, OnNotEnoughEvidence, Rollout};
 pub use search::Search;
 pub use serving::{Autoscaling, Batching, PodTemplate, Resources, Serving};
 pub use source::{ImageSource, Source, UrlSource, VolumeSource};
 pub use status::{
-    CandidateState, CandidateStatus, FailedRevision, ModelDeploymentStatus, OptimizationStatus, Phase, RevisionStatus,
-    RolloutStage, RolloutStatus, TrackStatus,
+    AnalysisStatus, CandidateState, CandidateStatus, FailedRevision, Metric, MetricOutcome, MetricStatus,
+    ModelDeploymentStatus, OptimizationStatus, Phase, RevisionStatus, RolloutStage, RolloutStatus, TrackStatus,
 };
 pub use strategy::{AbTest, BlueGreen, RequestKey, RequestMatch, Shadow, Strategy};

@@ -1,4 +1,5 @@
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{AbTest, BlueGreen, Control, RequestKey, RequestMatch, Shadow, Strategy};
@@ -52,6 +53,10 @@ pub struct Rollout {
     #[serde(default = "default_scale_down_delay")]
     #[schemars(range(min = 0, max = 86_400))]
     pub scale_down_delay_seconds: i32,
+    /// Revisions without pods whose records (ControllerRevisions) are kept: what they were, and what was decided about them.
+    #[serde(default = "default_history")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub revision_history_limit: i32,
 }
 
 /// Send `weight` percent of the requests to the canary, for at least `holdSeconds`.
@@ -69,15 +74,39 @@ pub struct CanaryStep {
 }
 
 /// When a canary is worse than what it would replace. The numbers come from the stable pods, which send the canary its
-/// requests and answer in its place when it fails.
+/// requests and answer in its place when it fails. They are judged by a test that may be looked at at any time
+/// (docs/analysis.md); each metric passes, fails, or has not enough evidence for either.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Analysis {
+    /// The probability, over all steps and metrics, that a canary that keeps every limit is rolled back by them all the same; also
+    /// that one that is worse than limit and margin together is promoted.
+    #[serde(default = "default_alpha")]
+    #[schemars(range(min = 0.0001, max = 0.5))]
+    pub alpha: f64,
     /// Percent of the canary's requests that may fail.
     #[serde(default = "default_error_rate")]
     #[schemars(range(min = 0.0, max = 100.0))]
     pub max_error_rate: f64,
-    /// Requests that a verdict needs.
+    /// Points over `maxErrorRate` that a pass must rule out: with the defaults a canary passes once more than 5 % is ruled out, which
+    /// takes about 100 requests without a failure. Less takes more requests.
+    #[serde(default = "default_error_rate_margin")]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub error_rate_margin: f64,
+    /// Points by which the canary may fail more of its requests than the stable revision does of its own at the same time.
+    #[serde(default = "default_error_rate_increase")]
+    #[schemars(range(min = 0.1, max = 100.0))]
+    pub max_error_rate_increase: f64,
+    /// The canary's latency may be so many times the stable revision's, at `latencyQuantile`. Not judged where it is not set. The canary's
+    /// has one hop through the network more in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1.25, max = 100.0))]
+    pub max_latency_ratio: Option<f64>,
+    /// Percent of the requests that are at most as slow as the latency that is compared: 95 is p95.
+    #[serde(default = "default_latency_quantile")]
+    #[schemars(range(min = 1.0, max = 99.9))]
+    pub latency_quantile: f64,
+    /// No verdict on fewer requests (or compared answers), whatever they say.
     #[serde(default = "default_min_requests")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub min_requests: i32,
@@ -89,10 +118,29 @@ pub struct Analysis {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 100.0))]
     pub min_agreement: Option<f64>,
+    /// Points under `minAgreement` that a pass must rule out.
+    #[serde(default = "default_agreement_margin")]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub agreement_margin: f64,
     /// Percent of the canary's requests that the stable model answers too, when `minAgreement` is set.
     #[serde(default = "default_compare")]
     #[schemars(range(min = 1, max = 100))]
     pub compare_percentage: i32,
+    /// What becomes of a step whose time is over without enough evidence.
+    #[serde(default)]
+    pub on_not_enough_evidence: OnNotEnoughEvidence,
+}
+
+/// Evidence that is missing is never taken for a pass in silence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnNotEnoughEvidence {
+    /// The step goes on until there is; the status says about how many requests that takes.
+    #[default]
+    Hold,
+    /// The next step begins, with a warning.
+    Promote,
+    /// The canary is rolled back.
+    RollBack,
 }
 
 fn default_steps() -> Vec<CanaryStep> {
@@ -111,8 +159,32 @@ fn default_scale_down_delay() -> i32 {
     30
 }
 
+fn default_alpha() -> f64 {
+    0.05
+}
+
+fn default_history() -> i32 {
+    10
+}
+
 fn default_error_rate() -> f64 {
     1.0
+}
+
+fn default_error_rate_margin() -> f64 {
+    4.0
+}
+
+fn default_error_rate_increase() -> f64 {
+    5.0
+}
+
+fn default_latency_quantile() -> f64 {
+    95.0
+}
+
+fn default_agreement_margin() -> f64 {
+    2.0
 }
 
 fn default_min_requests() -> i32 {
@@ -141,6 +213,7 @@ impl Default for Rollout {
             control: Control::default(),
             progress_deadline_seconds: default_progress_deadline(),
             scale_down_delay_seconds: default_scale_down_delay(),
+            revision_history_limit: default_history(),
         }
     }
 }
@@ -148,11 +221,18 @@ impl Default for Rollout {
 impl Default for Analysis {
     fn default() -> Self {
         Self {
+            alpha: default_alpha(),
             max_error_rate: default_error_rate(),
+            error_rate_margin: default_error_rate_margin(),
+            max_error_rate_increase: default_error_rate_increase(),
+            max_latency_ratio: None,
+            latency_quantile: default_latency_quantile(),
             min_requests: default_min_requests(),
             timeout_milliseconds: default_timeout(),
             min_agreement: None,
+            agreement_margin: default_agreement_margin(),
             compare_percentage: default_compare(),
+            on_not_enough_evidence: OnNotEnoughEvidence::default(),
         }
     }
 }

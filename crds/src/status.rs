@@ -151,7 +151,7 @@ pub enum CandidateState {
 }
 
 /// Where the rollout is: the one thing that the children cannot tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutStatus {
     /// The revision that `<name>` selects.
@@ -188,6 +188,60 @@ pub struct RolloutStatus {
     /// The last `control.retry` that was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<String>,
+    /// How the canary stands in the step that it is in. Written when an outcome changes, and every ten seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<AnalysisStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AnalysisStatus {
+    /// When it was so.
+    pub at: Time,
+    /// Names the span of time that the counts are of.
+    pub window: String,
+    pub metrics: Vec<MetricStatus>,
+}
+
+/// What one metric says of the canary (docs/analysis.md).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricStatus {
+    pub metric: Metric,
+    pub outcome: MetricOutcome,
+    /// The evidence for the outcome, an e-value up to 10^9; without one, for that which has more.
+    pub statistic: f64,
+    /// What `statistic` must reach for that.
+    pub threshold: f64,
+    /// Requests to the canary, or compared answers.
+    pub samples: i64,
+    /// About how many more are needed if all goes on as it does: 0 after a verdict, nothing where ten million would not do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_needed: Option<i64>,
+    /// What was counted, beside its limit.
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Metric {
+    /// Of the canary, against `maxErrorRate`.
+    ErrorRate,
+    /// Over that of the stable revision, against `maxErrorRateIncrease`.
+    ErrorRateIncrease,
+    /// Of the canary's to the stable revision's, against `maxLatencyRatio`.
+    LatencyRatio,
+    /// Of compared answers, against `minAgreement`.
+    Agreement,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MetricOutcome {
+    /// Worse than the limit and its margin is ruled out.
+    Pass,
+    /// Within the limit is ruled out.
+    Fail,
+    #[default]
+    NotEnoughEvidence,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

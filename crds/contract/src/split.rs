@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Annotation of a stable pod that holds its [`Split`] as JSON; the pod reads it through a downward-API volume.
@@ -70,6 +72,53 @@ pub struct SplitWindow {
     pub compared: u64,
     /// Of those compared: both gave the same class (the largest value of the first output).
     pub agreed: u64,
+    /// How long the canary took, by bucket of [`latency_bucket`]: of the requests that it answered, without the first
+    /// [`WARM_UP_REQUESTS`]. Empty while there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub latencies: Vec<u64>,
+    /// What this pod answered itself at the same time. Pods of older revisions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<StableWindow>,
+}
+
+/// Requests that a stable pod answered itself while it sent others on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StableWindow {
+    pub requests: u64,
+    /// Of those: answered with HTTP 5xx and the like.
+    pub errors: u64,
+    /// As [`SplitWindow::latencies`], over the same time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub latencies: Vec<u64>,
+}
+
+/// The canary's first requests in a window have caches to fill and connections to open; nobody's latency counts before them.
+pub const WARM_UP_REQUESTS: u64 = 10;
+
+const FIRST_EDGE_MILLISECONDS: f64 = 0.25;
+const EDGES_PER_OCTAVE: f64 = 4.0;
+const EDGES: u32 = 65;
+
+/// Upper edges of the latency buckets, in milliseconds: from 0.25 ms to 16.4 s, each 19 % (a quarter of an octave) over the one
+/// before. One more bucket holds what took longer.
+pub fn latency_edges() -> Vec<f64> {
+    (0..EDGES).map(|i| FIRST_EDGE_MILLISECONDS * (f64::from(i) / EDGES_PER_OCTAVE).exp2()).collect()
+}
+
+/// Which bucket a latency is counted in: from 0 to the number of [`latency_edges`].
+pub fn latency_bucket(latency: Duration) -> usize {
+    let octaves = (latency.as_secs_f64() * 1e3 / FIRST_EDGE_MILLISECONDS).log2();
+    // Less than nothing is 0: `as` saturates. What lies on an edge may go either way by a rounding.
+    ((octaves * EDGES_PER_OCTAVE).ceil() as usize).min(EDGES as usize)
+}
+
+/// Adds one to a bucket of such a list.
+pub fn count_latency(latencies: &mut Vec<u64>, latency: Duration) {
+    latencies.resize(EDGES as usize + 1, 0);
+    if let Some(n) = latencies.get_mut(latency_bucket(latency)) {
+        *n += 1;
+    }
 }
 
 impl SplitWindow {
@@ -97,5 +146,29 @@ mod tests {
         );
         assert_eq!(serde_json::to_string(&split).unwrap(), json);
         assert_eq!(serde_json::from_str::<Split>(&json).unwrap(), split);
+    }
+
+    #[test]
+    fn a_latency_is_in_the_bucket_whose_edges_are_about_it() {
+        let edges = latency_edges();
+        assert!((edges[64] - 16_384.0).abs() < 1e-6);
+        for micros in [0, 1, 100, 251, 999, 1500, 12_345, 1_000_000, 16_000_000, 17_000_000, 600_000_000] {
+            let bucket = latency_bucket(Duration::from_micros(micros));
+            let milliseconds = micros as f64 / 1e3;
+            assert!(bucket == 0 || milliseconds > edges[bucket - 1], "{micros}");
+            assert!(edges.get(bucket).is_none_or(|edge| milliseconds <= *edge), "{micros}");
+        }
+        let mut latencies = Vec::new();
+        count_latency(&mut latencies, Duration::from_secs(60));
+        count_latency(&mut latencies, Duration::ZERO);
+        assert_eq!((latencies.len(), latencies[0], latencies[65]), (66, 1, 1));
+    }
+
+    #[test]
+    fn a_pod_of_an_older_revision_is_understood_and_understands() {
+        let old = r#"{"revision":"b","window":"1","weight":20,"requests":3,"unreachable":0,"errors":1,"timeouts":0,"compared":0,"agreed":0}"#;
+        let window: SplitWindow = serde_json::from_str(old).unwrap();
+        assert_eq!((window.requests, window.stable.clone()), (3, None));
+        assert_eq!(serde_json::to_string(&window).unwrap(), old);
     }
 }

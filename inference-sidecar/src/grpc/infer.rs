@@ -131,6 +131,13 @@ impl Exchange for GrpcExchange {
         answer.is_ok()
     }
 
+    fn is_failure(answer: &Self::Answer) -> bool {
+        use tonic::Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unknown};
+        // Those that stand for an HTTP 5xx.
+        let is_ours = |code| matches!(code, DataLoss | DeadlineExceeded | Internal | Unavailable | Unknown);
+        answer.as_ref().is_err_and(|status| is_ours(status.code()))
+    }
+
     fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>> {
         self.app.model.decisions(&convert::read_outputs(&answer.as_ref().ok()?.message)?)
     }

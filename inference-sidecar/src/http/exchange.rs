@@ -149,6 +149,10 @@ impl Exchange for HttpExchange {
         answer.status().is_success()
     }
 
+    fn is_failure(answer: &Self::Answer) -> bool {
+        answer.status().is_server_error()
+    }
+
     fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>> {
         match self.call {
             Call::Infer => infer::decisions(&self.app, answer),

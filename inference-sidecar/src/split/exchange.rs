@@ -25,6 +25,9 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
 
     fn is_ok(answer: &Self::Answer) -> bool;
 
+    /// Whether the stable model failed, by its own fault: what is refused is the user's.
+    fn is_failure(answer: &Self::Answer) -> bool;
+
     /// What an answer decides in its first output.
     fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>>;
 
@@ -45,7 +48,11 @@ pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchan
         return Answered { answer: exchange.serve().await, canary: None };
     };
     let Some(sent) = splitter.next(exchange.headers()) else {
+        let kept = splitter.keeps();
         let answer = exchange.serve().await;
+        if let Some(kept) = kept {
+            splitter.kept(&kept, E::is_failure(&answer));
+        }
         // A stable model that has enough to do answers, and compares later.
         if E::is_ok(&answer)
             && !exchange.is_busy()

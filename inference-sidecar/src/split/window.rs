@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use drydock_contract::{Split, SplitWindow};
+use drydock_contract::{Split, SplitWindow, WARM_UP_REQUESTS, count_latency};
 use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -39,9 +39,17 @@ struct State {
 pub(crate) struct Sent {
     split: Arc<Split>,
     generation: u64,
+    began: Instant,
     /// Until the request is over, the stable model's answer in the canary's place included: with this, no more of those are at work
     /// than may wait.
     _permit: OwnedSemaphorePermit,
+}
+
+/// A request that the stable model answers while others go to the canary.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    generation: u64,
+    began: Instant,
 }
 
 impl Sent {
@@ -115,22 +123,24 @@ impl Splitter {
             return None;
         }
         let permit = self.waiting.clone().try_acquire_owned().ok()?;
-        Some(Sent { split, generation, _permit: permit })
+        Some(Sent { split, generation, began: Instant::now(), _permit: permit })
     }
 
     /// Whether the canary gets a copy of a request that the stable model has answered.
     pub(crate) fn shadows(&self) -> Option<Sent> {
         let (split, generation) = self.in_force().filter(|(split, _)| self.shadow.picks(split.shadow))?;
         let permit = self.shadowing.clone().try_acquire_owned().ok()?;
-        Some(Sent { split, generation, _permit: permit })
+        Some(Sent { split, generation, began: Instant::now(), _permit: permit })
     }
 
     /// Counts a request that the canary has ended.
     pub(crate) fn ended(&self, sent: &Sent, failure: Option<Failure>) {
         self.metrics.canary_request(sent.revision(), failure);
-        self.count(sent, |counts| {
+        let took = sent.began.elapsed();
+        self.count(sent.generation, |counts| {
             counts.requests += 1;
             match failure {
+                None if counts.requests > WARM_UP_REQUESTS => count_latency(&mut counts.latencies, took),
                 None => {}
                 Some(Failure::Unreachable) => counts.unreachable += 1,
                 Some(Failure::Error) => counts.errors += 1,
@@ -146,15 +156,34 @@ impl Splitter {
 
     pub(crate) fn compared(&self, sent: &Sent, agreed: bool) {
         self.metrics.canary_compared(sent.revision(), agreed);
-        self.count(sent, |counts| {
+        self.count(sent.generation, |counts| {
             counts.compared += 1;
             counts.agreed += u64::from(agreed);
         });
     }
 
-    fn count(&self, sent: &Sent, add: impl FnOnce(&mut SplitWindow)) {
+    /// The canary is compared with what is not sent to it.
+    pub(crate) fn keeps(&self) -> Option<Kept> {
+        let state = self.state();
+        state.split.as_ref().map(|_| Kept { generation: state.generation, began: Instant::now() })
+    }
+
+    pub(crate) fn kept(&self, kept: &Kept, failed: bool) {
+        let took = kept.began.elapsed();
+        self.count(kept.generation, |counts| {
+            let is_warm = counts.requests > WARM_UP_REQUESTS;
+            let stable = counts.stable.get_or_insert_default();
+            stable.requests += 1;
+            stable.errors += u64::from(failed);
+            if is_warm && !failed {
+                count_latency(&mut stable.latencies, took);
+            }
+        });
+    }
+
+    fn count(&self, generation: u64, add: impl FnOnce(&mut SplitWindow)) {
         let mut state = self.state();
-        if state.generation == sent.generation {
+        if state.generation == generation {
             add(&mut state.counts);
         }
     }
@@ -200,6 +229,28 @@ mod tests {
         splitter.set(None);
         assert_eq!(splitter.window(), SplitWindow::default());
         assert!(splitter.next(&HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn both_tracks_are_counted_and_nobodys_latency_before_the_canary_is_warm() {
+        let splitter = splitter();
+        assert!(splitter.keeps().is_none(), "nothing to compare with");
+        splitter.set(Some(split(100, "1")));
+        for _ in 0..12 {
+            splitter.ended(&splitter.next(&HeaderMap::new()).unwrap(), None);
+            splitter.kept(&splitter.keeps().unwrap(), false);
+        }
+        splitter.ended(&splitter.next(&HeaderMap::new()).unwrap(), Some(Failure::Error));
+        splitter.kept(&splitter.keeps().unwrap(), true);
+        let window = splitter.window();
+        let stable = window.stable.unwrap();
+        assert_eq!((window.requests, stable.requests, stable.errors), (13, 13, 1));
+        assert_eq!((window.latencies.iter().sum::<u64>(), stable.latencies.iter().sum::<u64>()), (2, 2));
+
+        let late = splitter.keeps().unwrap();
+        splitter.set(Some(split(100, "2")));
+        splitter.kept(&late, false);
+        assert_eq!(splitter.window().stable, None);
     }
 
     #[test]

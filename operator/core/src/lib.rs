@@ -34,6 +34,7 @@ mod outlook;
 mod plan;
 mod pod_state;
 mod quantity;
+mod record;
 mod report;
 mod resolve;
 mod resolved;

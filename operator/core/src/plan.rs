@@ -13,7 +13,8 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::selection::Verdict;
 use crate::{
-    Child, ChildRef, Memory, Observed, Outlook, Resolved, labels, names, optimization, pod_state, rollout, selection,
+    Child, ChildRef, Memory, Observed, Outlook, Resolved, labels, names, optimization, pod_state, record, rollout,
+    selection,
 };
 pub use guard::guard;
 use revisions::Revisions;
@@ -107,10 +108,13 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
     let signals = before.signals(resolved, observed, &revisions);
     let transition = rollout::advance(&memory.rollout, &signals, &resolved.rollout, now);
     let at = transition.next;
+    let metrics = rollout::judge(&signals.counts, &resolved.rollout, memory.rollout.analysis.as_ref());
+    let decided = record::decisions(&memory.rollout, &at, &metrics, now);
+    let news = desired::News { decided: &decided, candidates: &found.candidates };
     notices.extend(transition.because);
 
     let tracks = Tracks::see(resolved, observed, &at, now);
-    let desired = desired::children(resolved, observed, &at, &tracks, &revisions, is_stale);
+    let desired = desired::children(resolved, observed, &at, &tracks, &revisions, is_stale, &news);
     let diff = diff::diff(resolved, observed, desired, &desired::live(&at));
     Plan {
         scales: tracks.scales(resolved, observed, &diff),
@@ -204,6 +208,8 @@ fn wake(
         let course = rollout::course(&r.rollout);
         let step = usize::try_from(at.step).ok().and_then(|step| course.get(step));
         let hold = step.filter(|_| at.stage == RolloutStage::Holding).map(|s| left(since, s.hold_seconds));
+        // A step that is over and held for want of evidence is looked at no more often than the others.
+        let hold = hold.filter(SignedDuration::is_positive);
         times.push(hold.map_or(LOOK, |left| left.clamp(SignedDuration::from_millis(10), LOOK)));
     }
     if let Some(until) = at.previous_until.as_ref().filter(|_| at.previous.is_some()) {

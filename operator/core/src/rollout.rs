@@ -19,7 +19,7 @@ use drydock_crds::{FailedRevision, Reason, RevisionStatus, Rollout, RolloutStage
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-pub use analysis::sum;
+pub use analysis::{judge, lacks, sum};
 pub use capacity::{cap, needed};
 pub use course::course;
 pub use share::{split, wanted_size, wanted_weight, window};
@@ -139,7 +139,7 @@ fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestam
     }
     if next.canary.as_ref().is_some_and(|canary| canary.revision == target.revision) {
         let course = if s.rolls_back { Vec::new() } else { course(policy) };
-        return table::proceed(Sight { signals: s, policy, course: &course, now, at: next });
+        return table::proceed(Sight { signals: s, policy, course: &course, now, at: next, metrics: Vec::new() });
     }
     if policy.control.abort.as_ref() == Some(&target.revision) {
         return refuse(next, target, now);
@@ -164,6 +164,7 @@ fn idle(next: &mut RolloutStatus) {
     next.since = None;
     next.step_since = None;
     next.takeover_replicas = None;
+    next.analysis = None;
 }
 
 /// A revision that was aborted before it began.
@@ -193,6 +194,7 @@ fn start(
     }
     next.canary = Some(target.clone());
     next.step = 0;
+    next.analysis = None;
     let at_once = s.rolls_back || course(policy).is_empty();
     next.stage = if at_once { RolloutStage::Promoting } else { RolloutStage::Scaling };
     next.takeover_replicas = s.together.filter(|_| at_once);

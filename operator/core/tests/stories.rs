@@ -6,10 +6,11 @@ mod simulation;
 
 use drydock_contract::FailureReason;
 use drydock_crds::{
-    AbTest, Amount, Analysis, Autoscaling, BlueGreen, CandidateFallback, RequestKey, RequestMatch, Resources, Search,
-    Shadow, Strategy,
+    AbTest, Amount, Analysis, Autoscaling, BlueGreen, CandidateFallback, Decided, RECORD_ANNOTATION, Record,
+    RequestKey, RequestMatch, Resources, Search, Shadow, Strategy,
 };
 use drydock_operator_core::{ChildKind, Memory, guard, keep, pods_to_ask};
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::batch::v1::JobSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use simulation::fixtures::{failure, fashion, recipe, report};
@@ -49,6 +50,8 @@ fn quiet_canary() {
     let mut story = with(Behaviour::default());
     story.cluster.requests_per_second = 5;
     story.run(40);
+    story.act("20 requests a second", |c| c.requests_per_second = 20);
+    story.run(90);
     story.check("quiet_canary");
 }
 
@@ -75,14 +78,14 @@ fn never_ready() {
 
 #[test]
 fn disagreement() {
-    let mut story = with(Behaviour { disagreements: 8, ..Behaviour::default() });
+    let mut story = with(Behaviour { disagreements: 30, ..Behaviour::default() });
     story.act("minAgreement 95", |c| {
         c.edit(|s| {
             s.rollout.analysis =
                 Analysis { min_agreement: Some(95.0), compare_percentage: 100, ..s.rollout.analysis.clone() };
         });
     });
-    story.run(20);
+    story.run(45);
     story.check("disagreement");
 }
 
@@ -223,7 +226,7 @@ fn shadow_only() {
 
 #[test]
 fn shadow_that_disagrees() {
-    let mut story = with(Behaviour { disagreements: 8, ..Behaviour::default() });
+    let mut story = with(Behaviour { disagreements: 30, ..Behaviour::default() });
     story.act("strategy Shadow", |c| {
         c.edit(|s| {
             s.rollout.strategy = Strategy::Shadow;
@@ -277,6 +280,27 @@ fn grown_during_a_canary() {
     });
     story.run(60);
     story.check("grown_during_a_canary");
+}
+
+/// What was decided stays when the pods are gone, of so many revisions as the spec says.
+#[test]
+fn records_are_kept() {
+    let mut story = with(Behaviour::default());
+    story.act("history of 1", |c| c.edit(|s| s.rollout.revision_history_limit = 1));
+    story.run(40);
+    let records = |s: &Story| -> Vec<Vec<Decided>> {
+        let mut all: Vec<_> = s.cluster.observed.revisions.iter().collect();
+        all.sort_by_key(|c| c.revision);
+        let record = |c: &ControllerRevision| -> Record {
+            serde_json::from_str(&c.metadata.annotations.as_ref().unwrap()[RECORD_ANNOTATION]).unwrap()
+        };
+        all.into_iter().map(|c| record(c).decisions.iter().map(|d| d.what).collect()).collect()
+    };
+    let promoted = vec![Decided::Started, Decided::StepPassed, Decided::StepPassed, Decided::Promoted];
+    assert_eq!(records(&story), [vec![Decided::Deployed], promoted.clone()]);
+    story.act("image sidecar:3", |c| c.edit(|s| s.serving.image = Some("sidecar:3".into())));
+    story.run(40);
+    assert_eq!(records(&story), [promoted.clone(), promoted], "the oldest is gone");
 }
 
 #[test]
@@ -463,7 +487,7 @@ fn pods_lost_while_holding() {
     });
     story.run(5);
     story.act("it is again", |c| c.unready.clear());
-    story.run(15);
+    story.run(35);
     story.check("pods_lost_while_holding");
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use drydock_contract::SplitWindow;
+use drydock_contract::{SplitWindow, WARM_UP_REQUESTS};
 use serde_json::{Value, json};
 
 use super::{Canary, Stable, start_canary};
@@ -37,7 +37,13 @@ async fn the_canary_gets_its_exact_share_and_is_compared() {
             agreed: if agrees { u64::from(weight) } else { 0 },
             ..SplitWindow::default()
         };
-        assert_eq!(stable.window().await, expected);
+        let mut window = stable.window().await;
+        let counted = |latencies: &[u64]| latencies.iter().sum::<u64>();
+        assert_eq!(counted(&std::mem::take(&mut window.latencies)), u64::from(weight).saturating_sub(WARM_UP_REQUESTS));
+        let own = window.stable.take().unwrap();
+        assert_eq!((own.requests, own.errors), (100 - u64::from(weight), 0));
+        assert_eq!(counted(&own.latencies) > 0, u64::from(weight) > WARM_UP_REQUESTS);
+        assert_eq!(window, expected);
 
         stable.split(weight, "2", 60_000).await;
         assert_eq!(stable.window().await.requests, 0, "a new window counts anew");

@@ -1,10 +1,20 @@
-use drydock_crds::{Autoscaling, RevisionStatus, RolloutStatus, Strategy};
+use std::collections::BTreeSet;
+
+use drydock_crds::{Autoscaling, CandidateStatus, Decision, RevisionStatus, RolloutStatus, Strategy};
 
 use super::revisions::Revisions;
 use super::tracks::Tracks;
 use crate::children::{autoscaler, budget, claim, controller_revision, optimization_job, service, serving_deployment};
 use crate::resolved::Replicas;
-use crate::{Child, Observed, Resolved, names};
+use crate::{Child, Observed, Resolved, labels, names};
+
+/// What this pass has decided, for the records.
+#[derive(Default)]
+pub struct News<'a> {
+    /// By revision.
+    pub decided: &'a [(String, Decision)],
+    pub candidates: &'a [CandidateStatus],
+}
 
 /// Everything that should be there, in the order in which it is written.
 pub fn children(
@@ -14,6 +24,7 @@ pub fn children(
     tracks: &Tracks<'_>,
     revisions: &Revisions,
     job_is_stale: bool,
+    news: &News<'_>,
 ) -> Vec<Child> {
     let mut all = vec![Child::Claim(Box::new(claim::claim(r, own_claim(r, observed))))];
     if !job_is_stale {
@@ -21,7 +32,7 @@ pub fn children(
         let existing = observed.jobs.iter().find(|j| j.metadata.name.as_ref() == Some(&name));
         all.push(Child::Job(Box::new(optimization_job::optimization_job(r, existing))));
     }
-    all.extend(serving(r, observed, at, tracks, revisions));
+    all.extend(serving(r, observed, at, tracks, revisions, news));
     all
 }
 
@@ -32,14 +43,19 @@ pub fn serving(
     at: &RolloutStatus,
     tracks: &Tracks<'_>,
     revisions: &Revisions,
+    news: &News<'_>,
 ) -> Vec<Child> {
     let mut all = Vec::new();
     let live = live(at);
-    // The record of a failed revision says later what it was.
-    let failed = at.failed.as_ref().map(|f| f.revision.as_str());
-    for revision in live.iter().copied().chain(failed) {
+    for revision in recorded(r, observed, at) {
         if let Some(template) = revisions.template(revision) {
-            let record = controller_revision::controller_revision(r, revision, template, &observed.revisions);
+            let of =
+                |c: &&CandidateStatus| c.package.as_ref() == Some(&template.package) && c.name == template.candidate;
+            let measured = news.candidates.iter().find(of).and_then(|c| c.message.as_deref());
+            let decided: Vec<Decision> =
+                news.decided.iter().filter(|(of, _)| of == revision).map(|(_, d)| d.clone()).collect();
+            let (all_records, record) = (&observed.revisions, controller_revision::controller_revision);
+            let record = record(r, revision, template, all_records, measured, &decided);
             all.push(Child::Revision(Box::new(record)));
         }
     }
@@ -74,6 +90,25 @@ fn own_claim<'a>(
 ) -> Option<&'a k8s_openapi::api::core::v1::PersistentVolumeClaim> {
     let name = names::claim(&r.name);
     observed.claims.iter().find(|c| c.metadata.name.as_ref() == Some(&name))
+}
+
+/// Revisions that have a record: those with pods, the one that failed last, and of the others the newest.
+fn recorded<'a>(r: &Resolved, observed: &'a Observed, at: &'a RolloutStatus) -> Vec<&'a str> {
+    let mut all = live(at);
+    all.extend(at.failed.as_ref().map(|f| f.revision.as_str()));
+    let mut others: Vec<(i64, &str)> = observed
+        .revisions
+        .iter()
+        .filter(|c| labels::is_controlled_by(&c.metadata, &r.owner.uid))
+        .filter_map(|c| Some((c.revision.unwrap_or(0), labels::label(&c.metadata, labels::REVISION)?)))
+        .filter(|(_, revision)| !all.contains(revision))
+        .collect();
+    others.sort_unstable_by(|a, b| b.cmp(a));
+    let limit = usize::try_from(r.rollout.revision_history_limit).unwrap_or(0);
+    all.extend(others.into_iter().take(limit).map(|(_, revision)| revision));
+    let mut seen = BTreeSet::new();
+    all.retain(|revision| seen.insert(*revision));
+    all
 }
 
 /// Revisions that have pods.

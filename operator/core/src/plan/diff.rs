@@ -72,6 +72,15 @@ fn marked(mut child: Child) -> Child {
             map.remove(field);
         }
     }
+    // What was decided is history, and compared as it is.
+    if let Some(annotations) = json.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.remove(drydock_crds::RECORD_ANNOTATION);
+        if annotations.is_empty()
+            && let Some(metadata) = json.pointer_mut("/metadata").and_then(Value::as_object_mut)
+        {
+            metadata.remove("annotations");
+        }
+    }
     let applied = hash(&json, 16);
     child.metadata_mut().annotations.get_or_insert_default().insert(APPLIED.to_owned(), applied);
     child

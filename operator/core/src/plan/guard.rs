@@ -27,7 +27,7 @@ pub fn guard(kept: &Resolved, observed: &Observed, memory: &Memory, now: Timesta
     let mut tracks = Tracks::see(&kept, observed, at, now);
     tracks.weight = 0;
     tracks.may_send = 0;
-    let desired = desired::serving(&kept, observed, at, &tracks, &revisions);
+    let desired = desired::serving(&kept, observed, at, &tracks, &revisions, &desired::News::default());
     let diff = diff::diff(&kept, observed, desired, &desired::live(at));
     Plan {
         scales: tracks.scales(&kept, observed, &diff),

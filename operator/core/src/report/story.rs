@@ -175,7 +175,11 @@ fn canary(r: &Resolved, plan: &Plan) -> Story {
     });
     let of = format!("step {} of {}", step + 1, outlook.steps);
     let message = match rollout.stage {
-        RolloutStage::Holding => format!("canary {revision}, {of}: {weight} % of the requests, {pods}{excuse}"),
+        RolloutStage::Holding => {
+            let lacks = rollout.analysis.as_ref().and_then(|a| crate::rollout::lacks(&a.metrics));
+            let lacks = lacks.map(|l| format!("; {l}")).unwrap_or_default();
+            format!("canary {revision}, {of}: {weight} % of the requests, {pods}{excuse}{lacks}")
+        }
         _ => format!("canary {revision}, {of}: scaling for {asked}: {pods}, {weight} % of the requests{excuse}"),
     };
     Story::reconciling(Phase::Canary, Reason::CanaryProgressing, message)

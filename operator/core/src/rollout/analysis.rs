@@ -1,10 +1,16 @@
-use drydock_contract::SplitWindow;
-use drydock_crds::{Analysis, Reason};
+//! Whether the canary is worse than what it would replace: from counts, by a test that may be looked at at any time.
 
-use super::Signals;
-use crate::plan::Notice;
+use drydock_contract::{SplitWindow, StableWindow, latency_edges};
+use drydock_crds::{Analysis, AnalysisStatus, Metric, MetricOutcome, MetricStatus, Reason, Rollout, RolloutStatus};
+use drydock_sequential::{Evidence, Levels, Outcome, Tally, Test, quantile_ratio, rate, rate_increase};
+use jiff::{SignedDuration, Timestamp};
 
-/// What the stable pods have seen of the canary, together.
+use super::{Signals, course, whole_seconds, window};
+
+/// Between two looks that are written down, while no outcome changes: each write of the status wakes the next pass.
+const REFRESH: SignedDuration = SignedDuration::from_secs(10);
+
+/// What the stable pods have seen, together.
 pub fn sum<'a>(windows: impl Iterator<Item = &'a SplitWindow>) -> SplitWindow {
     windows.fold(SplitWindow::default(), |sum, w| SplitWindow {
         requests: sum.requests.saturating_add(w.requests),
@@ -13,59 +19,195 @@ pub fn sum<'a>(windows: impl Iterator<Item = &'a SplitWindow>) -> SplitWindow {
         timeouts: sum.timeouts.saturating_add(w.timeouts),
         compared: sum.compared.saturating_add(w.compared),
         agreed: sum.agreed.saturating_add(w.agreed),
+        latencies: each(&sum.latencies, &w.latencies),
+        stable: match (&sum.stable, &w.stable) {
+            (Some(a), Some(b)) => Some(StableWindow {
+                requests: a.requests.saturating_add(b.requests),
+                errors: a.errors.saturating_add(b.errors),
+                latencies: each(&a.latencies, &b.latencies),
+            }),
+            (one, other) => one.clone().or_else(|| other.clone()),
+        },
         ..sum
     })
 }
 
+fn each(a: &[u64], b: &[u64]) -> Vec<u64> {
+    let at = |list: &[u64], i: usize| list.get(i).copied().unwrap_or(0);
+    (0..a.len().max(b.len())).map(|i| at(a, i).saturating_add(at(b, i))).collect()
+}
+
+/// Every metric that is judged, as it stands; `before`: what was last written of this canary.
+///
+/// Which class two models name has nothing to do with how many requests they get: an agreement that has passed in one step need not
+/// be shown again in the next, where it can still fail.
+pub fn judge(c: &SplitWindow, policy: &Rollout, before: Option<&AnalysisStatus>) -> Vec<MetricStatus> {
+    let is = |m: &MetricStatus, outcome| m.metric == Metric::Agreement && m.outcome == outcome;
+    let agreed = before.and_then(|a| a.metrics.iter().find(|m| is(m, MetricOutcome::Pass)));
+    let mut all = judge_window(c, policy);
+    if let Some(agreed) = agreed
+        && let Some(unknown) = all.iter_mut().find(|m| is(m, MetricOutcome::NotEnoughEvidence))
+    {
+        unknown.clone_from(agreed);
+    }
+    all
+}
+
+fn judge_window(c: &SplitWindow, policy: &Rollout) -> Vec<MetricStatus> {
+    let rules = &policy.analysis;
+    let metrics = 2 + usize::from(rules.max_latency_ratio.is_some()) + usize::from(rules.min_agreement.is_some());
+    // One failure of any metric in any step rolls back, so these share alpha (Bonferroni). A pass needs every metric of every
+    // step, and what is bad in one of them has to get by that one (intersection-union).
+    let looks = (metrics * course(policy).len().max(1)) as f64;
+    let levels = Levels {
+        fail: rules.alpha / looks,
+        pass: rules.alpha,
+        min_samples: u64::try_from(rules.min_requests).unwrap_or(1).max(1),
+    };
+    let canary = Tally::new(c.failures(), c.requests);
+    let own = c.stable.clone().unwrap_or_default();
+    let stable = Tally::new(own.errors, own.requests);
+    let (limit, allowed) = (rules.max_error_rate, rules.max_error_rate + rules.error_rate_margin);
+    let mut all = vec![
+        metric(
+            Metric::ErrorRate,
+            &rate(canary, limit / 100.0, allowed / 100.0, &levels),
+            format!(
+                "error rate {:.1} %, limit {limit:.1} %: {} of {} requests failed ({} errors, {} timeouts, {} unreachable)",
+                canary.share() * 100.0,
+                c.failures(),
+                c.requests,
+                c.errors,
+                c.timeouts,
+                c.unreachable
+            ),
+        ),
+        metric(
+            Metric::ErrorRateIncrease,
+            &rate_increase(canary, stable, rules.max_error_rate_increase / 100.0, &levels),
+            format!(
+                "error rate {:.1} %, of the stable revision {:.1} % ({} of {}), limit {:.1} points more",
+                canary.share() * 100.0,
+                stable.share() * 100.0,
+                own.errors,
+                own.requests,
+                rules.max_error_rate_increase
+            ),
+        ),
+    ];
+    if let Some(ratio) = rules.max_latency_ratio {
+        let (edges, q) = (latency_edges(), rules.latency_quantile / 100.0);
+        let at =
+            |buckets: &[u64]| quantile(buckets, &edges, q).map_or("unknown".to_owned(), |ms| format!("{ms:.1} ms"));
+        let message = format!(
+            "p{} {}, of the stable revision {}, limit {ratio:.2} times as much",
+            rules.latency_quantile,
+            at(&c.latencies),
+            at(&own.latencies)
+        );
+        let test = quantile_ratio(&c.latencies, &own.latencies, &edges, q, ratio, &levels);
+        all.push(metric(Metric::LatencyRatio, &test, message));
+    }
+    all.extend(rules.min_agreement.map(|min| agreement(c, min, rules, &levels)));
+    all
+}
+
+fn agreement(c: &SplitWindow, min: f64, rules: &Analysis, levels: &Levels) -> MetricStatus {
+    let agreed = Tally::new(c.agreed, c.compared);
+    let differ = Tally::new(c.compared.saturating_sub(c.agreed), c.compared);
+    let limit = 100.0 - min;
+    metric(
+        Metric::Agreement,
+        &rate(differ, limit / 100.0, (limit + rules.agreement_margin) / 100.0, levels),
+        format!(
+            "agreement {:.1} %, limit {min:.1} %: {} of {} compared answers name the same class",
+            agreed.share() * 100.0,
+            c.agreed,
+            c.compared
+        ),
+    )
+}
+
+fn metric<E: Fn(f64) -> Evidence>(metric: Metric, test: &Test<E>, message: String) -> MetricStatus {
+    let found = test.finding();
+    MetricStatus {
+        metric,
+        outcome: match found.outcome {
+            Outcome::Pass => MetricOutcome::Pass,
+            Outcome::Fail => MetricOutcome::Fail,
+            Outcome::NotEnoughEvidence => MetricOutcome::NotEnoughEvidence,
+        },
+        statistic: three_digits(found.statistic),
+        threshold: three_digits(found.threshold),
+        samples: i64::try_from(found.samples).unwrap_or(i64::MAX),
+        more_needed: test.more().and_then(|more| i64::try_from(more).ok()),
+        message,
+    }
+}
+
+/// Of no use to anybody are more.
+fn three_digits(x: f64) -> f64 {
+    let unit = 10f64.powf(x.abs().max(1e-3).log10().floor() - 2.0);
+    (x / unit).round() * unit
+}
+
+/// The upper edge of the bucket that the quantile is in.
+fn quantile(buckets: &[u64], edges: &[f64], q: f64) -> Option<f64> {
+    let all: u64 = buckets.iter().sum();
+    let mut sum = 0;
+    let is_there = |(n, _): &(&u64, &f64)| {
+        sum += **n;
+        sum as f64 >= q * all as f64
+    };
+    buckets.iter().zip(edges).filter(|_| all > 0).find(is_there).map(|(_, edge)| *edge)
+}
+
+/// What is written down of it: what was, while nothing of importance is new.
+pub fn noted(at: &RolloutStatus, metrics: Vec<MetricStatus>, now: Timestamp) -> AnalysisStatus {
+    let outcomes = |all: &[MetricStatus]| all.iter().map(|m| (m.metric, m.outcome)).collect::<Vec<_>>();
+    let next = AnalysisStatus { at: whole_seconds(now), window: window(at), metrics };
+    match &at.analysis {
+        Some(before)
+            if before.window == next.window
+                && (before.metrics == next.metrics
+                    || outcomes(&before.metrics) == outcomes(&next.metrics)
+                        && now.duration_since(before.at.0) < REFRESH) =>
+        {
+            before.clone()
+        }
+        _ => next,
+    }
+}
+
 /// Why the canary is worse than what it would replace.
-pub fn failure(s: &Signals, rules: &Analysis) -> Option<(Reason, String)> {
+pub fn failure(s: &Signals, metrics: &[MetricStatus]) -> Option<(Reason, String)> {
     if let Some(crash) = &s.canary_crash {
         return Some((Reason::CrashLoop, crash.clone()));
     }
-    let c = &s.counts;
-    let error_rate = percent(c.failures(), c.requests);
-    if c.requests >= enough(rules) && error_rate > rules.max_error_rate {
-        let message = format!(
-            "error rate {error_rate:.1} %, limit {:.1} %: {} of {} requests failed ({} errors, {} timeouts, {} unreachable)",
-            rules.max_error_rate,
-            c.failures(),
-            c.requests,
-            c.errors,
-            c.timeouts,
-            c.unreachable
-        );
-        return Some((Reason::ErrorRate, message));
-    }
-    let limit = rules.min_agreement?;
-    let agreement = percent(c.agreed, c.compared);
-    (c.compared >= enough(rules) && agreement < limit).then(|| {
-        let message = format!(
-            "agreement {agreement:.1} %, limit {limit:.1} %: {} of {} compared answers name the same class",
-            c.agreed, c.compared
-        );
-        (Reason::Disagreement, message)
-    })
+    let failed = metrics.iter().find(|m| m.outcome == MetricOutcome::Fail)?;
+    let reason = match failed.metric {
+        Metric::ErrorRate | Metric::ErrorRateIncrease => Reason::ErrorRate,
+        Metric::LatencyRatio => Reason::Latency,
+        Metric::Agreement => Reason::Disagreement,
+    };
+    Some((reason, format!("{}; evidence {} of {}", failed.message, failed.statistic, failed.threshold)))
 }
 
-/// A step that was too quiet for a verdict is passed, and never silently.
-pub fn unjudged(c: &SplitWindow, rules: &Analysis) -> Vec<Notice> {
-    let needed = enough(rules);
-    let mut notices = Vec::new();
-    if c.requests < needed {
-        let note = format!("passed on readiness alone: {} requests, {needed} needed for a verdict", c.requests);
-        notices.push(Notice::warning(Reason::CanaryProgressing, note));
-    }
-    if rules.min_agreement.is_some() && c.compared < needed {
-        let note = format!("agreement was not judged: {} compared answers, {needed} needed for a verdict", c.compared);
-        notices.push(Notice::warning(Reason::CanaryProgressing, note));
-    }
-    notices
+/// What a step whose time is over lacks; `None` when every metric passes.
+pub fn lacks(metrics: &[MetricStatus]) -> Option<String> {
+    let each: Vec<String> =
+        metrics.iter().filter(|m| m.outcome == MetricOutcome::NotEnoughEvidence).map(lack).collect();
+    (!each.is_empty()).then(|| format!("not enough evidence: {}", each.join("; ")))
 }
 
-fn enough(rules: &Analysis) -> u64 {
-    u64::try_from(rules.min_requests).unwrap_or(1).max(1)
-}
-
-fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+fn lack(m: &MetricStatus) -> String {
+    let what = match m.metric {
+        Metric::ErrorRate => "error rate",
+        Metric::ErrorRateIncrease => "error rate beside the stable revision's",
+        Metric::LatencyRatio => "latency",
+        Metric::Agreement => "agreement",
+    };
+    let unit = if m.metric == Metric::Agreement { "compared answers" } else { "requests" };
+    let more = m.more_needed.map_or("it lies on its limit".to_owned(), |more| format!("about {more} more needed"));
+    format!("{what} after {} {unit}, {more}", m.samples)
 }

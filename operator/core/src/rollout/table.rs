@@ -1,6 +1,6 @@
 //! The canary's way, as a table of transitions.
 
-use drydock_crds::{Control, Reason, Rollout, RolloutStage, RolloutStatus};
+use drydock_crds::{Control, MetricStatus, OnNotEnoughEvidence, Reason, Rollout, RolloutStage, RolloutStatus};
 use jiff::{SignedDuration, Timestamp};
 
 use super::course::{Step, course};
@@ -14,12 +14,14 @@ pub struct Sight<'a> {
     pub course: &'a [Step],
     pub now: Timestamp,
     pub at: RolloutStatus,
+    /// How it stands, in the words of the analysis.
+    pub metrics: Vec<MetricStatus>,
 }
 
 type Row<'a> = (&'static [RolloutStage], fn(&Sight<'a>) -> bool, fn(Sight<'a>) -> Transition);
 
 /// Where the canary is, what is seen, and what follows. The first row that holds decides; none: it stays as it is.
-fn table<'a>() -> [Row<'a>; 14] {
+fn table<'a>() -> [Row<'a>; 16] {
     use RolloutStage::{Holding, Idle, Promoting, Scaling};
     [
         (&[Idle, Scaling, Holding, Promoting], Sight::is_aborted, abort),
@@ -33,6 +35,8 @@ fn table<'a>() -> [Row<'a>; 14] {
         (&[Holding], Sight::waits, wait),
         (&[Holding], Sight::is_unheard_for_long, give_up_listening),
         (&[Holding], Sight::is_unheard, stay),
+        (&[Holding], Sight::awaits_evidence, stay),
+        (&[Holding], Sight::lacks_evidence_for_good, give_up_waiting),
         (&[Holding], Sight::always, pass),
         (&[Promoting], Sight::may_take_over, take_over),
         (&[Scaling, Promoting], Sight::is_late, run_late),
@@ -42,6 +46,7 @@ fn table<'a>() -> [Row<'a>; 14] {
 /// One step on, if it is time for one.
 pub fn proceed(mut sight: Sight<'_>) -> Transition {
     sight.set_clocks();
+    sight.judge();
     let row = table().into_iter().find(|(stages, when, _)| stages.contains(&sight.at.stage) && when(&sight));
     match row {
         Some((_, _, then)) => then(sight),
@@ -60,6 +65,11 @@ impl<'a> Sight<'a> {
         } else if self.at.step_since.is_none() && !self.waits() {
             self.at.step_since = Some(whole_seconds(self.now));
         }
+    }
+
+    fn judge(&mut self) {
+        self.metrics = analysis::judge(&self.signals.counts, self.policy, self.at.analysis.as_ref());
+        self.at.analysis = Some(analysis::noted(&self.at, self.metrics.clone(), self.now));
     }
 
     fn control(&self) -> &'a Control {
@@ -120,7 +130,21 @@ impl<'a> Sight<'a> {
     }
 
     fn is_worse(&self) -> bool {
-        analysis::failure(self.signals, &self.policy.analysis).is_some()
+        analysis::failure(self.signals, &self.metrics).is_some()
+    }
+
+    /// What the step lacks to be passed. One that sends the canary nothing, such as a preview, is not judged.
+    fn lacking(&self) -> Option<String> {
+        let sends = self.step().is_some_and(|s| s.weight > 0 || s.shadow > 0);
+        analysis::lacks(&self.metrics).filter(|_| sends)
+    }
+
+    fn awaits_evidence(&self) -> bool {
+        self.lacking().is_some() && self.policy.analysis.on_not_enough_evidence == OnNotEnoughEvidence::Hold
+    }
+
+    fn lacks_evidence_for_good(&self) -> bool {
+        self.lacking().is_some() && self.policy.analysis.on_not_enough_evidence == OnNotEnoughEvidence::RollBack
     }
 
     fn is_promoted_by_hand(&self) -> bool {
@@ -183,7 +207,7 @@ fn abort(sight: Sight<'_>) -> Transition {
 }
 
 fn fail(sight: Sight<'_>) -> Transition {
-    match analysis::failure(sight.signals, &sight.policy.analysis) {
+    match analysis::failure(sight.signals, &sight.metrics) {
         Some((reason, message)) => roll_back(sight.at, reason, message, sight.now),
         None => stay(sight),
     }
@@ -230,8 +254,14 @@ fn give_up_listening(sight: Sight<'_>) -> Transition {
     roll_back(sight.at, Reason::ProgressDeadlineExceeded, message, sight.now)
 }
 
+fn give_up_waiting(sight: Sight<'_>) -> Transition {
+    let lacking = sight.lacking().unwrap_or_default();
+    roll_back(sight.at, Reason::NotEnoughEvidence, lacking, sight.now)
+}
+
 fn pass(sight: Sight<'_>) -> Transition {
-    let mut because = analysis::unjudged(&sight.signals.counts, &sight.policy.analysis);
+    let mut because: Vec<Notice> =
+        sight.lacking().map(|lacking| Notice::warning(Reason::CanaryProgressing, lacking)).into_iter().collect();
     let step = sight.index() + 1;
     let mut transition = go_to(sight, step);
     because.append(&mut transition.because);
@@ -285,7 +315,7 @@ pub fn waits(at: &RolloutStatus, policy: &Rollout, now: Timestamp) -> Option<Str
         return Some("control.paused is true".to_owned());
     }
     let (signals, course) = (Signals::default(), course(policy));
-    let sight = Sight { signals: &signals, policy, course: &course, now, at: at.clone() };
+    let sight = Sight { signals: &signals, policy, course: &course, now, at: at.clone(), metrics: Vec::new() };
     let is_waiting = at.stage == RolloutStage::Holding && !sight.holds() && sight.waits();
     is_waiting.then(|| format!("set control.proceed to {revision}/{} to go on", at.step))
 }

@@ -232,6 +232,7 @@ impl Cluster {
             let compared = sent * u64::from(split.compare) / 100 + copies;
             window.compared += compared;
             window.agreed += compared - compared * behaviour.disagreements / 100;
+            window.stable.get_or_insert_default().requests += self.requests_per_second - sent;
             answers.insert(name, window);
         }
         self.observed.splits = answers;

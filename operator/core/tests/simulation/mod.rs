@@ -178,6 +178,10 @@ impl Cluster {
                     let metadata = map.get_mut("metadata").unwrap().as_object_mut().unwrap();
                     metadata.remove("uid");
                     metadata.remove("creationTimestamp");
+                    // So is what was decided, and when.
+                    if let Some(annotations) = metadata.get_mut("annotations") {
+                        annotations.as_object_mut().unwrap().remove(drydock_crds::RECORD_ANNOTATION);
+                    }
                     all.insert(format!("{kind} {}", metadata["name"].as_str().unwrap()), json);
                 }
             )*};

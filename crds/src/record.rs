@@ -1,0 +1,48 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::MetricStatus;
+
+/// Annotation of a revision's ControllerRevision that holds its [`Record`] as JSON. Not in `data`, which cannot change.
+pub const RECORD_ANNOTATION: &str = "drydock.dev/record";
+
+/// What became of a revision, and why: what stays of it when its pods are gone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// What its candidate was measured at, beside the gates: `accuracy -0.08, 3.80x as fast, 25.8 % of the size`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub measured: String,
+    /// The oldest first.
+    pub decisions: Vec<Decision>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    pub at: Time,
+    pub what: Decided,
+    /// Index in `spec.rollout.steps`.
+    pub step: i32,
+    /// Names the span of time that was judged.
+    pub window: String,
+    /// Of a rollback: a reason of docs/runbook.md, and what was found.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// As they stood.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricStatus>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decided {
+    /// Served with nothing before it to compare with.
+    Deployed,
+    /// A canary began.
+    Started,
+    StepPassed,
+    Promoted,
+    RolledBack,
+    /// The spec asked for something else.
+    Superseded,
+}

@@ -1,0 +1,135 @@
+//! That the error is what it is said to be, when one looks after every request and stops at the first verdict.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+#[path = "../examples/traces/mod.rs"]
+mod traces;
+
+use drydock_sequential::{Levels, Outcome, Tally, quantile_ratio, rate, rate_increase};
+use traces::{Canary, End, argo, flagger, sequential, trace};
+
+const ALPHA: f64 = 0.05;
+const LEVELS: Levels = Levels { fail: ALPHA, pass: ALPHA, min_samples: 1 };
+
+/// The probability that a stream of rate `p`, looked at after each of `n` requests, ever has `outcome`: exact, by the probability of
+/// each count that is not stopped yet.
+fn ever(outcome: Outcome, p: f64, n: usize, judge: impl Fn(Tally) -> Outcome) -> f64 {
+    let mut alive = vec![1.0];
+    let mut stopped = 0.0;
+    for of in 1..=n {
+        let mut next = vec![0.0; of + 1];
+        for (hits, mass) in alive.iter().enumerate() {
+            next[hits] += mass * (1.0 - p);
+            next[hits + 1] += mass * p;
+        }
+        for (hits, mass) in next.iter_mut().enumerate().filter(|(_, mass)| **mass > 0.0) {
+            if judge(Tally::new(hits as u64, of as u64)) == outcome {
+                stopped += std::mem::take(mass);
+            }
+        }
+        alive = next;
+    }
+    stopped
+}
+
+#[test]
+fn a_rate_at_its_limit_fails_with_probability_alpha_at_most() {
+    for (limit, allowed, n) in [(0.01, 0.05, 1000), (0.1, 0.15, 600), (0.5, 0.55, 400)] {
+        for p in [limit, limit * 0.8] {
+            let fails = ever(Outcome::Fail, p, n, |t| rate(t, limit, allowed, &LEVELS).finding().outcome);
+            assert!(fails <= ALPHA, "{p} of {limit}: {fails}");
+            // And it is not for want of trying.
+            assert!(p < limit || fails > ALPHA / 20.0, "{p} of {limit}: {fails}");
+        }
+        let passes = ever(Outcome::Pass, allowed, n, |t| rate(t, limit, allowed, &LEVELS).finding().outcome);
+        assert!(passes <= ALPHA && passes > ALPHA / 20.0, "{allowed}: {passes}");
+    }
+}
+
+/// What continuous peeking does to a test that is made for one look, so that the simulation can fail.
+#[test]
+fn a_test_for_one_look_does_not_keep_its_error() {
+    let one_look = |t: Tally| {
+        let deviation = (t.of * 0.1 * 0.9).sqrt();
+        if t.of >= 20.0 && t.hits - t.of * 0.1 > 1.645 * deviation { Outcome::Fail } else { Outcome::Pass }
+    };
+    assert!(ever(Outcome::Fail, 0.1, 1000, one_look) > 0.2);
+}
+
+/// 10^5 rollouts, looked at after each of the canary's requests; four of the stable track's come with each.
+#[test]
+fn a_canary_as_bad_as_may_be_fails_beside_the_stable_track_with_probability_alpha_at_most() {
+    const RUNS: u32 = 100_000;
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut failed = 0;
+    for _ in 0..RUNS {
+        let (mut canary, mut stable) = ((0, 0), (0, 0));
+        for _ in 0..60 {
+            for _ in 0..4 {
+                stable = (stable.0 + u64::from(random.f64() < 0.05), stable.1 + 1);
+            }
+            let hit = random.f64() < 0.1;
+            canary = (canary.0 + u64::from(hit), canary.1 + 1);
+            // Only a failure of the canary's can be what makes it fail, or the stable track's success just before.
+            let (c, s) = (Tally::new(canary.0, canary.1), Tally::new(stable.0, stable.1));
+            if c.share() > s.share() + 0.05 && rate_increase(c, s, 0.05, &LEVELS).finding().outcome == Outcome::Fail {
+                failed += 1;
+                break;
+            }
+        }
+    }
+    let share = f64::from(failed) / f64::from(RUNS);
+    assert!(share <= ALPHA, "{share}");
+    assert!(failed > 50, "{share}: the test tests nothing");
+}
+
+/// Both of the same distribution, the quantile at its limit: a ratio of 1 and both tracks alike.
+#[test]
+fn a_canary_as_slow_as_may_be_fails_with_probability_alpha_at_most() {
+    const RUNS: u32 = 5_000;
+    let edges: Vec<f64> = (1..=20).map(f64::from).collect();
+    let mut random = fastrand::Rng::with_seed(8);
+    let (mut failed, mut passed) = (0, 0);
+    for _ in 0..RUNS {
+        let (mut canary, mut stable) = (vec![0; 21], vec![0; 21]);
+        for _ in 0..30 {
+            for _ in 0..4 {
+                canary[random.usize(0..20)] += 1;
+                stable[random.usize(0..20)] += 1;
+                stable[random.usize(0..20)] += 1;
+            }
+            match quantile_ratio(&canary, &stable, &edges, 0.75, 1.0, &LEVELS).finding().outcome {
+                Outcome::Fail => {
+                    failed += 1;
+                    break;
+                }
+                Outcome::Pass => {
+                    passed += 1;
+                    break;
+                }
+                Outcome::NotEnoughEvidence => {}
+            }
+        }
+    }
+    for (what, n) in [("fail", failed), ("pass", passed)] {
+        let share = f64::from(n) / f64::from(RUNS);
+        assert!(share <= ALPHA, "{what}: {share}");
+    }
+}
+
+/// A canary at its limit, 20 requests in a second, two steps of a minute.
+#[test]
+fn fixed_thresholds_roll_good_canaries_back_and_this_does_not() {
+    let canary = Canary { rate: 0.01, per_second: 20, steps: 2, hold: 60 };
+    let mut random = fastrand::Rng::with_seed(9);
+    let traces: Vec<_> = (0..2000).map(|_| trace(&canary, &mut random)).collect();
+    let rolled_back = |judge: &dyn Fn(&[u32]) -> End| {
+        let n = traces.iter().filter(|t| matches!(judge(t), End::RolledBack(_))).count();
+        n as f64 / traces.len() as f64
+    };
+    let ours = rolled_back(&|t| sequential(&canary, t));
+    let argo = rolled_back(&|t| argo(&canary, t, 10, 0));
+    let flagger = rolled_back(&|t| flagger(&canary, t, 10, 5));
+    assert!(ours <= ALPHA, "{ours}");
+    assert!(argo > 0.9 && flagger > 0.25, "argo {argo}, flagger {flagger}");
+}
