@@ -13,8 +13,8 @@ use crate::{AbTest, BlueGreen, Control, RequestKey, RequestMatch, Shadow, Strate
     .message("rollout.blueGreen is for strategy BlueGreen: set it, or take blueGreen out"))]
 #[x_kube(validation = Rule::new("has(self.abTest) == (self.strategy == 'ABTest')")
     .message("strategy ABTest takes rollout.abTest, and no other does: set both or none"))]
-#[x_kube(validation = Rule::new("self.strategy != 'ABTest' || has(self.sticky) || (has(self.match) && self.match.size() > 0)")
-    .message("strategy ABTest needs rollout.sticky or match: without one, a user would see both models"))]
+#[x_kube(validation = Rule::new("self.strategy != 'ABTest' || has(self.sticky)")
+    .message("strategy ABTest needs rollout.sticky: without it, a user would see both models"))]
 #[x_kube(validation = Rule::new("self.strategy != 'Shadow' || has(self.shadow)")
     .message("strategy Shadow needs rollout.shadow.percentage"))]
 pub struct Rollout {
@@ -78,6 +78,10 @@ pub struct CanaryStep {
 /// (docs/analysis.md); each metric passes, fails, or has not enough evidence for either.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.maxErrorRate + self.errorRateMargin > 0.0")
+    .message("maxErrorRate and errorRateMargin are both 0: that none will ever fail cannot be shown; set one of them to more"))]
+#[x_kube(validation = Rule::new("!has(self.minAgreement) || self.minAgreement - self.agreementMargin < 100.0")
+    .message("minAgreement is 100 and agreementMargin 0: that none will ever differ cannot be shown; set one of them to less, or more"))]
 pub struct Analysis {
     /// The probability, over all steps and metrics, that a canary that keeps every limit is rolled back by them all the same; also
     /// that one that is worse than limit and margin together is promoted.
@@ -100,7 +104,7 @@ pub struct Analysis {
     /// The canary's latency may be so many times the stable revision's, at `latencyQuantile`. Not judged where it is not set. The canary's
     /// has one hop through the network more in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1.25, max = 100.0))]
+    #[schemars(range(min = 1.42, max = 100.0))]
     pub max_latency_ratio: Option<f64>,
     /// Percent of the requests that are at most as slow as the latency that is compared: 95 is p95.
     #[serde(default = "default_latency_quantile")]

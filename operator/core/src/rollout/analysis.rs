@@ -56,9 +56,10 @@ pub fn judge(c: &SplitWindow, policy: &Rollout, before: Option<&AnalysisStatus>)
 fn judge_window(c: &SplitWindow, policy: &Rollout) -> Vec<MetricStatus> {
     let rules = &policy.analysis;
     let metrics = 2 + usize::from(rules.max_latency_ratio.is_some()) + usize::from(rules.min_agreement.is_some());
-    // One failure of any metric in any step rolls back, so these share alpha (Bonferroni). A pass needs every metric of every
-    // step, and what is bad in one of them has to get by that one (intersection-union).
-    let looks = (metrics * course(policy).len().max(1)) as f64;
+    // One failure of any metric in any window rolls back, so these share alpha (Bonferroni): a step has one while it is held, and one
+    // with its share while the next is scaled for. A pass needs every metric of every step, and what is bad in one of them has to get
+    // by that one (intersection-union).
+    let looks = (metrics * 2 * course(policy).len().max(1)) as f64;
     let levels = Levels {
         fail: rules.alpha / looks,
         pass: rules.alpha,

@@ -31,7 +31,12 @@ pub const ALLOWED: f64 = 0.05;
 
 /// Looked at each second, as the operator does; a step that is not decided at its end is held, and the trace ends.
 pub fn sequential(c: &Canary, trace: &[u32]) -> End {
-    let levels = Levels { fail: 0.05 / f64::from(c.steps), pass: 0.05, min_samples: 20 };
+    let levels = Levels {
+        // Two windows for each step, two metrics: what the operator does.
+        fail: 0.05 / f64::from(4 * c.steps),
+        pass: 0.05,
+        min_samples: 20,
+    };
     for (step, seconds) in trace.chunks(c.hold as usize).enumerate() {
         let mut failed = 0;
         let mut last = Outcome::NotEnoughEvidence;
