@@ -93,10 +93,21 @@ impl Exchange for GrpcExchange {
         self.metadata.as_ref().as_ref()
     }
 
+    fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    fn unhurried(self) -> Self {
+        Self { deadline: Deadline::default(), ..self }
+    }
+
     async fn forward(&self, splitter: &Splitter) -> Result<Self::Answer, Failure> {
         let canary = splitter.grpc.as_ref().ok_or(Failure::Unreachable)?;
         // The tensors of the copy are the same bytes: only the messages around them are copied.
-        let response = canary.send(&self.metadata, self.message.as_ref().clone()).await?;
+        let mut message = self.message.as_ref().clone();
+        // Kept here, as the metadata's.
+        message.parameters.remove(TIMEOUT);
+        let response = canary.send(&self.metadata, message).await?;
         let (metadata, message, _) = response.into_parts();
         Ok(Ok(Answer { metadata, message: Arc::new(message) }))
     }
@@ -131,6 +142,12 @@ impl Exchange for GrpcExchange {
         answer.is_ok()
     }
 
+    fn is_mistake(answer: &Self::Answer) -> bool {
+        use tonic::Code::{InvalidArgument, NotFound, OutOfRange, Unimplemented};
+        let is_theirs = |code| matches!(code, InvalidArgument | NotFound | OutOfRange | Unimplemented);
+        answer.as_ref().is_err_and(|status| is_theirs(status.code()))
+    }
+
     fn is_failure(answer: &Self::Answer) -> bool {
         use tonic::Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unknown};
         // Those that stand for an HTTP 5xx.
@@ -148,8 +165,10 @@ impl Exchange for GrpcExchange {
 }
 
 /// Triton's request parameter: microseconds.
+const TIMEOUT: &str = "timeout";
+
 fn timeout(request: &ModelInferRequest) -> Result<Option<u64>, ServeError> {
-    let Some(parameter) = request.parameters.get("timeout") else { return Ok(None) };
+    let Some(parameter) = request.parameters.get(TIMEOUT) else { return Ok(None) };
     let found = match parameter.parameter_choice {
         Some(ParameterChoice::Int64Param(t)) => u64::try_from(t).ok(),
         Some(ParameterChoice::Uint64Param(t)) => Some(t),

@@ -49,8 +49,10 @@ pub(super) async fn answer(
     headers: &HeaderMap,
     body: Bytes,
     mut share: Share,
-    (start, deadline): (Instant, Deadline),
+    hurry: Option<(Instant, Deadline)>,
 ) -> Result<http::Response<Bytes>, ServeError> {
+    // With the headers' word; a message of tensors may have its own.
+    let deadline = hurry.map(|(_, deadline)| deadline).unwrap_or_default();
     if let Some(boundary) = multipart::boundary(headers) {
         return multipart::answer(app, path, boundary?, body, share, deadline).await;
     }
@@ -68,7 +70,8 @@ pub(super) async fn answer(
     let (inputs, _share) = app.model.decode(message.inputs, share).await?;
 
     let wanted: Vec<Wanted<'_>> = message.outputs.iter().map(OutputRequest::wanted).collect();
-    let outputs = app.model.infer(inputs, &wanted, deadline.or_after(start, message.timeout)).await?;
+    let deadline = hurry.map_or(deadline, |(start, deadline)| deadline.or_after(start, message.timeout));
+    let outputs = app.model.infer(inputs, &wanted, deadline).await?;
     let outputs: Vec<_> = outputs
         .into_iter()
         .map(|t| {
