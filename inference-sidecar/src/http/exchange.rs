@@ -137,7 +137,7 @@ impl Exchange for HttpExchange {
     }
 
     async fn serve(&self) -> Self::Answer {
-        let (body, share) = (self.body.clone(), self.share.beside());
+        let (body, share) = (self.body.clone(), Share::of_body(&self.share));
         let answer = match self.call {
             Call::Infer => {
                 let deadline = self.deadline.map(|deadline| (self.start, deadline));

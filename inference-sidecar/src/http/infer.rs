@@ -67,11 +67,12 @@ pub(super) async fn answer(
         oip::read_request(&body, header_length.as_deref(), &mut bounds).map(|message| (message, share))
     };
     let (message, share) = off_the_way(json_length, read).await?;
-    let (inputs, _share) = app.model.decode(message.inputs, share).await?;
+    let (inputs, share) = app.model.decode(message.inputs, share).await?;
 
     let wanted: Vec<Wanted<'_>> = message.outputs.iter().map(OutputRequest::wanted).collect();
     let deadline = hurry.map_or(deadline, |(start, deadline)| deadline.or_after(start, message.timeout));
-    let outputs = app.model.infer(inputs, &wanted, deadline).await?;
+    let share = Arc::new(share);
+    let outputs = app.model.infer(inputs, &wanted, deadline, &share).await?;
     let outputs: Vec<_> = outputs
         .into_iter()
         .map(|t| {
