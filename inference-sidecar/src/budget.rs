@@ -28,6 +28,11 @@ impl Budget {
         self.total
     }
 
+    /// Whether there is room for what nobody waits for: half of it is left to who does.
+    pub(crate) fn has_room(&self) -> bool {
+        self.free.available_permits() * UNIT > self.total / 2
+    }
+
     /// A share that holds nothing yet.
     pub(crate) fn share(&self) -> Share {
         Share { budget: self.clone(), permit: None, beside: 0, body: None }

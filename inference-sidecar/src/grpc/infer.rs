@@ -164,6 +164,10 @@ impl Exchange for GrpcExchange {
     fn is_busy(&self) -> bool {
         self.app.model.queue.is_busy()
     }
+
+    fn may_stay(&self) -> bool {
+        self.app.budget.has_room()
+    }
 }
 
 /// Triton's request parameter: microseconds.

@@ -179,6 +179,10 @@ impl Exchange for HttpExchange {
     fn is_busy(&self) -> bool {
         self.app.model.queue.is_busy()
     }
+
+    fn may_stay(&self) -> bool {
+        self.app.budget.has_room()
+    }
 }
 
 /// Reads a body with so many bytes of JSON in it where reading it holds nobody up.

@@ -44,6 +44,9 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
 
     /// Whether the stable model has enough to do without comparisons.
     fn is_busy(&self) -> bool;
+
+    /// Whether the request may be kept in memory when its user has the answer.
+    fn may_stay(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -69,6 +72,8 @@ pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchan
         // A stable model that has enough to do answers, and compares later.
         if E::is_ok(&answer)
             && !exchange.is_busy()
+            // For as long as a canary hangs a copy holds memory that users may need.
+            && exchange.may_stay()
             && let Some(sent) = splitter.shadows()
         {
             // On its own: the user's answer is on its way, and waits for nothing.
