@@ -73,6 +73,11 @@ async fn split_answer(
     headers.remove(CONTENT_ENCODING);
     headers.remove(ACCEPT_ENCODING);
 
+    // A canary's time depends on it.
+    let timeout =
+        if app.splitter.is_some() && call == Call::Infer { infer::timeout(&headers, &body).await } else { None };
+    let deadline = deadline.or_after(start, timeout);
+
     let share = Arc::new(share);
     let exchange = HttpExchange {
         app: app.clone(),

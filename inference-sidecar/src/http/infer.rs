@@ -6,6 +6,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
+use memchr::memmem;
+use serde::Deserialize;
 
 use super::exchange::{self, Call, off_the_way};
 use super::{ModelPath, image, multipart};
@@ -43,6 +45,29 @@ pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec
     app.model.decisions(&oip::read_response(answer.body(), header_length.as_deref()).ok()?)
 }
 
+/// Of a message, what is read before the rest of it.
+#[derive(Deserialize)]
+struct Head {
+    parameters: Option<Parameters>,
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    timeout: Option<u64>,
+}
+
+/// What a message says itself of its deadline, in microseconds. What is wrong with it is told when all of it is read.
+pub(super) async fn timeout(headers: &HeaderMap, body: &Bytes) -> Option<u64> {
+    let json = body.slice(..json_length(header_length(headers).as_deref(), body).min(body.len()));
+    memmem::find(&json, b"\"timeout\"")?;
+    let read = move || Ok(serde_json::from_slice::<Head>(&json).ok().and_then(|head| head.parameters?.timeout));
+    off_the_way(body.len(), read).await.ok()?
+}
+
+fn json_length(header_length: Option<&str>, body: &Bytes) -> usize {
+    header_length.and_then(|l| l.trim().parse().ok()).unwrap_or(body.len())
+}
+
 pub(super) async fn answer(
     app: &App,
     path: &PathAndQuery,
@@ -60,7 +85,7 @@ pub(super) async fn answer(
         return image::answer(app, path, body, share, deadline).await;
     }
     let header_length = header_length(headers);
-    let json_length = header_length.as_deref().and_then(|l| l.trim().parse().ok()).unwrap_or(body.len());
+    let json_length = json_length(header_length.as_deref(), &body);
     let (expected, max_rows, encoded) = (app.model.signature.inputs.clone(), app.model.max_rows, app.model.encoded());
     let read = move || {
         let mut bounds = Bounds { inputs: &expected, max_rows, encoded, share: &mut share };

@@ -46,8 +46,12 @@ async fn a_canary_that_hangs_leaves_the_stable_model_time_to_answer() {
     for header in [("x-envoy-expected-rq-timeout-ms", "4000"), ("grpc-timeout", "4S")] {
         assert_eq!(stable.send_with(&[header]).await, REVISION);
     }
+    let mut by_parameter = json_body(&image(1));
+    by_parameter["parameters"] = json!({"timeout": 4_000_000});
+    let request = stable.running.client.post(stable.running.infer_url()).json(&by_parameter);
+    assert_eq!(request.send().await.unwrap().status(), 200);
     let window = stable.window().await;
-    assert_eq!((window.requests, window.timeouts), (2, 2), "{window:?}");
+    assert_eq!((window.requests, window.timeouts), (3, 3), "{window:?}");
     // Nothing was asked of the canary.
     let request = stable.running.client.post(stable.running.infer_url()).header("grpc-timeout", "1n");
     assert_eq!(request.json(&json_body(&image(1))).send().await.unwrap().status(), 504);
