@@ -28,9 +28,14 @@ impl Budget {
         self.total
     }
 
+    /// Whether there is room for what nobody waits for: half of it is left to who does.
+    pub(crate) fn has_room(&self) -> bool {
+        self.free.available_permits() * UNIT > self.total / 2
+    }
+
     /// A share that holds nothing yet.
     pub(crate) fn share(&self) -> Share {
-        Share { budget: self.clone(), permit: None, beside: 0 }
+        Share { budget: self.clone(), permit: None, beside: 0, body: None }
     }
 }
 
@@ -41,12 +46,19 @@ pub(crate) struct Share {
     permit: Option<OwnedSemaphorePermit>,
     /// Bytes that the same request holds in another share.
     beside: usize,
+    /// That other share, where this one must not outlive it.
+    body: Option<Arc<Share>>,
 }
 
 impl Share {
     /// Another share of the same request.
     pub(crate) fn beside(&self) -> Self {
-        Self { beside: self.beside + self.held(), ..self.budget.share() }
+        Self { beside: self.beside + self.held(), body: self.body.clone(), ..self.budget.share() }
+    }
+
+    /// A share of what is read from a body, which may be slices of it: the body's share is held for as long as this one.
+    pub(crate) fn of_body(body: &Arc<Self>) -> Self {
+        Self { body: Some(body.clone()), ..body.beside() }
     }
 
     /// Holds from here on what the other has held.

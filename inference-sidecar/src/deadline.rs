@@ -11,6 +11,9 @@ const GRPC: HeaderName = HeaderName::from_static("grpc-timeout");
 /// What Envoy, and with it Istio and other gateways, tell of how long they will wait: milliseconds.
 const ENVOY: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 
+/// They say how long the user waits: a canary gets its time from the pod that sends the request on.
+pub(crate) const HEADERS: [HeaderName; 2] = [GRPC, ENVOY];
+
 /// When nobody waits any more; or never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Deadline(Option<Instant>);

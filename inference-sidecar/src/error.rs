@@ -3,6 +3,7 @@ use tonic::Code;
 
 use crate::backend::BackendError;
 use crate::encoding::ACCEPTED;
+use crate::package::PackageError;
 
 /// Characters of a message's beginning and end that are told, where it is longer.
 const HALF: usize = 250;
@@ -95,7 +96,7 @@ impl ServeError {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("{0}")]
-    Package(#[from] crate::package::PackageError),
+    Package(#[from] PackageError),
     #[error("{0}")]
     Engine(#[from] crate::backend::BackendError),
     #[error("the model's {side} are {found}, but the package's manifest says {expected}; optimize the model again")]
@@ -118,7 +119,8 @@ impl StartError {
         match self {
             // Another library, or another wish.
             Self::Engine(BackendError::Provider { .. }) => 65,
-            Self::Package(crate::package::PackageError::Read { .. })
+            // Of a package that was written to meanwhile too: the next attempt finds it whole.
+            Self::Package(PackageError::Read { .. } | PackageError::Changed { .. })
             | Self::Engine(_)
             | Self::Listen { .. }
             | Self::Thread(_) => 75,
@@ -129,7 +131,28 @@ impl StartError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let path = PathBuf::from("model.onnx");
+        let read = || std::io::Error::other("no");
+        for (error, code) in [
+            (PackageError::Read { path: path.clone(), source: read() }.into(), 75),
+            (PackageError::Changed { path: path.clone() }.into(), 75),
+            (PackageError::Schema { found: 9 }.into(), 65),
+            (PackageError::External { path: path.clone(), tensor: "w".into() }.into(), 65),
+            (PackageError::DigestFile { path, found: "r2".into() }.into(), 65),
+            (BackendError::Load("no".into()).into(), 75),
+            (StartError::Thread(read()), 75),
+            (StartError::WarmUp("no".into()), 65),
+        ] {
+            let error: StartError = error;
+            assert_eq!(error.exit_code(), code, "{error}");
+        }
+    }
 
     #[test]
     fn both_ends_of_a_long_message_are_told() {

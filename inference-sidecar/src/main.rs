@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command as Program, ExitCode};
 
 use clap::Parser as _;
-use inference_sidecar::{Cli, Command, Config, run};
+use inference_sidecar::{Cli, Command, Config, StartError, run};
 use tracing_subscriber::EnvFilter;
 
 /// What libraries read only when they begin.
@@ -42,10 +42,16 @@ fn begin_anew(variables: &[(&str, &str)]) -> std::io::Error {
     }
 }
 
-#[tokio::main]
-async fn serve(config: Box<Config>) -> ExitCode {
+fn serve(config: Box<Config>) -> ExitCode {
     let termination_log = config.termination_log.clone();
-    run(*config).await.unwrap_or_else(|e| {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::Thread);
+    let served = runtime.and_then(|runtime| {
+        let served = runtime.block_on(run(*config));
+        // A package that is still being loaded is never served, and the process does not wait for it.
+        runtime.shutdown_background();
+        served
+    });
+    served.unwrap_or_else(|e| {
         tracing::error!("{e}");
         leave_reason(&termination_log, &e.to_string());
         ExitCode::from(e.exit_code())

@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
 use crate::backend::{Engine, Signature};
+use crate::budget::Share;
 use crate::deadline::Deadline;
 use crate::error::{ServeError, StartError};
 use crate::metrics::Metrics;
@@ -44,19 +45,39 @@ pub(crate) struct Batching {
 
 type Reply = Result<Vec<Tensor>, ServeError>;
 
+/// A request's tensors, and what they hold of the budget for as long as anyone has them.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    tensors: Vec<Tensor>,
+    _share: Arc<Share>,
+}
+
+impl Inputs {
+    pub(crate) fn new(tensors: Vec<Tensor>, share: Arc<Share>) -> Self {
+        Self { tensors, _share: share }
+    }
+}
+
 /// One request on its way to a session. A receiver that is gone means that the client is gone.
 #[derive(Debug)]
 struct Job {
-    inputs: Vec<Tensor>,
+    inputs: Inputs,
     since: Instant,
     deadline: Deadline,
     reply: oneshot::Sender<Reply>,
 }
 
 impl Job {
-    /// There is no session that could answer it. The client may have gone: then there is nobody to tell.
+    /// There is no session that could answer it.
     fn refuse(self) {
-        let _ = self.reply.send(Err(ServeError::NoSession));
+        self.answer(Err(ServeError::NoSession));
+    }
+
+    fn answer(self, reply: Reply) {
+        // First: a client that has its answer may send another request at once, and must find the room.
+        drop(self.inputs);
+        // The client may have gone: then there is nobody to tell.
+        let _ = self.reply.send(reply);
     }
 }
 
@@ -135,9 +156,9 @@ impl Queue {
         self.jobs.len() >= self.config.layout.sessions
     }
 
-    /// Inputs must be checked and in the order of the signature. When the deadline has passed the answer is an error at once, and the
+    /// Inputs must be checked and in the order of the signature; what they hold of the budget they hold until no worker has them any more. When the deadline has passed the answer is an error at once, and the
     /// request, if it still waits, costs no inference.
-    pub(crate) async fn run(&self, inputs: Vec<Tensor>, deadline: Deadline) -> Reply {
+    pub(crate) async fn run(&self, inputs: Inputs, deadline: Deadline) -> Reply {
         let (reply, receiver) = oneshot::channel();
         let since = Instant::now();
         if deadline.has_passed(since) {

@@ -19,7 +19,7 @@ use crate::graph::Slow;
 use crate::images::{Encoded, Images};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::queue::Queue;
+use crate::queue::{Inputs, Queue};
 use crate::split::Splitter;
 use crate::statistics::Statistics;
 use crate::strings;
@@ -201,17 +201,18 @@ impl Model {
         Ok((inputs, share))
     }
 
-    /// Answers with the outputs named, in that order; with all of them if none are.
+    /// Answers with the outputs named, in that order; with all of them if none are. `share`: what the inputs hold.
     pub(crate) async fn infer(
         &self,
         inputs: Vec<Tensor>,
         outputs: &[Wanted<'_>],
         deadline: Deadline,
+        share: &Arc<Share>,
     ) -> Result<Vec<Tensor>, ServeError> {
         check_outputs(&self.signature.outputs, outputs)?;
-        let inputs = in_order(&self.signature.inputs, self.max_rows, inputs)?;
+        let tensors = in_order(&self.signature.inputs, self.max_rows, inputs)?;
         let start = Instant::now();
-        let answer = self.queue.run(inputs, deadline).await;
+        let answer = self.queue.run(Inputs::new(tensors, share.clone()), deadline).await;
         self.statistics.request(answer.is_ok(), start.elapsed());
         let mut answer = answer?;
         if outputs.is_empty() {

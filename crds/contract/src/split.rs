@@ -60,20 +60,20 @@ pub struct SplitWindow {
     pub revision: String,
     pub window: String,
     pub weight: u8,
-    /// Requests sent to the canary and ended, failed ones among them.
+    /// Requests sent to the canary and ended, failed ones among them. Not those that the stable model refuses too, as the user's mistake.
     pub requests: u64,
     /// Of those: no connection, or it broke.
     pub unreachable: u64,
-    /// Of those: the canary said that it failed (HTTP 5xx and the like; what the stable model refuses too is not counted).
+    /// Of those: the canary said that it failed (HTTP 5xx and the like).
     pub errors: u64,
-    /// Of those: no answer within the timeout.
+    /// Of those: no answer within the timeout, or half of the time that the user had left.
     pub timeouts: u64,
     /// Requests that both models answered.
     pub compared: u64,
     /// Of those compared: both gave the same class (the largest value of the first output).
     pub agreed: u64,
-    /// How long the canary took, by bucket of [`latency_bucket`]: of the requests that it answered, without the first
-    /// [`WARM_UP_REQUESTS`]. Empty while there are none.
+    /// How long the canary took, by bucket of [`latency_bucket`]: of the requests that it answered, and of timeouts in the
+    /// last bucket, without the first [`WARM_UP_REQUESTS`]. Empty while there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub latencies: Vec<u64>,
     /// What this pod answered itself at the same time. Pods of older revisions do not say.

@@ -29,6 +29,7 @@ const REFLECTION: &str = "/grpc.reflection.";
 pub(super) const QUESTION_BYTES: usize = 4 << 10;
 /// A flag and the length of the message.
 pub(super) const FRAME: usize = 5;
+const PLAIN: u8 = 0;
 const COMPRESSED: u8 = 1;
 
 /// What the client has done to its message.
@@ -49,7 +50,8 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
     match taken {
         Ok(Taken { head, message, share, compressed, place: _place }) => {
             parts.headers.remove(ENCODING);
-            if infer && !compressed && head.len() == FRAME {
+            // Other flags are tonic's to refuse.
+            if infer && !compressed && head.len() == FRAME && head.first() == Some(&PLAIN) {
                 return unary::answer(app, parts, message, Arc::new(share)).await;
             }
             if !compressed {
@@ -146,6 +148,6 @@ async fn take(
     let message = encoding.read(&mut Full::new(message), limit, &mut whole).await?;
     whole.hold(message.len().saturating_add(cost(&message)))?;
     let length = u32::try_from(message.len()).map_err(|_| ServeError::TooLarge { limit })?;
-    let head = Bytes::from([[0].as_slice(), &length.to_be_bytes()].concat());
+    let head = Bytes::from([[PLAIN].as_slice(), &length.to_be_bytes()].concat());
     Ok(Taken { head, message, share: whole, compressed: true, place: None })
 }

@@ -22,11 +22,13 @@ pub(super) async fn infer(
     app: &Arc<App>,
     request: Request<ModelInferRequest>,
 ) -> Result<Response<ModelInferResponse>, Status> {
-    let start = Instant::now();
+    // When the call came: its body has arrived since.
+    let start = request.extensions().get().map_or_else(Instant::now, |Started(start)| *start);
     // The gate has let nobody past without it.
     let share = request.extensions().get::<Arc<Share>>().cloned();
     let share = share.ok_or_else(|| Status::internal("the call came past the gate"))?;
-    let (answer, canary) = answer(app, request, share.clone()).await.unwrap_or_else(|e| (Err(refuse(app, &e)), None));
+    let (answer, canary) =
+        answer(app, request, share.clone(), start).await.unwrap_or_else(|e| (Err(refuse(app, &e)), None));
     let answer = answer.and_then(|answer| {
         let mut share = share.beside();
         share.hold(answer.message.encoded_len()).map_err(|e| refuse(app, &e))?;
@@ -54,10 +56,10 @@ async fn answer(
     app: &Arc<App>,
     request: Request<ModelInferRequest>,
     share: Arc<Share>,
+    start: Instant,
 ) -> Result<(Result<Answer, Status>, Option<String>), ServeError> {
-    let (metadata, extensions, message) = request.into_parts();
+    let (metadata, _, message) = request.into_parts();
     app.model.check(&message.model_name, &message.model_version)?;
-    let start = extensions.get().map_or_else(Instant::now, |Started(start)| *start);
     let deadline = Deadline::of(metadata.as_ref(), start)?.or_after(start, timeout(&message)?);
     let (metadata, message) = (Arc::new(metadata), Arc::new(message));
     let exchange = GrpcExchange { app: app.clone(), metadata, message, share, deadline };
@@ -93,10 +95,21 @@ impl Exchange for GrpcExchange {
         self.metadata.as_ref().as_ref()
     }
 
+    fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    fn unhurried(self) -> Self {
+        Self { deadline: Deadline::default(), ..self }
+    }
+
     async fn forward(&self, splitter: &Splitter) -> Result<Self::Answer, Failure> {
         let canary = splitter.grpc.as_ref().ok_or(Failure::Unreachable)?;
         // The tensors of the copy are the same bytes: only the messages around them are copied.
-        let response = canary.send(&self.metadata, self.message.as_ref().clone()).await?;
+        let mut message = self.message.as_ref().clone();
+        // Kept here, as the metadata's.
+        message.parameters.remove(TIMEOUT);
+        let response = canary.send(&self.metadata, message).await?;
         let (metadata, message, _) = response.into_parts();
         Ok(Ok(Answer { metadata, message: Arc::new(message) }))
     }
@@ -107,12 +120,12 @@ impl Exchange for GrpcExchange {
             let encoded = model.encoded();
             let inputs = convert::read_inputs(request, encoded.as_ref()).map_err(ServeError::Invalid)?;
             let is_encoded = |t: &Tensor| encoded.as_ref().is_some_and(|e| e.is(&t.name, t.datatype));
-            let mut share = self.share.beside();
+            let mut share = Share::of_body(&self.share);
             let to_engine = inputs.iter().filter(|t| !is_encoded(t));
             share.hold(to_engine.map(Tensor::engine_memory).fold(0, usize::saturating_add))?;
-            let (inputs, _share) = model.decode(inputs, share).await?;
+            let (inputs, share) = model.decode(inputs, share).await?;
             let outputs = request.outputs.iter().map(wanted).collect::<Result<Vec<_>, _>>()?;
-            model.infer(inputs, &outputs, self.deadline).await
+            model.infer(inputs, &outputs, self.deadline, &Arc::new(share)).await
         };
         let outputs = answer.await.map_err(|e| Status::new(e.code(), e.told()))?;
         let (outputs, raw_output_contents) = convert::write_outputs(outputs, !request.raw_input_contents.is_empty());
@@ -131,6 +144,12 @@ impl Exchange for GrpcExchange {
         answer.is_ok()
     }
 
+    fn is_mistake(answer: &Self::Answer) -> bool {
+        use tonic::Code::{InvalidArgument, NotFound, OutOfRange, Unimplemented};
+        let is_theirs = |code| matches!(code, InvalidArgument | NotFound | OutOfRange | Unimplemented);
+        answer.as_ref().is_err_and(|status| is_theirs(status.code()))
+    }
+
     fn is_failure(answer: &Self::Answer) -> bool {
         use tonic::Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unknown};
         // Those that stand for an HTTP 5xx.
@@ -145,11 +164,17 @@ impl Exchange for GrpcExchange {
     fn is_busy(&self) -> bool {
         self.app.model.queue.is_busy()
     }
+
+    fn may_stay(&self) -> bool {
+        self.app.budget.has_room()
+    }
 }
 
 /// Triton's request parameter: microseconds.
+const TIMEOUT: &str = "timeout";
+
 fn timeout(request: &ModelInferRequest) -> Result<Option<u64>, ServeError> {
-    let Some(parameter) = request.parameters.get("timeout") else { return Ok(None) };
+    let Some(parameter) = request.parameters.get(TIMEOUT) else { return Ok(None) };
     let found = match parameter.parameter_choice {
         Some(ParameterChoice::Int64Param(t)) => u64::try_from(t).ok(),
         Some(ParameterChoice::Uint64Param(t)) => Some(t),

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::stream;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
@@ -23,9 +23,10 @@ use crate::budget::Share;
 use crate::serve::App;
 
 /// What the protocol itself says in the head of a response, so that nobody else may: a canary's answer comes with its own.
-const RESERVED: [HeaderName; 5] = [
+const RESERVED: [HeaderName; 6] = [
     HeaderName::from_static("te"),
     CONTENT_TYPE,
+    CONTENT_LENGTH,
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-message-type"),
     STATUS,
@@ -53,12 +54,17 @@ async fn respond(app: Arc<App>, mut parts: Parts, message: Bytes, share: Arc<Sha
     // A stream: of what has a length, hyper would say it in a header, which a stable pod would hand on beside an answer of another length.
     let frames = [Frame::data(data), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
     let mut response = Response::new(Body::new(StreamBody::new(stream::iter(frames))));
-    *response.headers_mut() = metadata.into_headers();
-    for name in RESERVED {
-        response.headers_mut().remove(name);
-    }
-    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    *response.headers_mut() = head(metadata);
     Ok(response)
+}
+
+fn head(metadata: MetadataMap) -> HeaderMap {
+    let mut headers = metadata.into_headers();
+    for name in RESERVED {
+        headers.remove(name);
+    }
+    headers.insert(CONTENT_TYPE, GRPC);
+    headers
 }
 
 /// "Length-Prefixed-Message" of the gRPC protocol over HTTP/2, not compressed.
@@ -73,4 +79,24 @@ fn framed(message: &ModelInferResponse) -> Result<Bytes, Status> {
     // There is room for all of it.
     message.encode(&mut data).map_err(|e| Status::internal(e.to_string()))?;
     Ok(data.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answer that is written has another length: a client would take it for broken.
+    #[test]
+    fn a_canarys_length_is_not_handed_on() {
+        let list = [("content-length", "7"), ("grpc-status", "5"), ("content-type", "text/plain"), ("x-trace", "1")];
+        let canarys: HeaderMap = list
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .into_iter()
+            .collect();
+        let headers = head(MetadataMap::from_headers(canarys));
+        assert_eq!(
+            (headers.len(), &headers["x-trace"], &headers[CONTENT_TYPE]),
+            (2, &HeaderValue::from_static("1"), &GRPC)
+        );
+    }
 }

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http_body_util::BodyExt as _;
@@ -72,6 +73,11 @@ async fn split_answer(
     headers.remove(CONTENT_ENCODING);
     headers.remove(ACCEPT_ENCODING);
 
+    // A canary's time depends on it.
+    let timeout =
+        if app.splitter.is_some() && call == Call::Infer { infer::timeout(&headers, &body).await } else { None };
+    let deadline = deadline.or_after(start, timeout);
+
     let share = Arc::new(share);
     let exchange = HttpExchange {
         app: app.clone(),
@@ -80,7 +86,7 @@ async fn split_answer(
         path: uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
         headers: Arc::new(headers),
         start,
-        deadline,
+        deadline: Some(deadline),
         body,
         share: share.clone(),
     };
@@ -104,7 +110,8 @@ struct HttpExchange {
     path: PathAndQuery,
     headers: Arc<HeaderMap>,
     start: Instant,
-    deadline: Deadline,
+    /// `None`: nobody waits, whatever the request says.
+    deadline: Option<Deadline>,
     body: Bytes,
     /// For as long as anyone has the body.
     share: Arc<Share>,
@@ -121,18 +128,27 @@ impl Exchange for HttpExchange {
         &self.headers
     }
 
+    fn deadline(&self) -> Deadline {
+        self.deadline.unwrap_or_default()
+    }
+
+    fn unhurried(self) -> Self {
+        Self { deadline: None, ..self }
+    }
+
     async fn forward(&self, splitter: &Splitter) -> Result<Self::Answer, Failure> {
         let canary = splitter.http.as_ref().ok_or(Failure::Unreachable)?;
         canary.send(&self.path, &self.headers, self.body.clone()).await
     }
 
     async fn serve(&self) -> Self::Answer {
-        let (body, share) = (self.body.clone(), self.share.beside());
+        let (body, share) = (self.body.clone(), Share::of_body(&self.share));
         let answer = match self.call {
             Call::Infer => {
-                infer::answer(&self.app, &self.path, &self.headers, body, share, (self.start, self.deadline)).await
+                let deadline = self.deadline.map(|deadline| (self.start, deadline));
+                infer::answer(&self.app, &self.path, &self.headers, body, share, deadline).await
             }
-            Call::Predict => predict::answer(&self.app, body, share, self.deadline).await,
+            Call::Predict => predict::answer(&self.app, body, share, self.deadline()).await,
         };
         match answer {
             Ok(response) => response,
@@ -149,6 +165,11 @@ impl Exchange for HttpExchange {
         answer.status().is_success()
     }
 
+    fn is_mistake(answer: &Self::Answer) -> bool {
+        let status = answer.status();
+        status.is_client_error() && !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+    }
+
     fn is_failure(answer: &Self::Answer) -> bool {
         answer.status().is_server_error()
     }
@@ -162,6 +183,10 @@ impl Exchange for HttpExchange {
 
     fn is_busy(&self) -> bool {
         self.app.model.queue.is_busy()
+    }
+
+    fn may_stay(&self) -> bool {
+        self.app.budget.has_room()
     }
 }
 

@@ -1,5 +1,7 @@
 //! A JPEG, PNG or WebP file as the body of an infer request.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
@@ -46,8 +48,9 @@ pub(super) async fn answer(
     };
     // A large photograph takes tens of milliseconds.
     let decoded = tokio::task::spawn_blocking(read).await;
-    let (input, placement, _share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
-    let outputs = app.model.infer(vec![input], &[], deadline).await?;
+    let (input, placement, share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
+    let share = Arc::new(share);
+    let outputs = app.model.infer(vec![input], &[], deadline, &share).await?;
     let boxes = app.model.boxes(&outputs, &[placement], top)?.and_then(|of_images| of_images.into_iter().next());
     let labels = outputs.first().filter(|_| boxes.is_none());
     let labels = labels.and_then(|o| images::top(o, &app.model.labels, top));

@@ -6,6 +6,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
+use memchr::memmem;
+use serde::Deserialize;
 
 use super::exchange::{self, Call, off_the_way};
 use super::{ModelPath, image, multipart};
@@ -43,14 +45,39 @@ pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec
     app.model.decisions(&oip::read_response(answer.body(), header_length.as_deref()).ok()?)
 }
 
+/// Of a message, what is read before the rest of it.
+#[derive(Deserialize)]
+struct Head {
+    parameters: Option<Parameters>,
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    timeout: Option<u64>,
+}
+
+/// What a message says itself of its deadline, in microseconds. What is wrong with it is told when all of it is read.
+pub(super) async fn timeout(headers: &HeaderMap, body: &Bytes) -> Option<u64> {
+    let json = body.slice(..json_length(header_length(headers).as_deref(), body).min(body.len()));
+    memmem::find(&json, b"\"timeout\"")?;
+    let read = move || Ok(serde_json::from_slice::<Head>(&json).ok().and_then(|head| head.parameters?.timeout));
+    off_the_way(body.len(), read).await.ok()?
+}
+
+fn json_length(header_length: Option<&str>, body: &Bytes) -> usize {
+    header_length.and_then(|l| l.trim().parse().ok()).unwrap_or(body.len())
+}
+
 pub(super) async fn answer(
     app: &App,
     path: &PathAndQuery,
     headers: &HeaderMap,
     body: Bytes,
     mut share: Share,
-    (start, deadline): (Instant, Deadline),
+    hurry: Option<(Instant, Deadline)>,
 ) -> Result<http::Response<Bytes>, ServeError> {
+    // With the headers' word; a message of tensors may have its own.
+    let deadline = hurry.map(|(_, deadline)| deadline).unwrap_or_default();
     if let Some(boundary) = multipart::boundary(headers) {
         return multipart::answer(app, path, boundary?, body, share, deadline).await;
     }
@@ -58,17 +85,19 @@ pub(super) async fn answer(
         return image::answer(app, path, body, share, deadline).await;
     }
     let header_length = header_length(headers);
-    let json_length = header_length.as_deref().and_then(|l| l.trim().parse().ok()).unwrap_or(body.len());
+    let json_length = json_length(header_length.as_deref(), &body);
     let (expected, max_rows, encoded) = (app.model.signature.inputs.clone(), app.model.max_rows, app.model.encoded());
     let read = move || {
         let mut bounds = Bounds { inputs: &expected, max_rows, encoded, share: &mut share };
         oip::read_request(&body, header_length.as_deref(), &mut bounds).map(|message| (message, share))
     };
     let (message, share) = off_the_way(json_length, read).await?;
-    let (inputs, _share) = app.model.decode(message.inputs, share).await?;
+    let (inputs, share) = app.model.decode(message.inputs, share).await?;
 
     let wanted: Vec<Wanted<'_>> = message.outputs.iter().map(OutputRequest::wanted).collect();
-    let outputs = app.model.infer(inputs, &wanted, deadline.or_after(start, message.timeout)).await?;
+    let deadline = hurry.map_or(deadline, |(start, deadline)| deadline.or_after(start, message.timeout));
+    let share = Arc::new(share);
+    let outputs = app.model.infer(inputs, &wanted, deadline, &share).await?;
     let outputs: Vec<_> = outputs
         .into_iter()
         .map(|t| {

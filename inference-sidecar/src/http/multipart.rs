@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream;
@@ -51,9 +52,10 @@ pub(super) async fn answer(
     let parts = parts(body, boundary, app.model.max_rows).await?;
     let read = move || images.batch(&parts, &mut share).map(|(tensor, placements)| (tensor, placements, share));
     let decoded = tokio::task::spawn_blocking(read).await;
-    let (input, placements, _share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
+    let (input, placements, share) = decoded.map_err(|e| ServeError::Engine(e.to_string()))??;
     drop(copies);
-    let outputs = app.model.infer(vec![input], &[], deadline).await?;
+    let share = Arc::new(share);
+    let outputs = app.model.infer(vec![input], &[], deadline, &share).await?;
     let boxes = app.model.boxes(&outputs, &placements, top)?;
     let rows = outputs.first().filter(|_| boxes.is_none()).map(images::rows);
     let of_row = |row: Cow<'_, Tensor>| images::top(&row, &app.model.labels, top);

@@ -73,8 +73,9 @@ pub(super) async fn answer(
         let mut bounds = Bounds { inputs: &expected, max_rows, encoded: None, share: &mut share };
         predict::read_request(&body, &mut bounds).map(|read| (read, share))
     };
-    let ((inputs, form), _share): ((Vec<Tensor>, _), _) = off_the_way(length, read).await?;
-    let outputs = app.model.infer(inputs, &[], deadline).await?;
+    let ((inputs, form), share): ((Vec<Tensor>, _), _) = off_the_way(length, read).await?;
+    let share = Arc::new(share);
+    let outputs = app.model.infer(inputs, &[], deadline, &share).await?;
     let mut response = http::Response::new(predict::write_response(&outputs, form)?);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)

@@ -49,8 +49,11 @@ pub(super) fn cut(json: &[u8]) -> Option<Cut<'_>> {
 }
 
 impl<'a> Cut<'a> {
-    /// What a part of the rest stands for, if it is a placeholder.
+    /// What a part of the rest stands for, if it is a placeholder and nothing else: behind an array `e5` is no JSON, behind a 0 it is.
     pub(super) fn array(&self, part: &str) -> Option<&'a str> {
+        if part.len() != 1 {
+            return None;
+        }
         let at = part.as_ptr().addr().checked_sub(self.rest.as_ptr().addr())?;
         self.arrays.iter().find(|(placeholder, _)| *placeholder == at).map(|(_, array)| *array)
     }
@@ -110,6 +113,18 @@ mod tests {
             assert!(array.is_none_or(|a| a.starts_with('[') && a.ends_with(']')), "{character}");
         }
         Some((rest, cut.arrays.iter().map(|(at, _)| *at).collect()))
+    }
+
+    #[test]
+    fn what_goes_on_behind_the_array_is_no_placeholder() {
+        let array = format!("[{}1]", "1,".repeat(3000));
+        for more in ["e5", "E+3", ".5"] {
+            let json = format!(r#"{{"data":{array}{more}}}"#);
+            let cut = cut(json.as_bytes()).unwrap();
+            let rest = std::str::from_utf8(&cut.rest).unwrap();
+            assert_eq!(rest, format!(r#"{{"data":0{more}}}"#));
+            assert_eq!((cut.array(&rest[8..=8]), cut.array(&rest[8..=8 + more.len()])), (Some(array.as_str()), None));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use drydock_contract::{Datatype, TensorSignature};
 
 use super::*;
 use crate::backend::{Backend, BackendError};
+use crate::budget::Budget;
 use crate::profile::throughput;
 use crate::test_support::metrics;
 
@@ -79,9 +80,10 @@ fn signature() -> Signature {
     Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")] }
 }
 
-fn input(rows: &[u8]) -> Vec<Tensor> {
+fn input(rows: &[u8]) -> Inputs {
     let (shape, data) = (vec![rows.len() as i64, 1], rows.to_vec().into());
-    vec![Tensor { name: "x".into(), datatype: Datatype::Uint8, shape, data }]
+    let tensors = vec![Tensor { name: "x".into(), datatype: Datatype::Uint8, shape, data }];
+    Inputs::new(tensors, Arc::new(Budget::new(0).share()))
 }
 
 struct Setup {
@@ -271,15 +273,39 @@ async fn who_cannot_wait_is_told_and_costs_no_inference() {
     assert_eq!(*setup.engine.ran.lock().unwrap(), [1, 1], "a request whose deadline had passed was run");
 }
 
-/// The window of ten minutes is not waited for, also by who has the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_past_its_deadline_holds_its_memory() {
+    const BYTES: usize = 1 << 20;
+    let (setup, budget) = (setup(4, None), Budget::new(BYTES));
+    let busy = occupy(&setup);
+    let mut body = budget.share();
+    body.hold(BYTES / 2).unwrap();
+    let mut share = Share::of_body(&Arc::new(body));
+    share.hold(BYTES / 2).unwrap();
+    let inputs = Inputs::new(input(&[8, 8]).tensors, Arc::new(share));
+    let soon = Deadline::default().or_after(Instant::now(), Some(20_000));
+    assert_eq!(setup.queue.run(inputs, soon).await, Err(ServeError::Deadline));
+    // The client is told, and the tensors are still there.
+    assert_eq!(budget.share().hold(1), Err(ServeError::OutOfMemory { limit: BYTES }));
+    setup.go_on.send(()).unwrap();
+    busy.await.unwrap().unwrap();
+    // Behind it: by then it is gone.
+    setup.queue.run(input(&[9]), Deadline::default()).await.unwrap();
+    budget.share().hold(BYTES).unwrap();
+}
+
+/// The window is not waited for, also by who has the time.
 #[tokio::test]
 async fn no_batch_waits_past_a_deadline() {
-    let setup = setup(8, Some(Batching { max_size: 4, max_delay: Duration::from_secs(600) }));
-    let soon = Deadline::default().or_after(Instant::now(), Some(100_000));
+    const WINDOW: Duration = Duration::from_secs(5);
+    let setup = setup(8, Some(Batching { max_size: 4, max_delay: WINDOW }));
+    let start = Instant::now();
+    let soon = Deadline::default().or_after(start, Some(100_000));
     let (patient, hurried) =
         futures::future::join(setup.queue.run(input(&[9]), Deadline::default()), setup.queue.run(input(&[8]), soon))
             .await;
     assert_eq!(patient.unwrap()[0].data, vec![9]);
+    assert!(start.elapsed() < WINDOW, "{:?}", start.elapsed());
     // A machine that is busy may be too late for it.
     assert!(matches!(hurried, Ok(_) | Err(ServeError::Deadline)), "{hurried:?}");
 }

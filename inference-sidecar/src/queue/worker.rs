@@ -112,7 +112,7 @@ impl Worker {
         while rows < batching.max_size {
             let job = self.jobs.recv_deadline(until).ok()?;
             let first = jobs.first()?;
-            if rows + self::rows(&job) > batching.max_size || !fits(&first.inputs, &job.inputs) {
+            if rows + self::rows(&job) > batching.max_size || !fits(&first.inputs.tensors, &job.inputs.tensors) {
                 return Some(job);
             }
             rows += self::rows(&job);
@@ -129,26 +129,25 @@ impl Worker {
         if jobs.len() > 1 {
             let rows: Vec<usize> = jobs.iter().map(rows).collect();
             if let Some(outputs) = self.infer_together(session, &jobs, &rows) {
-                jobs.into_iter().zip(outputs).for_each(|(job, out)| drop(job.reply.send(Ok(out))));
+                jobs.into_iter().zip(outputs).for_each(|(job, out)| job.answer(Ok(out)));
                 return;
             }
             // One bad request must not take the others with it: each on its own.
         }
         for job in jobs.drain(..) {
-            let (reply, infer) = self.infer(session, &job.inputs);
+            let (reply, infer) = self.infer(session, &job.inputs.tensors);
             if reply.is_ok() {
                 let (input, output) = (Duration::ZERO, Duration::ZERO);
                 self.statistics.run(&Run { requests: 1, rows: rows(&job), input, infer, output });
             }
-            // The client may have gone meanwhile; there is nobody to tell.
-            let _ = job.reply.send(reply);
+            job.answer(reply);
         }
     }
 
     /// The answers of a batch, if the engine can give them together.
     fn infer_together(&self, session: &mut Option<Session>, jobs: &[Job], rows: &[usize]) -> Option<Vec<Vec<Tensor>>> {
         let start = Instant::now();
-        let parts: Vec<&[Tensor]> = jobs.iter().map(|j| j.inputs.as_slice()).collect();
+        let parts: Vec<&[Tensor]> = jobs.iter().map(|j| j.inputs.tensors.as_slice()).collect();
         let joined = batch::join(&parts);
         let input = start.elapsed();
         let (outputs, infer) = self.infer(session, &joined);
@@ -184,5 +183,5 @@ impl Worker {
 }
 
 fn rows(job: &Job) -> usize {
-    job.inputs.first().map_or(1, Tensor::rows)
+    job.inputs.tensors.first().map_or(1, Tensor::rows)
 }

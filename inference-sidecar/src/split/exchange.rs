@@ -1,10 +1,12 @@
 use std::future::Future;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
 use super::window::Sent;
 use super::{Failure, Splitter};
+use crate::deadline::Deadline;
 use crate::tensor::Decision;
 
 /// One request in the words of its protocol: how to have it answered, by either model.
@@ -17,6 +19,12 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
     /// Or gRPC's metadata.
     fn headers(&self) -> &HeaderMap;
 
+    /// How long the user waits.
+    fn deadline(&self) -> Deadline;
+
+    /// The same request when the user has an answer, and nobody waits for another.
+    fn unhurried(self) -> Self;
+
     /// The canary's answer, if it is one that the user can have.
     fn forward(&self, splitter: &Splitter) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
 
@@ -24,6 +32,9 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
     fn serve(&self) -> impl Future<Output = Self::Answer> + Send;
 
     fn is_ok(answer: &Self::Answer) -> bool;
+
+    /// Whether the stable model refused what no model could answer. Not what it might answer at another time.
+    fn is_mistake(answer: &Self::Answer) -> bool;
 
     /// Whether the stable model failed, by its own fault: what is refused is the user's.
     fn is_failure(answer: &Self::Answer) -> bool;
@@ -33,6 +44,9 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
 
     /// Whether the stable model has enough to do without comparisons.
     fn is_busy(&self) -> bool;
+
+    /// Whether the request may be kept in memory when its user has the answer.
+    fn may_stay(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -44,7 +58,9 @@ pub(crate) struct Answered<A> {
 
 /// Answers a request by the model that is its turn. A canary that fails costs the user time, never the answer.
 pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchange: E) -> Answered<E::Answer> {
-    let Some(splitter) = splitter.filter(|_| exchange.may_forward()) else {
+    // Of a deadline that has passed no canary must be accused.
+    let may_forward = || exchange.may_forward() && !exchange.deadline().has_passed(Instant::now());
+    let Some(splitter) = splitter.filter(|_| may_forward()) else {
         return Answered { answer: exchange.serve().await, canary: None };
     };
     let Some(sent) = splitter.next(exchange.headers()) else {
@@ -56,10 +72,12 @@ pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchan
         // A stable model that has enough to do answers, and compares later.
         if E::is_ok(&answer)
             && !exchange.is_busy()
+            // For as long as a canary hangs a copy holds memory that users may need.
+            && exchange.may_stay()
             && let Some(sent) = splitter.shadows()
         {
             // On its own: the user's answer is on its way, and waits for nothing.
-            tokio::spawn(shadow(splitter.clone(), sent, exchange, answer.clone()));
+            tokio::spawn(shadow(splitter.clone(), sent, exchange.unhurried(), answer.clone()));
         }
         return Answered { answer, canary: None };
     };
@@ -71,10 +89,20 @@ pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchan
     }
 }
 
+/// The canary's answer, in the time that it may take for it.
+async fn forward<E: Exchange>(splitter: &Splitter, sent: &Sent, exchange: &E) -> Result<E::Answer, Failure> {
+    let within = patience(sent.timeout(), exchange.deadline());
+    tokio::time::timeout(within, exchange.forward(splitter)).await.unwrap_or(Err(Failure::Timeout))
+}
+
+/// Half of the time that the user has left is for the stable model, should the canary not answer.
+fn patience(timeout: Duration, deadline: Deadline) -> Duration {
+    deadline.instant().map_or(timeout, |at| timeout.min(at.saturating_duration_since(Instant::now()) / 2))
+}
+
 /// Has the canary answer what the stable model has answered already, and compares the two.
 async fn shadow<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E, stables: E::Answer) {
-    let forwarded = exchange.forward(&splitter);
-    match tokio::time::timeout(sent.timeout(), forwarded).await.unwrap_or(Err(Failure::Timeout)) {
+    match forward(&splitter, &sent, &exchange).await {
         Ok(canarys) => {
             splitter.ended(&sent, None);
             let decisions = exchange.decisions(&canarys);
@@ -86,8 +114,7 @@ async fn shadow<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E, s
 }
 
 async fn by_canary<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E) -> Answered<E::Answer> {
-    let forwarded = exchange.forward(&splitter);
-    match tokio::time::timeout(sent.timeout(), forwarded).await.unwrap_or(Err(Failure::Timeout)) {
+    match forward(&splitter, &sent, &exchange).await {
         Ok(answer) => {
             splitter.ended(&sent, None);
             let canary = Some(sent.revision().to_owned());
@@ -95,6 +122,7 @@ async fn by_canary<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E
                 let canarys = answer.clone();
                 // In the background: the user has the canary's answer by then.
                 tokio::spawn(async move {
+                    let exchange = exchange.unhurried();
                     let stables = exchange.serve().await;
                     if E::is_ok(&stables) {
                         let decisions = exchange.decisions(&canarys);
@@ -107,17 +135,32 @@ async fn by_canary<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E
         }
         Err(failure) => {
             let answer = exchange.serve().await;
-            // What the stable model refuses too is the user's mistake, not the canary's.
-            let failure = Some(failure).filter(|_| E::is_ok(&answer));
-            if let Some(failure) = failure {
+            // What the stable model refuses too is the user's mistake: it tells nothing of the canary, neither good nor bad.
+            if !E::is_mistake(&answer) {
                 tracing::warn!(
                     canary = sent.revision(),
                     reason = failure.as_str(),
                     "the canary failed; answered by the stable model"
                 );
+                splitter.ended(&sent, Some(failure));
             }
-            splitter.ended(&sent, failure);
             Answered { answer, canary: None }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stable_model_has_half_of_the_users_time() {
+        let (second, start) = (Duration::from_secs(1), Instant::now());
+        let after = |seconds: u64| Deadline::default().or_after(start, Some(seconds * 1_000_000));
+        assert_eq!(patience(second, Deadline::default()), second);
+        assert_eq!(patience(second, after(600)), second);
+        let half = patience(600 * second, after(600));
+        assert!(half <= 300 * second && half > 200 * second, "{half:?}");
+        assert_eq!(patience(second, Deadline::default().or_after(start, Some(1))), Duration::ZERO);
     }
 }

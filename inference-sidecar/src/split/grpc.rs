@@ -7,6 +7,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 use super::{CONNECT_TIMEOUT, Failure, HOP_HEADER, MAX_ANSWER_BYTES};
+use crate::deadline;
 use crate::error::StartError;
 use crate::grpc::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
 use crate::grpc::proto::{ModelInferRequest, ModelInferResponse};
@@ -64,7 +65,9 @@ impl GrpcCanary {
         *request.metadata_mut() = metadata.clone();
         request.metadata_mut().insert(HOP_HEADER, MetadataValue::from_static("1"));
         // The user's deadline is kept by the stable side; the canary's own error would hide that it was a timeout.
-        request.metadata_mut().remove("grpc-timeout");
+        for name in &deadline::HEADERS {
+            request.metadata_mut().remove(name.as_str());
+        }
         // What the client takes, and this does not read.
         request.metadata_mut().remove("grpc-accept-encoding");
         client.clone().model_infer(request).await

@@ -5,13 +5,14 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::{CONNECT_TIMEOUT, Failure, HOP_HEADER, MAX_ANSWER_BYTES};
+use crate::deadline;
 use crate::error::StartError;
 
 /// Headers that belong to one connection, and not to the request.
@@ -66,12 +67,19 @@ impl HttpCanary {
         *request.uri_mut() = uri.build().map_err(|_| Failure::Unreachable)?;
         *request.headers_mut() = end_to_end(headers);
         request.headers_mut().remove(HOST);
+        // The user's deadline is kept here: the canary's own error would hide that it was a timeout.
+        for name in &deadline::HEADERS {
+            request.headers_mut().remove(name);
+        }
         request.headers_mut().insert(HOP_HEADER, HeaderValue::from_static("1"));
 
         // Connection errors, and connections that broke: the pool drops either, so that the next request opens a new one.
         let response = self.client.request(request).await.map_err(|_| Failure::Unreachable)?;
-        if !response.status().is_success() {
-            return Err(Failure::Error);
+        match response.status() {
+            status if status.is_success() => {}
+            // A deadline in the body.
+            StatusCode::GATEWAY_TIMEOUT => return Err(Failure::Timeout),
+            _ => return Err(Failure::Error),
         }
         let (mut parts, body) = response.into_parts();
         let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await.map_err(|e| {

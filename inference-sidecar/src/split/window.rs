@@ -139,8 +139,12 @@ impl Splitter {
         let took = sent.began.elapsed();
         self.count(sent.generation, |counts| {
             counts.requests += 1;
+            // It would have taken longer still: without it, those that are left would look fast.
+            let took = if failure == Some(Failure::Timeout) { Duration::MAX } else { took };
+            if matches!(failure, None | Some(Failure::Timeout)) && counts.requests > WARM_UP_REQUESTS {
+                count_latency(&mut counts.latencies, took);
+            }
             match failure {
-                None if counts.requests > WARM_UP_REQUESTS => count_latency(&mut counts.latencies, took),
                 None => {}
                 Some(Failure::Unreachable) => counts.unreachable += 1,
                 Some(Failure::Error) => counts.errors += 1,
@@ -251,6 +255,21 @@ mod tests {
         splitter.set(Some(split(100, "2")));
         splitter.kept(&late, false);
         assert_eq!(splitter.window().stable, None);
+    }
+
+    #[test]
+    fn a_timeout_is_the_longest_latency_and_other_failures_are_none() {
+        let splitter = splitter();
+        splitter.set(Some(split(100, "1")));
+        let end = |failure| splitter.ended(&splitter.next(&HeaderMap::new()).unwrap(), failure);
+        (0..WARM_UP_REQUESTS).for_each(|_| end(Some(Failure::Timeout)));
+        [None, Some(Failure::Timeout), Some(Failure::Error), Some(Failure::Unreachable)].into_iter().for_each(end);
+        let window = splitter.window();
+        assert_eq!((window.requests, window.timeouts), (WARM_UP_REQUESTS + 4, WARM_UP_REQUESTS + 1));
+        let mut longest = Vec::new();
+        count_latency(&mut longest, Duration::MAX);
+        assert_eq!((window.latencies.len(), window.latencies.last()), (longest.len(), Some(&1)));
+        assert_eq!(window.latencies.iter().sum::<u64>(), 2);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Compressed bodies, both ways, on both ports.
 
 use async_compression::tokio::bufread::{GzipDecoder, GzipEncoder, ZlibDecoder, ZlibEncoder, ZstdDecoder, ZstdEncoder};
+use prost::Message as _;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tonic::Code;
@@ -108,6 +109,23 @@ async fn what_decompresses_is_held_against_the_budget() {
     };
     assert_eq!(status, 400);
     assert!(said["error"].as_str().unwrap().contains("of 1048576 for all"), "{said}");
+}
+
+/// A flag of a frame that says neither that it is compressed nor that it is not.
+#[tokio::test]
+async fn a_grpc_frame_of_another_kind_is_refused() {
+    let running = Running::start(&[]).await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let message = message(&image(1)).encode_to_vec();
+    let url = format!("http://{}/inference.GRPCInferenceService/ModelInfer", running.server.grpc);
+    for (flag, status) in [(0, None), (2, Some("13")), (255, Some("13"))] {
+        let body = [&[flag][..], &(message.len() as u32).to_be_bytes(), &message].concat();
+        let request = client.post(&url).header("content-type", "application/grpc").header("te", "trailers");
+        let response = request.body(body).send().await.unwrap();
+        // Of an answer with a message it comes behind that.
+        let found = response.headers().get("grpc-status").map(|v| v.to_str().unwrap());
+        assert_eq!(found, status, "{flag}");
+    }
 }
 
 #[tokio::test]

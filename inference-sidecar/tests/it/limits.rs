@@ -12,6 +12,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use inference_sidecar::proto::model_infer_request::InferInputTensor;
 use inference_sidecar::proto::{InferTensorContents, ModelInferRequest, ServerLiveRequest};
+use prost::Message as _;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -248,4 +249,27 @@ async fn strings_are_held_as_what_the_engine_makes_of_them() {
             }
         }
     }
+}
+
+/// What a client waits for begins with the head of its call.
+#[tokio::test]
+async fn a_grpc_body_that_comes_slowly_is_in_the_duration() {
+    const LATE: Duration = Duration::from_millis(400);
+    let running = Running::start(&[]).await;
+    let stream = TcpStream::connect(running.server.grpc).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let message = message(&image(1)).encode_to_vec();
+    let frame = [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat();
+    let uri = format!("http://{}/inference.GRPCInferenceService/ModelInfer", running.server.grpc);
+    let head = http::Request::post(uri).header("content-type", "application/grpc").header("te", "trailers");
+    let (answer, mut body) = client.ready().await.unwrap().send_request(head.body(()).unwrap(), false).unwrap();
+    tokio::time::sleep(LATE).await;
+    body.send_data(frame.into(), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    let text = running.client.get(running.admin("/metrics")).send().await.unwrap().text().await.unwrap();
+    let line =
+        text.lines().find(|l| l.starts_with("drydock_request_duration_seconds_sum") && l.contains("grpc")).unwrap();
+    let seconds: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(seconds >= LATE.as_secs_f64(), "{line}");
 }

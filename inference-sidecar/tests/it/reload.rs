@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use drydock_contract::{Datatype, MODEL_FILE, TensorSignature};
+use drydock_contract::{Datatype, MANIFEST_FILE, MODEL_FILE, TensorSignature};
 use inference_sidecar::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
 use inference_sidecar::was_never_sent;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Child;
+use tokio::sync::Barrier;
 
 use crate::onnx::matrix;
-use crate::process::start;
+use crate::process::{start, terminate};
 use crate::support::{MODEL, Package, Running, client, image, json_body, message};
 
-/// What a device has: a link to the package, and a file with its digest.
+/// What a device has (docs/edge.md): a link to the package, which has a file with its digest.
 struct Device {
     place: TempDir,
 }
@@ -30,14 +31,14 @@ impl Device {
     }
 
     fn digest_file(&self) -> PathBuf {
-        self.place.path().join("digest")
+        self.link().join("digest")
     }
 
     fn install(&self, package: &Package) {
         let new = self.place.path().join("new");
         std::os::unix::fs::symlink(package.directory.path(), &new).unwrap();
+        std::fs::write(package.path("digest"), format!("{}\n", package.digest)).unwrap();
         std::fs::rename(new, self.link()).unwrap();
-        std::fs::write(self.digest_file(), format!("{}\n", package.digest)).unwrap();
     }
 
     fn flags(&self) -> [String; 4] {
@@ -74,11 +75,15 @@ async fn no_request_is_lost_when_another_package_is_served() {
     let (url, grpc) = (running.infer_url(), format!("http://{}", running.server.grpc));
 
     let done = Arc::new(AtomicBool::new(false));
+    // Each client has had an answer of the old package before there is another: two over HTTP, one over gRPC, and this test.
+    let answered_once = Arc::new(Barrier::new(4));
     let mut load = Vec::new();
     for _ in 0..2 {
-        let (url, done) = (url.clone(), done.clone());
+        let (url, done, answered_once) = (url.clone(), done.clone(), answered_once.clone());
         load.push(tokio::spawn(async move {
-            let (client, mut seen) = (client(), Vec::new());
+            let client = client();
+            let mut seen = vec![class(&client, &url).await];
+            answered_once.wait().await;
             while !done.load(Ordering::SeqCst) {
                 let (class, revision) = class(&client, &url).await;
                 assert!(class.contains("old") || class.contains("new"), "{class}");
@@ -87,17 +92,18 @@ async fn no_request_is_lost_when_another_package_is_served() {
             seen
         }));
     }
-    let asked = done.clone();
+    let (asked, barrier) = (done.clone(), answered_once.clone());
     let called = tokio::spawn(async move {
-        let (mut client, mut answered) = (GrpcInferenceServiceClient::connect(grpc).await.unwrap(), 0);
+        let mut client = GrpcInferenceServiceClient::connect(grpc).await.unwrap();
+        client.model_infer(message(&image(1))).await.unwrap();
+        barrier.wait().await;
         while !asked.load(Ordering::SeqCst) {
-            match client.model_infer(message(&image(1))).await {
-                Ok(_) => answered += 1,
-                Err(e) => assert!(was_never_sent(&e), "{e:?}"),
+            if let Err(e) = client.model_infer(message(&image(1))).await {
+                assert!(was_never_sent(&e), "{e:?}");
             }
         }
-        answered
     });
+    answered_once.wait().await;
     assert!(class(&running.client, &url).await.0.contains("old"));
     device.install(&new);
     running.server.reload().await.unwrap();
@@ -113,7 +119,7 @@ async fn no_request_is_lost_when_another_package_is_served() {
         }
         assert!(seen.first().unwrap().0.contains("old"), "{seen:?}");
     }
-    assert!(called.await.unwrap() > 0);
+    called.await.unwrap();
 
     let text = metrics(&running).await;
     let lines = ["drydock_reloads_total{result=\"swapped\"} 1", new.digest.hex(), "drydock_sessions 1"];
@@ -164,6 +170,29 @@ async fn a_package_that_cannot_be_served_is_refused_and_the_old_one_goes_on() {
     device.install(&new);
     running.server.reload().await.unwrap();
     assert!(class(&running.client, &running.infer_url()).await.0.contains("new"));
+}
+
+/// What is read of the new package never comes: the end does not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_is_being_loaded_does_not_keep_the_process() {
+    let (old, new) = packages();
+    let device = Device::new();
+    device.install(&old);
+    let flags = device.flags();
+    let flags = [flags.each_ref().map(String::as_str).as_slice(), &["--drain-seconds", "0"]].concat();
+    let (mut child, _, _) = start(&old, &flags).await;
+    let manifest = new.path(MANIFEST_FILE);
+    std::fs::remove_file(&manifest).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&manifest).status().unwrap().success());
+    device.install(&new);
+    let id = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    // Opens when the other end does.
+    let writer = tokio::task::spawn_blocking(|| std::fs::File::options().write(true).open(manifest)).await.unwrap();
+    terminate(&child);
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), child.wait()).await;
+    assert_eq!(ended.expect("it waits for the package").unwrap().code(), Some(0));
+    drop(writer.unwrap());
 }
 
 const MIB: usize = 1 << 20;

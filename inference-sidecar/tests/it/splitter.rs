@@ -89,10 +89,15 @@ pub(crate) struct Stable {
 
 impl Stable {
     pub(crate) async fn start(canary: SocketAddr) -> Self {
+        Self::with(canary, &[]).await
+    }
+
+    async fn with(canary: SocketAddr, more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap().keep();
         let (split_file, url) = (directory.join("split"), format!("http://{canary}"));
         let path = split_file.display().to_string();
-        let running = Running::start(&["--split-file", &path, "--canary-http", &url, "--canary-grpc", &url]).await;
+        let flags = ["--split-file", &path, "--canary-http", &url, "--canary-grpc", &url];
+        let running = Running::start(&[&flags, more].concat()).await;
         Self { running, split_file }
     }
 

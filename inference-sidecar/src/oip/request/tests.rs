@@ -194,6 +194,12 @@ fn large_and_small_are_read_alike() {
         let error = read(&body(&x("FP32", 2001, &data))).unwrap_err().to_string();
         assert!(error.contains(message), "{message}: {error}");
     }
+    // What goes on behind the array.
+    for more in ["e5", "E+3", ".5"] {
+        let data = format!("{}{more}", numbers("1"));
+        let error = read(&body(&x("FP32", 2001, &data))).unwrap_err().to_string();
+        assert!(error.contains(column), "{more}: {error}");
+    }
     // Where nobody reads it, it must be JSON all the same.
     for (last, ok) in [("1", true), ("01", false)] {
         let hidden =

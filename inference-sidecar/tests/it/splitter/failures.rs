@@ -32,8 +32,30 @@ async fn a_canary_that_fails_costs_no_request() {
             assert_eq!(response.status(), 400);
         }
         let window = stable.window().await;
-        assert_eq!((window.requests, window.failures()), (11, 10), "{canary:?}");
+        assert_eq!((window.requests, window.failures()), (10, 10), "{canary:?}: it tells nothing of the canary");
     }
+}
+
+/// A user's deadline that is sooner than the split's timeout: the stable model still has the time to answer, and the canary that took the
+/// rest of it is counted.
+#[tokio::test]
+async fn a_canary_that_hangs_leaves_the_stable_model_time_to_answer() {
+    let (address, _) = start_canary(Canary::Hangs).await;
+    let stable = Stable::start(address).await;
+    stable.split(100, "1", 60_000).await;
+    for header in [("x-envoy-expected-rq-timeout-ms", "4000"), ("grpc-timeout", "4S")] {
+        assert_eq!(stable.send_with(&[header]).await, REVISION);
+    }
+    let mut by_parameter = json_body(&image(1));
+    by_parameter["parameters"] = json!({"timeout": 4_000_000});
+    let request = stable.running.client.post(stable.running.infer_url()).json(&by_parameter);
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    let window = stable.window().await;
+    assert_eq!((window.requests, window.timeouts), (3, 3), "{window:?}");
+    // Nothing was asked of the canary.
+    let request = stable.running.client.post(stable.running.infer_url()).header("grpc-timeout", "1n");
+    assert_eq!(request.json(&json_body(&image(1))).send().await.unwrap().status(), 504);
+    assert_eq!(stable.window().await, window);
 }
 
 /// A client with less patience than the split must not hide a canary that hangs: its failure is counted all the same.

@@ -1,7 +1,12 @@
 //! The same over gRPC, whose connections outlive their requests.
 
+use std::time::Duration;
+
+use inference_sidecar::proto::InferParameter;
+use inference_sidecar::proto::infer_parameter::ParameterChoice;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tonic::Request;
 
 use super::{Canary, Stable, start_canary};
 use crate::support::{REVISION, Running, image, message};
@@ -64,6 +69,27 @@ async fn a_grpc_canary_that_hangs_or_fails_costs_no_request() {
         let failures = if canary == Canary::Hangs { window.timeouts } else { window.unreachable };
         assert_eq!((window.requests, failures), (5, 5), "{canary:?}: {window:?}");
     }
+}
+
+/// As over HTTP, and by Triton's parameter too.
+#[tokio::test]
+async fn a_grpc_canary_that_hangs_leaves_the_stable_model_time_to_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Nobody takes the connections: the kernel does.
+    let stable = Stable::start(listener.local_addr().unwrap()).await;
+    stable.split(100, "1", 60_000).await;
+    let mut client = stable.running.grpc().await;
+    let mut by_metadata = Request::new(message(&image(1)));
+    by_metadata.set_timeout(Duration::from_secs(4));
+    let mut by_parameter = message(&image(1));
+    let parameter_choice = Some(ParameterChoice::Int64Param(4_000_000));
+    by_parameter.parameters.insert("timeout".into(), InferParameter { parameter_choice });
+    for request in [by_metadata, Request::new(by_parameter)] {
+        let response = client.model_infer(request).await.unwrap();
+        assert_eq!(response.metadata().get("drydock-revision").unwrap(), REVISION);
+    }
+    let window = stable.window().await;
+    assert_eq!((window.requests, window.timeouts), (2, 2), "{window:?}");
 }
 
 /// Answers the first request with a GOAWAY that says it was not looked at, as a pod that drains may.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use drydock_contract::Split;
 
 use super::{Canary, Stable, start_canary, to_r2};
-use crate::support::{REVISION, Running, image, message};
+use crate::support::{REVISION, Running, image, json_body, message};
 
 #[tokio::test]
 async fn copies_are_an_exact_share_and_are_compared() {
@@ -44,6 +44,24 @@ async fn a_canary_that_hangs_delays_nobody_and_gets_no_more_than_a_few() {
     // One session: two copies at a time.
     assert!(seen.load(Ordering::SeqCst) <= 2);
     assert_eq!(stable.window().await.requests, 0, "none has ended");
+}
+
+/// Two copies of this size would leave no room for the next request.
+#[tokio::test]
+async fn copies_that_hang_leave_the_users_half_of_the_memory() {
+    let (canary, seen) = start_canary(Canary::Hangs).await;
+    let stable = Stable::with(canary, &["--max-bytes-in-flight", "1048576"]).await;
+    stable.put(Split { shadow: 100, ..to_r2("1") }).await;
+    let body = " ".repeat(400 << 10) + &json_body(&image(1)).to_string();
+    for _ in 0..6 {
+        let request = stable.running.client.post(stable.running.infer_url()).body(body.clone());
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
+        while seen.load(Ordering::SeqCst) < 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
