@@ -167,6 +167,9 @@ pub struct RolloutStatus {
     /// Index in `spec.rollout.steps`.
     #[serde(default)]
     pub step: i32,
+    /// Hash of the shares of all steps, as they were when the step began: a step of others is another one, and begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub course: Option<String>,
     /// When the stage began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,

@@ -138,7 +138,7 @@ fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestam
         return Transition { next, because };
     }
     if next.canary.as_ref().is_some_and(|canary| canary.revision == target.revision) {
-        let course = if s.rolls_back { Vec::new() } else { course(policy) };
+        let course = course_of(s, policy);
         return table::proceed(Sight { signals: s, policy, course: &course, now, at: next, metrics: Vec::new() });
     }
     if policy.control.abort.as_ref() == Some(&target.revision) {
@@ -149,6 +149,11 @@ fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestam
         return Transition { next, because };
     }
     start(next, target, s, policy, now)
+}
+
+/// `rollBackTo` takes no steps.
+fn course_of(s: &Signals, policy: &Rollout) -> Vec<course::Step> {
+    if s.rolls_back { Vec::new() } else { course(policy) }
 }
 
 /// Drops the canary, if there is one.
@@ -163,6 +168,7 @@ fn idle(next: &mut RolloutStatus) {
     next.step = 0;
     next.since = None;
     next.step_since = None;
+    next.course = None;
     next.takeover_replicas = None;
     next.analysis = None;
 }
@@ -195,7 +201,9 @@ fn start(
     next.canary = Some(target.clone());
     next.step = 0;
     next.analysis = None;
-    let at_once = s.rolls_back || course(policy).is_empty();
+    let course = course_of(s, policy);
+    let at_once = course.is_empty();
+    next.course = Some(course::digest(policy.strategy, &course));
     next.stage = if at_once { RolloutStage::Promoting } else { RolloutStage::Scaling };
     next.takeover_replicas = s.together.filter(|_| at_once);
     next.since = Some(whole_seconds(now));

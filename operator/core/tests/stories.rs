@@ -224,6 +224,28 @@ fn shadow_only() {
     story.check("shadow_only");
 }
 
+/// Another strategy is another way: nothing of it is passed already.
+#[test]
+fn strategy_changed_mid_canary() {
+    let mut story = with(Behaviour::default());
+    story.run(18);
+    story.act("strategy Shadow, at the second step", |c| {
+        c.edit(|s| {
+            s.rollout.strategy = Strategy::Shadow;
+            s.rollout.shadow = Some(Shadow { percentage: 40 });
+        });
+    });
+    story.run(60);
+    story.act("strategy Canary", |c| {
+        c.edit(|s| {
+            s.rollout.strategy = Strategy::Canary;
+            s.rollout.shadow = None;
+        });
+    });
+    story.run(35);
+    story.check("strategy_changed_mid_canary");
+}
+
 #[test]
 fn shadow_that_disagrees() {
     let mut story = with(Behaviour { disagreements: 30, ..Behaviour::default() });

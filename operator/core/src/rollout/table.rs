@@ -3,7 +3,7 @@
 use drydock_crds::{Control, MetricStatus, OnNotEnoughEvidence, Reason, Rollout, RolloutStage, RolloutStatus};
 use jiff::{SignedDuration, Timestamp};
 
-use super::course::{Step, course};
+use super::course::{Step, course, digest};
 use super::{Signals, Transition, analysis, control, needed, promote, roll_back, whole_seconds};
 use crate::plan::Notice;
 
@@ -21,11 +21,12 @@ pub struct Sight<'a> {
 type Row<'a> = (&'static [RolloutStage], fn(&Sight<'a>) -> bool, fn(Sight<'a>) -> Transition);
 
 /// Where the canary is, what is seen, and what follows. The first row that holds decides; none: it stays as it is.
-fn table<'a>() -> [Row<'a>; 16] {
+fn table<'a>() -> [Row<'a>; 17] {
     use RolloutStage::{Holding, Idle, Promoting, Scaling};
     [
         (&[Idle, Scaling, Holding, Promoting], Sight::is_aborted, abort),
         (&[Idle, Scaling, Holding, Promoting], Sight::is_worse, fail),
+        (&[Scaling, Holding, Promoting], Sight::has_another_course, begin_again),
         (&[Idle, Scaling, Holding], Sight::is_promoted_by_hand, skip),
         (&[Idle, Scaling, Holding], Sight::has_no_step, enter),
         (&[Idle], Sight::always, enter),
@@ -47,6 +48,7 @@ fn table<'a>() -> [Row<'a>; 16] {
 pub fn proceed(mut sight: Sight<'_>) -> Transition {
     sight.set_clocks();
     sight.judge();
+    sight.note_course();
     let row = table().into_iter().find(|(stages, when, _)| stages.contains(&sight.at.stage) && when(&sight));
     match row {
         Some((_, _, then)) => then(sight),
@@ -151,8 +153,25 @@ impl<'a> Sight<'a> {
         self.control().promote.as_deref() == Some(self.revision()) && !self.is_paused()
     }
 
+    /// Only what has no steps at all goes on without one: past the last step is where `pass` and `skip` lead, not an edit.
     fn has_no_step(&self) -> bool {
-        self.step().is_none() && !self.is_paused()
+        self.course.is_empty() && !self.is_paused()
+    }
+
+    fn digest(&self) -> String {
+        digest(self.policy.strategy, self.course)
+    }
+
+    /// A status from before there was this note begins with it, unless its step is none of this course's.
+    fn note_course(&mut self) {
+        let is_off = self.step().is_none() && self.at.stage != RolloutStage::Promoting && !self.course.is_empty();
+        if self.at.course.is_none() && !is_off {
+            self.at.course = Some(self.digest());
+        }
+    }
+
+    fn has_another_course(&self) -> bool {
+        self.at.course.as_ref() != Some(&self.digest())
     }
 
     fn lacks_pods(&self) -> bool {
@@ -232,6 +251,23 @@ fn skip(sight: Sight<'_>) -> Transition {
 fn enter(sight: Sight<'_>) -> Transition {
     let step = sight.index();
     go_to(sight, step)
+}
+
+/// The steps are others now: the time that the canary has had, and the step it has reached, are of those that were.
+fn begin_again(mut sight: Sight<'_>) -> Transition {
+    let last = sight.course.len().saturating_sub(1);
+    let step = sight.index().min(last);
+    sight.at.course = Some(sight.digest());
+    sight.at.step_since = Some(whole_seconds(sight.now));
+    sight.at.takeover_replicas = None;
+    let mut because = Vec::new();
+    if !sight.course.is_empty() {
+        let note = format!("the steps have changed: step {} of {} begins", step + 1, last + 1);
+        because.push(Notice::normal(Reason::CanaryProgressing, note));
+    }
+    let mut transition = go_to(sight, step);
+    because.append(&mut transition.because);
+    Transition { because, ..transition }
 }
 
 fn lose_pods(sight: Sight<'_>) -> Transition {

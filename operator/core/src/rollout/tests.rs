@@ -1,6 +1,6 @@
 use super::*;
 use drydock_contract::{StableWindow, count_latency};
-use drydock_crds::{Analysis, CanaryStep, Control, MetricOutcome, OnNotEnoughEvidence};
+use drydock_crds::{Analysis, CanaryStep, Control, MetricOutcome, OnNotEnoughEvidence, Shadow, Strategy};
 
 const NOW: i64 = 1_000_000;
 
@@ -236,8 +236,8 @@ fn transitions() {
             name: "steps were taken away",
             from: canary(Holding, 7, 1),
             signals: signals(1),
-            to: (Promoting, 2, Some("b"), 50),
-            reasons: &[Reason::Promoting],
+            to: (Holding, 1, Some("b"), 50),
+            reasons: &[Reason::CanaryProgressing, Reason::CanaryProgressing],
         },
     ];
     for case in cases {
@@ -595,6 +595,46 @@ fn without_steps_it_is_promoted_when_it_can_take_everything() {
     assert_eq!((started.stage, wanted_weight(&started, &policy)), (RolloutStage::Promoting, 0));
     assert!(advance(&started, &signals(1), &policy, at(NOW)).next.canary.is_some());
     assert_eq!(advance(&started, &signals(2), &policy, at(NOW)).next.stable, Some(revision("b")));
+}
+
+#[test]
+fn a_step_of_another_course_begins_anew() {
+    let judged = |s: Signals| Signals { counts: SplitWindow { requests: 400, ..SplitWindow::default() }, ..s };
+    let shadow = Rollout {
+        strategy: Strategy::Shadow,
+        shadow: Some(Shadow { percentage: 20 }),
+        steps: Vec::new(),
+        ..policy()
+    };
+    let of = |policy: &Rollout, step, seconds_ago| {
+        let course = Some(course::digest(policy.strategy, &course(policy)));
+        RolloutStatus { course, ..canary(RolloutStage::Holding, step, seconds_ago) }
+    };
+    let now = Some(Time(at(NOW)));
+    // A day as a shadow is no time at 20 %.
+    let t = advance(&of(&shadow, 0, 86_400), &judged(signals(2)), &policy(), at(NOW));
+    assert_eq!((t.next.stage, t.next.step, &t.next.since), (RolloutStage::Holding, 0, &now), "{t:?}");
+    assert!(t.because[0].note.contains("the steps have changed"), "{t:?}");
+    assert_eq!(advance(&t.next, &judged(signals(2)), &policy(), at(NOW + 9)).next.step, 0);
+    // A shadow has no second step, and does not promote by itself.
+    let t = advance(&of(&policy(), 1, 5), &judged(signals(2)), &shadow, at(NOW));
+    assert_eq!((t.next.stage, t.next.step, &t.next.since), (RolloutStage::Holding, 0, &now), "{t:?}");
+    assert_eq!(advance(&t.next, &judged(signals(2)), &shadow, at(NOW + 99_999)).next.stage, RolloutStage::Holding);
+    // Not even one that was about to take over.
+    let promoting = RolloutStatus { stage: RolloutStage::Promoting, ..of(&policy(), 2, 5) };
+    assert_eq!(advance(&promoting, &judged(signals(2)), &shadow, at(NOW)).next.stage, RolloutStage::Holding);
+    // Without any step there is nothing to wait for.
+    let none = Rollout { steps: Vec::new(), ..policy() };
+    assert_eq!(advance(&of(&policy(), 0, 1), &signals(2), &none, at(NOW)).next.stage, RolloutStage::Promoting);
+    // A longer hold is asked of the step that is, and an old status is taken as it is.
+    let mut longer = policy();
+    longer.steps[0].hold_seconds = 20;
+    let old = canary(RolloutStage::Holding, 0, 15);
+    for from in [of(&policy(), 0, 15), old] {
+        let held = advance(&from, &judged(signals(2)), &longer, at(NOW)).next;
+        assert_eq!((held.step, &held.since), (0, &from.since));
+        assert_eq!(advance(&held, &judged(signals(2)), &longer, at(NOW + 5)).next.step, 1);
+    }
 }
 
 #[test]
