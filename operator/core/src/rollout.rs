@@ -119,36 +119,46 @@ fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestam
         let because = superseded(&mut next, "the spec asks for the stable revision again");
         return Transition { next, because };
     }
-    let nobody_to_protect =
-        next.stable.is_none() || !next.stable_was_ready || (s.stable_desired == 0 && s.stable_ready == 0);
-    if nobody_to_protect {
-        let mut because = superseded(&mut next, "the spec changed");
-        next.stable = Some(target.clone());
-        next.stable_was_ready = false;
-        next.since = Some(whole_seconds(now));
-        next.failed.take_if(|f| f.revision == target.revision);
-        because.push(Notice::normal(
-            Reason::Deploying,
-            format!("revision {} (candidate {}) starts", target.revision, target.candidate),
-        ));
-        return Transition { next, because };
+    if next.stable.is_none() || !next.stable_was_ready {
+        return deploy(next, target, now);
     }
     if next.failed.as_ref().is_some_and(|f| f.revision == target.revision) {
         let because = superseded(&mut next, "the spec asks for a revision that was rolled back");
         return Transition { next, because };
     }
-    if next.canary.as_ref().is_some_and(|canary| canary.revision == target.revision) {
+    let is_aborted = policy.control.abort.as_ref() == Some(&target.revision);
+    let is_paused = policy.control.paused && !s.rolls_back;
+    // Nobody sends requests to 0 pods; what was decided about the revision holds all the same when there are some again.
+    let nobody_to_protect = s.stable_desired == 0 && s.stable_ready == 0 && !is_aborted && !is_paused;
+    if !nobody_to_protect && next.canary.as_ref().is_some_and(|canary| canary.revision == target.revision) {
         let course = course_of(s, policy);
         return table::proceed(Sight { signals: s, policy, course: &course, now, at: next, metrics: Vec::new() });
     }
-    if policy.control.abort.as_ref() == Some(&target.revision) {
+    if is_aborted {
         return refuse(next, target, now);
     }
-    if policy.control.paused && !s.rolls_back {
+    if is_paused {
         let because = superseded(&mut next, "the spec changed");
         return Transition { next, because };
     }
+    if nobody_to_protect {
+        return deploy(next, target, now);
+    }
     start(next, target, s, policy, now)
+}
+
+/// At once: there is nothing to compare it with.
+fn deploy(mut next: RolloutStatus, target: &RevisionStatus, now: Timestamp) -> Transition {
+    let mut because = superseded(&mut next, "the spec changed");
+    next.stable = Some(target.clone());
+    next.stable_was_ready = false;
+    next.since = Some(whole_seconds(now));
+    next.failed.take_if(|f| f.revision == target.revision);
+    because.push(Notice::normal(
+        Reason::Deploying,
+        format!("revision {} (candidate {}) starts", target.revision, target.candidate),
+    ));
+    Transition { next, because }
 }
 
 /// `rollBackTo` takes no steps.

@@ -62,6 +62,20 @@ fn errors() {
     story.check("errors");
 }
 
+/// To 0 pods and back is no way round a rollback.
+#[test]
+fn rolled_back_then_scaled_to_none_and_back() {
+    let mut story = with(Behaviour { errors: 10, ..Behaviour::default() });
+    story.run(20);
+    let served = story.cluster.selected();
+    story.act("replicas 0", |c| c.edit(|s| s.serving.replicas = Some(0)));
+    story.run(10);
+    story.act("replicas 2", |c| c.edit(|s| s.serving.replicas = Some(2)));
+    story.run(20);
+    assert_eq!(story.cluster.selected(), served);
+    story.check("rolled_back_then_scaled_to_none_and_back");
+}
+
 #[test]
 fn crash_loop() {
     let mut story = with(Behaviour { crashes: true, ..Behaviour::default() });

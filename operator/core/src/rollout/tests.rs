@@ -457,6 +457,21 @@ fn the_first_revision_and_one_that_was_never_ready_have_nobody_to_protect() {
     );
     assert_eq!(at_zero.next.stable, Some(revision("b")), "nobody sends requests to 0 pods");
 
+    // What was decided about it holds when there are pods again.
+    let none = Signals { stable_ready: 0, stable_is_reachable: false, stable_desired: 0, ..signals(0) };
+    let at_none =
+        |from: &RolloutStatus, control: Control| advance(from, &none, &Rollout { control, ..policy() }, at(NOW)).next;
+    let failed = advance(&canary(RolloutStage::Holding, 0, 1), &failing(100, 50), &policy(), at(NOW)).next;
+    let abort = Control { abort: Some("b".into()), ..Control::default() };
+    let paused = Control { paused: true, ..Control::default() };
+    for from in [served(), canary(RolloutStage::Holding, 0, 1)] {
+        let aborted = at_none(&from, abort.clone());
+        assert_eq!((aborted.stable, aborted.failed.map(|f| f.revision)), (Some(revision("a")), Some("b".into())));
+        assert_eq!(at_none(&from, paused.clone()).stable, Some(revision("a")));
+    }
+    let held_back = at_none(&failed, Control::default());
+    assert_eq!((held_back.stable, held_back.failed), (Some(revision("a")), failed.failed));
+
     // But one that is down and has been up is somebody's service.
     let down =
         advance(&served(), &Signals { stable_ready: 0, stable_is_reachable: false, ..signals(0) }, &policy(), at(NOW));
@@ -600,12 +615,8 @@ fn without_steps_it_is_promoted_when_it_can_take_everything() {
 #[test]
 fn a_step_of_another_course_begins_anew() {
     let judged = |s: Signals| Signals { counts: SplitWindow { requests: 400, ..SplitWindow::default() }, ..s };
-    let shadow = Rollout {
-        strategy: Strategy::Shadow,
-        shadow: Some(Shadow { percentage: 20 }),
-        steps: Vec::new(),
-        ..policy()
-    };
+    let shadow =
+        Rollout { strategy: Strategy::Shadow, shadow: Some(Shadow { percentage: 20 }), steps: Vec::new(), ..policy() };
     let of = |policy: &Rollout, step, seconds_ago| {
         let course = Some(course::digest(policy.strategy, &course(policy)));
         RolloutStatus { course, ..canary(RolloutStage::Holding, step, seconds_ago) }
