@@ -191,6 +191,12 @@ pub struct RolloutStatus {
     /// The last `control.retry` that was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<String>,
+    /// The `control.promote` that has had its effect: it has none again until it is taken out of the spec, or changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<String>,
+    /// The same of `control.proceed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proceeded: Option<String>,
     /// How the canary stands in the step that it is in. Written when an outcome changes, and every ten seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<AnalysisStatus>,

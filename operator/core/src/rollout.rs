@@ -70,10 +70,22 @@ pub struct Transition {
 
 /// One step on, if it is time for one.
 pub fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
+    let mut transition = step_on(at, s, policy, now);
+    control::spend(at, &mut transition.next, &policy.control);
+    transition
+}
+
+fn step_on(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
     let mut next = at.clone();
     if next.stable.is_some() && !s.stable_is_known {
         // Its record and its Deployment are gone: there is nothing to go on with, or to compare with.
-        next = RolloutStatus { failed: next.failed, retried: next.retried, ..RolloutStatus::default() };
+        next = RolloutStatus {
+            failed: next.failed,
+            retried: next.retried,
+            promoted: next.promoted,
+            proceeded: next.proceeded,
+            ..RolloutStatus::default()
+        };
     }
     if next.stable.is_some() && s.stable_is_reachable {
         next.stable_was_ready = true;

@@ -192,6 +192,15 @@ fn blue_green_and_back() {
     story.run(5);
     story.act("rollBackTo is taken out", |c| c.edit(|s| s.rollout.control.roll_back_to = None));
     story.run(30);
+    assert_ne!(
+        story.cluster.selected().as_ref(),
+        Some(&new),
+        "what was said of the first attempt is not said of this one"
+    );
+    story.act("control.proceed is taken out", |c| c.edit(|s| s.rollout.control.proceed = None));
+    story.run(2);
+    story.act("and set again", |c| c.edit(|s| s.rollout.control.proceed = Some(format!("{new}/0"))));
+    story.run(10);
     assert_eq!((story.cluster.selected(), uids(&story, &new)), (Some(new), new_pods));
     story.check("blue_green_and_back");
 }

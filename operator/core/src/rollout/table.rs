@@ -150,7 +150,7 @@ impl<'a> Sight<'a> {
     }
 
     fn is_promoted_by_hand(&self) -> bool {
-        self.control().promote.as_deref() == Some(self.revision()) && !self.is_paused()
+        control::promotes(self.control(), &self.at) && !self.is_paused()
     }
 
     /// Only what has no steps at all goes on without one: past the last step is where `pass` and `skip` lead, not an edit.
@@ -193,7 +193,7 @@ impl<'a> Sight<'a> {
     /// For a person.
     fn waits(&self) -> bool {
         let pauses = self.step().is_some_and(|s| s.pause);
-        self.is_paused() || (pauses && !control::proceeds(self.control(), self.revision(), self.index()))
+        self.is_paused() || (pauses && !control::proceeds(self.control(), &self.at, self.index()))
     }
 
     /// No telemetry is not the same as no traffic: what nobody can see is not promoted.
@@ -353,5 +353,8 @@ pub fn waits(at: &RolloutStatus, policy: &Rollout, now: Timestamp) -> Option<Str
     let (signals, course) = (Signals::default(), course(policy));
     let sight = Sight { signals: &signals, policy, course: &course, now, at: at.clone(), metrics: Vec::new() };
     let is_waiting = at.stage == RolloutStage::Holding && !sight.holds() && sight.waits();
-    is_waiting.then(|| format!("set control.proceed to {revision}/{} to go on", at.step))
+    let word = format!("{revision}/{}", at.step);
+    let is_spent = at.proceeded.as_ref().is_some_and(|spent| *spent == word);
+    let how = if is_spent { "take control.proceed out and set it again" } else { "set control.proceed" };
+    is_waiting.then(|| format!("{how} to {word} to go on"))
 }

@@ -415,6 +415,34 @@ fn a_pause_lasts_until_somebody_ends_it_and_is_not_time_lost() {
 }
 
 #[test]
+fn a_word_is_for_one_attempt_until_it_is_set_again() {
+    let mut policy = policy();
+    policy.steps[0].pause = true;
+    policy.control.proceed = Some("b/0".into());
+    policy.control.promote = Some("b".into());
+    let on = advance(&canary(RolloutStage::Holding, 0, 1), &signals(2), &policy, at(NOW)).next;
+    assert_eq!((on.stage, &on.promoted, &on.proceeded), (RolloutStage::Promoting, &None, &Some("b/0".into())));
+    let promoted = advance(&on, &signals(2), &policy, at(NOW)).next;
+    assert_eq!((&promoted.stable, &promoted.promoted), (&Some(revision("b")), &Some("b".into())));
+    // Back to the one before, and forward again.
+    let again = RolloutStatus {
+        promoted: promoted.promoted.clone(),
+        proceeded: promoted.proceeded.clone(),
+        ..canary(RolloutStage::Holding, 0, 100)
+    };
+    let judged = Signals { counts: SplitWindow { requests: 100, ..SplitWindow::default() }, ..signals(2) };
+    let waiting = advance(&again, &judged, &policy, at(NOW)).next;
+    assert_eq!((waiting.stage, waiting.step), (RolloutStage::Holding, 0));
+    assert_eq!(waits(&waiting, &policy, at(NOW)).unwrap(), "take control.proceed out and set it again to b/0 to go on");
+    let word = std::mem::take(&mut policy.control);
+    let without = advance(&waiting, &judged, &policy, at(NOW)).next;
+    assert_eq!((&without.promoted, &without.proceeded, without.step), (&None, &None, 0));
+    policy.control = Control { proceed: word.proceed, ..Control::default() };
+    let passed = advance(&without, &judged, &policy, at(NOW)).next;
+    assert_eq!((passed.step, passed.proceeded.as_deref()), (1, Some("b/0")));
+}
+
+#[test]
 fn a_failure_is_forgotten_once_for_each_number() {
     let mut policy = policy();
     policy.control.retry = Some("b@1".into());
