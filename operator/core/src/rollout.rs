@@ -192,6 +192,7 @@ fn idle(next: &mut RolloutStatus) {
     next.step_since = None;
     next.course = None;
     next.takeover_replicas = None;
+    next.called_back = false;
     next.analysis = None;
 }
 
@@ -217,6 +218,7 @@ fn start(
 ) -> Transition {
     let mut because = superseded(&mut next, "the spec changed");
     if next.previous.as_ref().is_some_and(|p| p.revision == target.revision) {
+        next.called_back = s.rolls_back;
         next.previous = None;
         next.previous_until = None;
     }

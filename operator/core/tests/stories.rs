@@ -521,6 +521,53 @@ fn autoscaled() {
     story.check("autoscaled");
 }
 
+/// A rollback is a flip also where the autoscaler has made the new revision larger than the old one was, and has no room for more.
+#[test]
+fn autoscaled_and_called_back() {
+    let mut md = fashion();
+    md.spec.serving.replicas = None;
+    md.spec.serving.autoscaling =
+        Some(Autoscaling { min_replicas: 2, max_replicas: 10, target_cpu_utilization_percentage: 70 });
+    md.spec.rollout.scale_down_delay_seconds = 60;
+    let mut cluster = Cluster::new(md);
+    assert!(cluster.settle(100));
+    let grow = |c: &mut Cluster, revision: &str, replicas| {
+        let is_it = |d: &&mut k8s_openapi::api::apps::v1::Deployment| {
+            d.metadata.name.as_deref() == Some(&format!("fashion-{revision}"))
+        };
+        c.observed.deployments.iter_mut().find(is_it).unwrap().spec.replicas = Some(replicas);
+    };
+    let old = cluster.selected().unwrap();
+    let mut story = Story::of(cluster);
+    story.act("the autoscaler makes it 6", |c| grow(c, &old, 6));
+    story.run(5);
+    story.act("image sidecar:2, without steps", |c| {
+        c.edit(|s| {
+            s.serving.image = Some("sidecar:2".into());
+            s.rollout.steps = Vec::new();
+        });
+    });
+    story.run(20);
+    let new = story.cluster.selected().unwrap();
+    assert_ne!(new, old);
+    story.act("the autoscaler makes it 9, and the nodes are full", |c| {
+        grow(c, &new, 9);
+        c.behaviours.insert("sidecar:1".into(), Behaviour { ready_after: Some(20), ..Behaviour::default() });
+        let pods = c.observed.pods.iter();
+        let of_old = pods.filter(|p| p.metadata.labels.iter().flatten().any(|(_, v)| *v == old));
+        // Two of them are gone too.
+        c.unready = of_old.take(2).map(|p| p.metadata.name.clone().unwrap()).collect();
+    });
+    story.run(5);
+    story
+        .act("control.rollBackTo the old revision", |c| c.edit(|s| s.rollout.control.roll_back_to = Some(old.clone())));
+    story.run(3);
+    assert_eq!(story.cluster.selected(), Some(old));
+    story.run(90);
+    assert_eq!(story.cluster.status().rollout.unwrap().failed, None);
+    story.check("autoscaled_and_called_back");
+}
+
 #[test]
 fn pods_lost_while_holding() {
     let mut story = with(Behaviour::default());

@@ -114,6 +114,10 @@ impl<'a> Sight<'a> {
 
     /// Ready pods that the stage needs.
     fn wanted(&self) -> i32 {
+        if self.at.called_back && self.signals.rolls_back {
+            // What is served has to go, now: the one before takes over with the pods that it has, and grows afterwards.
+            return 1;
+        }
         let size = match self.at.stage {
             RolloutStage::Promoting => 100,
             _ => self.step().map_or(100, |s| s.size),
@@ -206,9 +210,12 @@ impl<'a> Sight<'a> {
         self.is_unheard() && self.elapsed().min(self.in_step()) > self.hold() + self.deadline()
     }
 
-    /// The step as a whole has no more time than it would need if all went well, and the deadline besides.
+    /// The step as a whole has no more time than it would need if all went well, and the deadline besides. What a person has called
+    /// back comes late rather than never.
     fn is_late(&self) -> bool {
-        self.lacks_pods() && (self.elapsed() > self.deadline() || self.in_step() > self.deadline() + self.hold())
+        !self.signals.rolls_back
+            && self.lacks_pods()
+            && (self.elapsed() > self.deadline() || self.in_step() > self.deadline() + self.hold())
     }
 }
 

@@ -677,6 +677,23 @@ fn a_step_of_another_course_begins_anew() {
 }
 
 #[test]
+fn what_is_called_back_takes_over_with_the_pods_that_it_has_and_is_never_too_late() {
+    let policy = Rollout { control: Control { roll_back_to: Some("b".into()), ..Control::default() }, ..policy() };
+    let back = |ready| Signals { rolls_back: true, stable_ready: 9, together: Some(9), ..signals(ready) };
+    let served = RolloutStatus { previous: Some(revision("b")), previous_until: Some(Time(at(NOW + 5))), ..served() };
+    let started = advance(&served, &back(6), &policy, at(NOW)).next;
+    assert_eq!((started.stage, started.called_back), (RolloutStage::Promoting, true));
+    let none = advance(&started, &back(0), &policy, at(NOW + 99_999)).next;
+    assert_eq!((none.stage, &none.failed), (RolloutStage::Promoting, &None), "it waits for one");
+    let flipped = advance(&none, &back(1), &policy, at(NOW + 99_999)).next;
+    assert_eq!((flipped.stable, flipped.called_back, flipped.takeover_replicas), (Some(revision("b")), false, Some(9)));
+    // One whose pods are gone is scaled first, however long it takes.
+    let recorded = advance(&super::tests::served(), &back(0), &policy, at(NOW)).next;
+    let late = advance(&recorded, &back(6), &policy, at(NOW + 99_999)).next;
+    assert_eq!((late.stage, late.failed, late.stable), (RolloutStage::Promoting, None, Some(revision("a"))));
+}
+
+#[test]
 fn what_pods_are_told() {
     let at = canary(RolloutStage::Holding, 0, 0);
     assert_eq!(split(&at, &policy(), 0, 0, 2), None);
