@@ -33,7 +33,7 @@ pub struct Control {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[a-z0-9]{1,63}@[0-9]{1,9}$"))]
     pub retry: Option<String>,
-    /// A revision that is recorded, or the digest of its package: it is served, without steps, whatever the rest of the spec asks for,
+    /// A revision that is recorded, or the digest of a package: of that, the revision that was served last. It is served, without steps, whatever the rest of the spec asks for,
     /// until this is taken out. The condition `HeldBack` says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([a-z0-9]{1,63}|sha256:[0-9a-f]{64})$"))]

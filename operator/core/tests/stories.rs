@@ -228,6 +228,20 @@ fn rolled_back_to_a_package() {
     story.check("rolled_back_to_a_package");
 }
 
+/// A record is enough: the pods are made again.
+#[test]
+fn rolled_back_to_what_has_no_pods_any_more() {
+    let mut c = with(Behaviour::default()).cluster;
+    let old = c.selected();
+    assert!(c.settle(200));
+    assert_ne!(c.selected(), old);
+    assert_eq!(c.observed.deployments.len(), 1);
+    c.edit(|s| s.rollout.control.roll_back_to.clone_from(&old));
+    assert!(c.settle(200));
+    assert_eq!(c.selected(), old);
+    assert_eq!(c.status().stable.map(|t| t.ready_replicas), Some(1));
+}
+
 /// Anchors, part 2, row 7: no user sees the canary, and it is compared.
 #[test]
 fn shadow_only() {
