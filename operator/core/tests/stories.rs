@@ -126,6 +126,22 @@ fn approved_by_hand() {
 }
 
 #[test]
+fn paused_before_it_starts() {
+    // It has begun once, and is recorded: the story knows it by its letter.
+    let mut story = with(Behaviour::default());
+    story.run(2);
+    story.act("image sidecar:1", |c| c.edit(|s| s.serving.image = None));
+    story.run(3);
+    story.act("control.paused", |c| c.edit(|s| s.rollout.control.paused = true));
+    story.run(3);
+    story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
+    story.run(10);
+    story.act("control.paused is taken out", |c| c.edit(|s| s.rollout.control.paused = false));
+    story.run(3);
+    story.check("paused_before_it_starts");
+}
+
+#[test]
 fn promoted_by_hand() {
     let mut story = with(Behaviour::default());
     story.run(8);
