@@ -188,6 +188,9 @@ pub struct RolloutStatus {
     /// them until the replaced revision is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub takeover_replicas: Option<i32>,
+    /// The step was held before, and is scaled for again: the canary keeps the step's share, as far as its pods can take it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// The canary was replaced a moment ago and is called back by `control.rollBackTo`: it takes over with the pods that it has.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub called_back: bool,

@@ -192,6 +192,7 @@ fn idle(next: &mut RolloutStatus) {
     next.step_since = None;
     next.course = None;
     next.takeover_replicas = None;
+    next.held = false;
     next.called_back = false;
     next.analysis = None;
 }

@@ -242,7 +242,7 @@ fn fail(sight: Sight<'_>) -> Transition {
 /// Past all steps, with the weight that it has.
 fn skip(sight: Sight<'_>) -> Transition {
     let since = Some(whole_seconds(sight.now));
-    let reached = sight.index() + usize::from(sight.at.stage == RolloutStage::Holding);
+    let reached = sight.index() + usize::from(sight.at.held || sight.at.stage == RolloutStage::Holding);
     let note = format!("control.promote names canary {}: what is left of its steps is skipped", sight.revision());
     let next = RolloutStatus {
         stage: RolloutStage::Promoting,
@@ -250,6 +250,7 @@ fn skip(sight: Sight<'_>) -> Transition {
         step_since: since.clone(),
         since,
         takeover_replicas: sight.signals.together,
+        held: false,
         ..sight.at
     };
     Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] }
@@ -285,7 +286,7 @@ fn lose_pods(sight: Sight<'_>) -> Transition {
     let note =
         format!("the canary has {} of the {} ready pods that {share} need", sight.signals.canary_ready, sight.wanted());
     let since = Some(whole_seconds(sight.now));
-    let next = RolloutStatus { stage: RolloutStage::Scaling, since, ..sight.at };
+    let next = RolloutStatus { stage: RolloutStage::Scaling, held: true, since, ..sight.at };
     Transition { next, because: vec![Notice::warning(Reason::CanaryProgressing, note)] }
 }
 
@@ -332,7 +333,7 @@ fn go_to(sight: Sight<'_>, step: usize) -> Transition {
     let index = i32::try_from(step).unwrap_or(i32::MAX);
     let step_since = if sight.at.step == index { sight.at.step_since.clone() } else { since.clone() };
     let count = sight.course.len();
-    let next = RolloutStatus { step_since, since, ..sight.at };
+    let next = RolloutStatus { step_since, since, held: false, ..sight.at };
     let Some(to) = sight.course.get(step) else {
         let step = i32::try_from(count).unwrap_or(i32::MAX);
         let takeover_replicas = sight.signals.together;

@@ -131,7 +131,14 @@ fn transitions() {
             name: "pods lost",
             from: canary(Holding, 1, 5),
             signals: signals(0),
-            to: (Scaling, 1, Some("b"), 20),
+            to: (Scaling, 1, Some("b"), 50),
+            reasons: &[Reason::CanaryProgressing],
+        },
+        Case {
+            name: "pods lost, and there again",
+            from: RolloutStatus { held: true, ..canary(Scaling, 1, 5) },
+            signals: signals(1),
+            to: (Holding, 1, Some("b"), 50),
             reasons: &[Reason::CanaryProgressing],
         },
         Case {
