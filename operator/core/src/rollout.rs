@@ -51,6 +51,8 @@ pub struct Signals {
     pub canary_ready: i32,
     /// As many as the autoscalers of both revisions keep; `None` without autoscalers.
     pub together: Option<i32>,
+    /// Whether a Service that is not ours has the name of the preview's.
+    pub preview_is_taken: bool,
     /// Why the canary cannot stay up.
     pub canary_crash: Option<String>,
     /// What the canary's pods say of themselves.

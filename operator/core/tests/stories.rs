@@ -221,6 +221,27 @@ fn blue_green_and_back() {
     story.check("blue_green_and_back");
 }
 
+/// Nobody would see the preview: it does not begin until the name is free.
+#[test]
+fn preview_name_is_taken() {
+    let mut md = fashion();
+    md.spec.rollout.strategy = Strategy::BlueGreen;
+    md.spec.rollout.blue_green = Some(BlueGreen { preview_seconds: 10, pause: false });
+    let mut cluster = Cluster::new(md);
+    assert!(cluster.settle(100));
+    let preview = |s: &k8s_openapi::api::core::v1::Service| s.metadata.name.as_deref() == Some("fashion-preview");
+    let service = cluster.observed.services.iter_mut().find(|s| preview(s)).unwrap();
+    service.metadata.owner_references = None;
+    let mut story = Story::of(cluster);
+    story.act("image sidecar:2, while fashion-preview is somebody else's", |c| {
+        c.edit(|s| s.serving.image = Some("sidecar:2".into()));
+    });
+    story.run(40);
+    story.act("fashion-preview is deleted", |c| c.observed.services.retain(|s| !preview(s)));
+    story.run(20);
+    story.check("preview_name_is_taken");
+}
+
 /// By the digest of a package, past a pause; and to one that is not recorded.
 #[test]
 fn rolled_back_to_a_package() {

@@ -182,8 +182,9 @@ impl<'a> Sight<'a> {
         self.signals.canary_ready < self.wanted()
     }
 
+    /// A preview that nobody can reach does not begin.
     fn may_enter(&self) -> bool {
-        !self.lacks_pods() && !self.is_paused()
+        !self.lacks_pods() && !self.is_paused() && !self.signals.preview_is_taken
     }
 
     fn may_take_over(&self) -> bool {
@@ -341,7 +342,8 @@ fn go_to(sight: Sight<'_>, step: usize) -> Transition {
         let note = "all steps are passed; the canary is scaled to take every request".to_owned();
         return Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] };
     };
-    if sight.signals.canary_ready >= needed(to.size, sight.signals.stable_ready) {
+    let has_pods = sight.signals.canary_ready >= needed(to.size, sight.signals.stable_ready);
+    if has_pods && !sight.signals.preview_is_taken {
         let note = format!("step {} of {count}: {}", step + 1, to.tell());
         let next = RolloutStatus { stage: RolloutStage::Holding, step: index, ..next };
         return Transition { next, because: vec![Notice::normal(Reason::CanaryProgressing, note)] };
