@@ -167,6 +167,9 @@ pub struct RolloutStatus {
     /// Index in `spec.rollout.steps`.
     #[serde(default)]
     pub step: i32,
+    /// Hash of the shares of all steps, as they were when the step began: a step of others is another one, and begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub course: Option<String>,
     /// When the stage began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
@@ -185,9 +188,21 @@ pub struct RolloutStatus {
     /// them until the replaced revision is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub takeover_replicas: Option<i32>,
+    /// The step was held before, and is scaled for again: the canary keeps the step's share, as far as its pods can take it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// The canary was replaced a moment ago and is called back by `control.rollBackTo`: it takes over with the pods that it has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub called_back: bool,
     /// The last `control.retry` that was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<String>,
+    /// The `control.promote` that has had its effect: it has none again until it is taken out of the spec, or changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<String>,
+    /// The same of `control.proceed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proceeded: Option<String>,
     /// How the canary stands in the step that it is in. Written when an outcome changes, and every ten seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<AnalysisStatus>,

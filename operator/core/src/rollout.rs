@@ -51,6 +51,8 @@ pub struct Signals {
     pub canary_ready: i32,
     /// As many as the autoscalers of both revisions keep; `None` without autoscalers.
     pub together: Option<i32>,
+    /// Whether a Service that is not ours has the name of the preview's.
+    pub preview_is_taken: bool,
     /// Why the canary cannot stay up.
     pub canary_crash: Option<String>,
     /// What the canary's pods say of themselves.
@@ -70,10 +72,22 @@ pub struct Transition {
 
 /// One step on, if it is time for one.
 pub fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
+    let mut transition = step_on(at, s, policy, now);
+    control::spend(at, &mut transition.next, &policy.control);
+    transition
+}
+
+fn step_on(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
     let mut next = at.clone();
     if next.stable.is_some() && !s.stable_is_known {
         // Its record and its Deployment are gone: there is nothing to go on with, or to compare with.
-        next = RolloutStatus { failed: next.failed, retried: next.retried, ..RolloutStatus::default() };
+        next = RolloutStatus {
+            failed: next.failed,
+            retried: next.retried,
+            promoted: next.promoted,
+            proceeded: next.proceeded,
+            ..RolloutStatus::default()
+        };
     }
     if next.stable.is_some() && s.stable_is_reachable {
         next.stable_was_ready = true;
@@ -119,36 +133,51 @@ fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestam
         let because = superseded(&mut next, "the spec asks for the stable revision again");
         return Transition { next, because };
     }
-    let nobody_to_protect =
-        next.stable.is_none() || !next.stable_was_ready || (s.stable_desired == 0 && s.stable_ready == 0);
-    if nobody_to_protect {
-        let mut because = superseded(&mut next, "the spec changed");
-        next.stable = Some(target.clone());
-        next.stable_was_ready = false;
-        next.since = Some(whole_seconds(now));
-        next.failed.take_if(|f| f.revision == target.revision);
-        because.push(Notice::normal(
-            Reason::Deploying,
-            format!("revision {} (candidate {}) starts", target.revision, target.candidate),
-        ));
-        return Transition { next, because };
+    if next.stable.is_none() || !next.stable_was_ready {
+        return deploy(next, target, now);
     }
     if next.failed.as_ref().is_some_and(|f| f.revision == target.revision) {
         let because = superseded(&mut next, "the spec asks for a revision that was rolled back");
         return Transition { next, because };
     }
-    if next.canary.as_ref().is_some_and(|canary| canary.revision == target.revision) {
-        let course = if s.rolls_back { Vec::new() } else { course(policy) };
+    let is_aborted = policy.control.abort.as_ref() == Some(&target.revision);
+    let is_paused = policy.control.paused && !s.rolls_back;
+    // Nobody sends requests to 0 pods; what was decided about the revision holds all the same when there are some again.
+    let nobody_to_protect = s.stable_desired == 0 && s.stable_ready == 0 && !is_aborted && !is_paused;
+    if !nobody_to_protect && next.canary.as_ref().is_some_and(|canary| canary.revision == target.revision) {
+        let course = course_of(s, policy);
         return table::proceed(Sight { signals: s, policy, course: &course, now, at: next, metrics: Vec::new() });
     }
-    if policy.control.abort.as_ref() == Some(&target.revision) {
+    if is_aborted {
         return refuse(next, target, now);
     }
-    if policy.control.paused && !s.rolls_back {
+    if is_paused {
         let because = superseded(&mut next, "the spec changed");
         return Transition { next, because };
     }
+    if nobody_to_protect {
+        return deploy(next, target, now);
+    }
     start(next, target, s, policy, now)
+}
+
+/// At once: there is nothing to compare it with.
+fn deploy(mut next: RolloutStatus, target: &RevisionStatus, now: Timestamp) -> Transition {
+    let mut because = superseded(&mut next, "the spec changed");
+    next.stable = Some(target.clone());
+    next.stable_was_ready = false;
+    next.since = Some(whole_seconds(now));
+    next.failed.take_if(|f| f.revision == target.revision);
+    because.push(Notice::normal(
+        Reason::Deploying,
+        format!("revision {} (candidate {}) starts", target.revision, target.candidate),
+    ));
+    Transition { next, because }
+}
+
+/// `rollBackTo` takes no steps.
+fn course_of(s: &Signals, policy: &Rollout) -> Vec<course::Step> {
+    if s.rolls_back { Vec::new() } else { course(policy) }
 }
 
 /// Drops the canary, if there is one.
@@ -163,7 +192,10 @@ fn idle(next: &mut RolloutStatus) {
     next.step = 0;
     next.since = None;
     next.step_since = None;
+    next.course = None;
     next.takeover_replicas = None;
+    next.held = false;
+    next.called_back = false;
     next.analysis = None;
 }
 
@@ -189,13 +221,16 @@ fn start(
 ) -> Transition {
     let mut because = superseded(&mut next, "the spec changed");
     if next.previous.as_ref().is_some_and(|p| p.revision == target.revision) {
+        next.called_back = s.rolls_back;
         next.previous = None;
         next.previous_until = None;
     }
     next.canary = Some(target.clone());
     next.step = 0;
     next.analysis = None;
-    let at_once = s.rolls_back || course(policy).is_empty();
+    let course = course_of(s, policy);
+    let at_once = course.is_empty();
+    next.course = Some(course::digest(policy.strategy, &course));
     next.stage = if at_once { RolloutStage::Promoting } else { RolloutStage::Scaling };
     next.takeover_replicas = s.together.filter(|_| at_once);
     next.since = Some(whole_seconds(now));

@@ -62,6 +62,20 @@ fn errors() {
     story.check("errors");
 }
 
+/// To 0 pods and back is no way round a rollback.
+#[test]
+fn rolled_back_then_scaled_to_none_and_back() {
+    let mut story = with(Behaviour { errors: 10, ..Behaviour::default() });
+    story.run(20);
+    let served = story.cluster.selected();
+    story.act("replicas 0", |c| c.edit(|s| s.serving.replicas = Some(0)));
+    story.run(10);
+    story.act("replicas 2", |c| c.edit(|s| s.serving.replicas = Some(2)));
+    story.run(20);
+    assert_eq!(story.cluster.selected(), served);
+    story.check("rolled_back_then_scaled_to_none_and_back");
+}
+
 #[test]
 fn crash_loop() {
     let mut story = with(Behaviour { crashes: true, ..Behaviour::default() });
@@ -109,6 +123,22 @@ fn approved_by_hand() {
     story.act("control.paused is taken out", |c| c.edit(|s| s.rollout.control.paused = false));
     story.run(15);
     story.check("approved_by_hand");
+}
+
+#[test]
+fn paused_before_it_starts() {
+    // It has begun once, and is recorded: the story knows it by its letter.
+    let mut story = with(Behaviour::default());
+    story.run(2);
+    story.act("image sidecar:1", |c| c.edit(|s| s.serving.image = None));
+    story.run(3);
+    story.act("control.paused", |c| c.edit(|s| s.rollout.control.paused = true));
+    story.run(3);
+    story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
+    story.run(10);
+    story.act("control.paused is taken out", |c| c.edit(|s| s.rollout.control.paused = false));
+    story.run(3);
+    story.check("paused_before_it_starts");
 }
 
 #[test]
@@ -178,8 +208,38 @@ fn blue_green_and_back() {
     story.run(5);
     story.act("rollBackTo is taken out", |c| c.edit(|s| s.rollout.control.roll_back_to = None));
     story.run(30);
+    assert_ne!(
+        story.cluster.selected().as_ref(),
+        Some(&new),
+        "what was said of the first attempt is not said of this one"
+    );
+    story.act("control.proceed is taken out", |c| c.edit(|s| s.rollout.control.proceed = None));
+    story.run(2);
+    story.act("and set again", |c| c.edit(|s| s.rollout.control.proceed = Some(format!("{new}/0"))));
+    story.run(10);
     assert_eq!((story.cluster.selected(), uids(&story, &new)), (Some(new), new_pods));
     story.check("blue_green_and_back");
+}
+
+/// Nobody would see the preview: it does not begin until the name is free.
+#[test]
+fn preview_name_is_taken() {
+    let mut md = fashion();
+    md.spec.rollout.strategy = Strategy::BlueGreen;
+    md.spec.rollout.blue_green = Some(BlueGreen { preview_seconds: 10, pause: false });
+    let mut cluster = Cluster::new(md);
+    assert!(cluster.settle(100));
+    let preview = |s: &k8s_openapi::api::core::v1::Service| s.metadata.name.as_deref() == Some("fashion-preview");
+    let service = cluster.observed.services.iter_mut().find(|s| preview(s)).unwrap();
+    service.metadata.owner_references = None;
+    let mut story = Story::of(cluster);
+    story.act("image sidecar:2, while fashion-preview is somebody else's", |c| {
+        c.edit(|s| s.serving.image = Some("sidecar:2".into()));
+    });
+    story.run(40);
+    story.act("fashion-preview is deleted", |c| c.observed.services.retain(|s| !preview(s)));
+    story.run(20);
+    story.check("preview_name_is_taken");
 }
 
 /// By the digest of a package, past a pause; and to one that is not recorded.
@@ -205,6 +265,20 @@ fn rolled_back_to_a_package() {
     story.check("rolled_back_to_a_package");
 }
 
+/// A record is enough: the pods are made again.
+#[test]
+fn rolled_back_to_what_has_no_pods_any_more() {
+    let mut c = with(Behaviour::default()).cluster;
+    let old = c.selected();
+    assert!(c.settle(200));
+    assert_ne!(c.selected(), old);
+    assert_eq!(c.observed.deployments.len(), 1);
+    c.edit(|s| s.rollout.control.roll_back_to.clone_from(&old));
+    assert!(c.settle(200));
+    assert_eq!(c.selected(), old);
+    assert_eq!(c.status().stable.map(|t| t.ready_replicas), Some(1));
+}
+
 /// Anchors, part 2, row 7: no user sees the canary, and it is compared.
 #[test]
 fn shadow_only() {
@@ -222,6 +296,28 @@ fn shadow_only() {
     });
     story.run(10);
     story.check("shadow_only");
+}
+
+/// Another strategy is another way: nothing of it is passed already.
+#[test]
+fn strategy_changed_mid_canary() {
+    let mut story = with(Behaviour::default());
+    story.run(18);
+    story.act("strategy Shadow, at the second step", |c| {
+        c.edit(|s| {
+            s.rollout.strategy = Strategy::Shadow;
+            s.rollout.shadow = Some(Shadow { percentage: 40 });
+        });
+    });
+    story.run(60);
+    story.act("strategy Canary", |c| {
+        c.edit(|s| {
+            s.rollout.strategy = Strategy::Canary;
+            s.rollout.shadow = None;
+        });
+    });
+    story.run(35);
+    story.check("strategy_changed_mid_canary");
 }
 
 #[test]
@@ -474,6 +570,53 @@ fn autoscaled() {
     story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
     story.run(50);
     story.check("autoscaled");
+}
+
+/// A rollback is a flip also where the autoscaler has made the new revision larger than the old one was, and has no room for more.
+#[test]
+fn autoscaled_and_called_back() {
+    let mut md = fashion();
+    md.spec.serving.replicas = None;
+    md.spec.serving.autoscaling =
+        Some(Autoscaling { min_replicas: 2, max_replicas: 10, target_cpu_utilization_percentage: 70 });
+    md.spec.rollout.scale_down_delay_seconds = 60;
+    let mut cluster = Cluster::new(md);
+    assert!(cluster.settle(100));
+    let grow = |c: &mut Cluster, revision: &str, replicas| {
+        let is_it = |d: &&mut k8s_openapi::api::apps::v1::Deployment| {
+            d.metadata.name.as_deref() == Some(&format!("fashion-{revision}"))
+        };
+        c.observed.deployments.iter_mut().find(is_it).unwrap().spec.replicas = Some(replicas);
+    };
+    let old = cluster.selected().unwrap();
+    let mut story = Story::of(cluster);
+    story.act("the autoscaler makes it 6", |c| grow(c, &old, 6));
+    story.run(5);
+    story.act("image sidecar:2, without steps", |c| {
+        c.edit(|s| {
+            s.serving.image = Some("sidecar:2".into());
+            s.rollout.steps = Vec::new();
+        });
+    });
+    story.run(20);
+    let new = story.cluster.selected().unwrap();
+    assert_ne!(new, old);
+    story.act("the autoscaler makes it 9, and the nodes are full", |c| {
+        grow(c, &new, 9);
+        c.behaviours.insert("sidecar:1".into(), Behaviour { ready_after: Some(20), ..Behaviour::default() });
+        let pods = c.observed.pods.iter();
+        let of_old = pods.filter(|p| p.metadata.labels.iter().flatten().any(|(_, v)| *v == old));
+        // Two of them are gone too.
+        c.unready = of_old.take(2).map(|p| p.metadata.name.clone().unwrap()).collect();
+    });
+    story.run(5);
+    story
+        .act("control.rollBackTo the old revision", |c| c.edit(|s| s.rollout.control.roll_back_to = Some(old.clone())));
+    story.run(3);
+    assert_eq!(story.cluster.selected(), Some(old));
+    story.run(90);
+    assert_eq!(story.cluster.status().rollout.unwrap().failed, None);
+    story.check("autoscaled_and_called_back");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use drydock_crds::{OptimizationStatus, RevisionStatus, RolloutStatus};
+use drydock_crds::{Decided, Decision, OptimizationStatus, RECORD_ANNOTATION, Record, RevisionStatus, RolloutStatus};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
@@ -69,7 +69,8 @@ impl Revisions {
     }
 }
 
-/// The revision of this name, or the last one made of this package: the one that is served, if it is of it.
+/// The revision of this name, or of this package the one that is served or was served last. One that was rolled back last is what
+/// nobody goes back to without naming it.
 fn recorded_as(
     to: &str,
     observed: &Observed,
@@ -84,13 +85,26 @@ fn recorded_as(
             package: t.package.clone(),
         })
     };
-    let number = |revision: &str| {
+    let entry = |revision: &str| {
         let is_of = |c: &&ControllerRevision| label(&c.metadata, labels::REVISION) == Some(revision);
-        observed.revisions.iter().find(is_of).and_then(|c| c.revision)
+        observed.revisions.iter().find(is_of)
+    };
+    let decisions = |revision: &str| {
+        let text = entry(revision).and_then(|c| annotation(&c.metadata, RECORD_ANNOTATION));
+        let record: Record = text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
+        record.decisions
+    };
+    let served_at = |revision: &str| {
+        let is_served = |d: &&Decision| matches!(d.what, Decided::Promoted | Decided::Deployed);
+        decisions(revision).iter().filter(is_served).map(|d| d.at.0).max()
     };
     let of_package = known.iter().filter(|(_, t)| t.package == to).map(|(revision, _)| revision.as_str());
     let is_stable = |revision: &str| at.stable.as_ref().is_some_and(|s| s.revision == revision);
-    status(to).or_else(|| status(of_package.max_by_key(|revision| (is_stable(revision), number(revision)))?))
+    let is_good = |revision: &&str| {
+        is_stable(revision) || decisions(revision).last().is_none_or(|d| d.what != Decided::RolledBack)
+    };
+    let rank = |revision: &&str| (is_stable(revision), served_at(revision), entry(revision).and_then(|c| c.revision));
+    status(to).or_else(|| status(of_package.filter(is_good).max_by_key(rank)?))
 }
 
 fn asked(
@@ -118,4 +132,64 @@ fn asked(
         overlay: r.serving.overlay.clone(),
         claim: names::claim(&r.name),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::json;
+
+    /// A revision, what was decided about it, and when.
+    type Told = (&'static str, &'static [(Decided, i64)]);
+
+    #[test]
+    fn of_a_package_the_one_that_was_served_last() {
+        use Decided::{Deployed, Promoted, RolledBack, Started, Superseded};
+        // Those of the package by number, the stable one, and which it is.
+        let cases: [(&[Told], Option<&str>, Option<&str>); 7] = [
+            (&[("a", &[(Deployed, 1)]), ("b", &[(Started, 2), (RolledBack, 3)])], None, Some("a")),
+            (&[("a", &[(Deployed, 1)]), ("b", &[(Started, 2), (Promoted, 3)])], None, Some("b")),
+            (&[("a", &[(Deployed, 1), (Promoted, 9)]), ("b", &[(Promoted, 3)])], None, Some("a")),
+            (&[("a", &[(Deployed, 1)]), ("b", &[(Started, 2), (Superseded, 3)])], None, Some("a")),
+            (&[("a", &[]), ("b", &[])], None, Some("b")),
+            (&[("a", &[(Deployed, 1)]), ("b", &[(Promoted, 3)])], Some("a"), Some("a")),
+            (&[("a", &[(Started, 1), (RolledBack, 2)])], None, None),
+        ];
+        for (all, stable, expected) in cases {
+            let mut observed = Observed::default();
+            let mut known = BTreeMap::new();
+            for (number, (revision, decided)) in (1..).zip(all) {
+                let decisions: Vec<_> = decided
+                    .iter()
+                    .map(|(what, second)| Decision {
+                        at: Time(Timestamp::from_second(*second).unwrap()),
+                        what: *what,
+                        step: 0,
+                        window: String::new(),
+                        why: String::new(),
+                        metrics: Vec::new(),
+                    })
+                    .collect();
+                let record = serde_json::to_string(&Record { measured: String::new(), decisions }).unwrap();
+                let metadata = ObjectMeta {
+                    labels: Some([(labels::REVISION.to_owned(), (*revision).to_owned())].into()),
+                    annotations: Some([(RECORD_ANNOTATION.to_owned(), record)].into()),
+                    ..ObjectMeta::default()
+                };
+                let c = ControllerRevision { metadata, revision: Some(number), ..ControllerRevision::default() };
+                observed.revisions.push(c);
+                let template = json!({
+                    "package": "sha256:00", "candidate": "int8", "memoryBytes": 1, "image": *revision, "claim": "c",
+                });
+                known.insert((*revision).to_owned(), RevisionTemplate::of_json(&template).unwrap());
+            }
+            let is = |revision: &str| RevisionStatus { revision: revision.into(), ..RevisionStatus::default() };
+            let at = RolloutStatus { stable: stable.map(is), ..RolloutStatus::default() };
+            let found = recorded_as("sha256:00", &observed, &at, &known).map(|r| r.revision);
+            assert_eq!(found.as_deref(), expected, "{all:?}");
+            assert_eq!(recorded_as("a", &observed, &at, &known).map(|r| r.revision).as_deref(), Some("a"), "by name");
+        }
+    }
 }

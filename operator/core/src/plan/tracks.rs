@@ -1,8 +1,8 @@
 use drydock_contract::{SPLIT_ANNOTATION, Split, SplitWindow};
-use drydock_crds::{RevisionStatus, RolloutStatus, TrackStatus};
+use drydock_crds::{RevisionStatus, RolloutStatus, Strategy, TrackStatus};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
 
 use super::diff::Diff;
 use super::revisions::Revisions;
@@ -100,6 +100,7 @@ impl<'a> Tracks<'a> {
             stable_desired: self.stable.desired,
             flipped: self.flipped,
             canary_ready: self.canary.ready,
+            preview_is_taken: preview_is_taken(r, observed),
             canary_crash: crash_loop(&self.canary.pods, self.since),
             canary_excuse: excuse(&self.canary.pods).or(failed),
             counts: self.counts.clone(),
@@ -231,6 +232,13 @@ fn selects(r: &Resolved, observed: &Observed, revision: &str) -> bool {
         let selector = s.spec.as_ref().and_then(|s| s.selector.as_ref());
         selector.and_then(|s| s.get(labels::REVISION)).is_some_and(|of| of == revision)
     })
+}
+
+fn preview_is_taken(r: &Resolved, observed: &Observed) -> bool {
+    let name = names::preview_service(&r.name);
+    let is_foreign =
+        |s: &Service| s.metadata.name.as_ref() == Some(&name) && !labels::is_controlled_by(&s.metadata, &r.owner.uid);
+    r.rollout.strategy == Strategy::BlueGreen && observed.services.iter().any(is_foreign)
 }
 
 /// Why a Deployment has no pods at all: a quota, an admission webhook.

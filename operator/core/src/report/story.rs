@@ -81,6 +81,12 @@ fn of_plan(r: &Resolved, plan: &Plan) -> Story {
     if rollout.canary.is_some() {
         return canary(r, plan);
     }
+    if rollout.stable_was_ready && r.rollout.control.paused && r.rollout.control.roll_back_to.is_none() {
+        let stable = rollout.stable.as_ref().map(|s| &s.revision);
+        if let Some(next) = outlook.target.as_ref().filter(|t| Some(&t.revision) != stable) {
+            return held_up(plan, &next.revision);
+        }
+    }
     if rollout.stable_was_ready || outlook.stable.as_ref().is_some_and(|s| s.replicas == 0) {
         serving(plan)
     } else {
@@ -149,6 +155,13 @@ fn rolled_back(plan: &Plan, failed: &FailedRevision) -> Story {
         Reason::RolledBack,
         format!("revision {} was rolled back: {}: {}{kept}", failed.revision, failed.reason, failed.message),
     )
+}
+
+/// Nothing is wrong with what is served: it is not what the spec asks for.
+fn held_up(plan: &Plan, next: &str) -> Story {
+    let kept = serves(plan).map(|what| format!("; {what}")).unwrap_or_default();
+    let message = format!("revision {next} does not start: control.paused is true, set it to false{kept}");
+    Story::reconciling(Phase::Serving, Reason::Paused, message)
 }
 
 fn canary(r: &Resolved, plan: &Plan) -> Story {

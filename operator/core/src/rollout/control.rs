@@ -4,10 +4,34 @@ use drydock_crds::{Control, Reason, RolloutStatus};
 
 use crate::plan::Notice;
 
-/// Whether the pause of the step `step` of this canary is ended.
-pub fn proceeds(control: &Control, revision: &str, step: usize) -> bool {
+/// Whether the pause of the step `step` of the canary is ended.
+pub fn proceeds(control: &Control, at: &RolloutStatus, step: usize) -> bool {
+    let Some(revision) = at.canary.as_ref().map(|c| c.revision.as_str()) else { return false };
+    let word = control.proceed.as_ref().filter(|_| at.proceeded != control.proceed);
+    word.and_then(|p| p.split_once('/')).is_some_and(|(of, at)| of == revision && at.parse() == Ok(step))
+}
+
+/// Whether the canary skips what is left of its steps.
+pub fn promotes(control: &Control, at: &RolloutStatus) -> bool {
+    let revision = at.canary.as_ref().map(|c| &c.revision);
+    revision.is_some() && control.promote.as_ref() == revision && at.promoted != control.promote
+}
+
+/// A word that has had its effect stays so for as long as the spec has it: what was meant for one attempt is not said of a
+/// later one of the same revision.
+pub fn spend(before: &RolloutStatus, next: &mut RolloutStatus, control: &Control) {
+    next.promoted.take_if(|word| control.promote.as_ref() != Some(word));
+    next.proceeded.take_if(|word| control.proceed.as_ref() != Some(word));
+    let Some(was) = before.canary.as_ref().map(|c| &c.revision) else { return };
+    let is_over = next.canary.as_ref().map(|c| &c.revision) != Some(was);
+    let has_passed = |step: &str| step.parse().is_ok_and(|step: i32| step == before.step && step < next.step);
+    if is_over && control.promote.as_ref() == Some(was) {
+        next.promoted.clone_from(&control.promote);
+    }
     let named = control.proceed.as_deref().and_then(|p| p.split_once('/'));
-    named.is_some_and(|(of, at)| of == revision && at.parse() == Ok(step))
+    if named.is_some_and(|(of, step)| of == was && (is_over || has_passed(step))) {
+        next.proceeded.clone_from(&control.proceed);
+    }
 }
 
 /// Forgets the failure that `control.retry` names, if it is new.
@@ -26,6 +50,7 @@ pub fn retry(next: &mut RolloutStatus, control: &Control) -> Vec<Notice> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use drydock_crds::RevisionStatus;
 
     #[test]
     fn a_pause_is_ended_for_one_step_of_one_revision() {
@@ -39,7 +64,10 @@ mod tests {
             (None, false),
         ] {
             let control = Control { proceed: proceed.map(str::to_owned), ..Control::default() };
-            assert_eq!(proceeds(&control, "b", 1), ends, "{proceed:?}");
+            let canary = RevisionStatus { revision: "b".into(), ..RevisionStatus::default() };
+            let at = RolloutStatus { canary: Some(canary), ..RolloutStatus::default() };
+            assert_eq!(proceeds(&control, &at, 1), ends, "{proceed:?}");
+            assert!(!proceeds(&control, &RolloutStatus { proceeded: control.proceed.clone(), ..at }, 1), "{proceed:?}");
         }
     }
 }

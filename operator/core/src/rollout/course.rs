@@ -1,6 +1,9 @@
 //! What each strategy asks of a canary, as data: the state machine knows steps alone.
 
 use drydock_crds::{CanaryStep, Rollout, Strategy};
+use serde_json::json;
+
+use crate::hash::hash;
 
 /// One step of a canary's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,15 @@ pub fn course(policy: &Rollout) -> Vec<Step> {
         Strategy::AbTest => policy.ab_test.iter().map(|t| step(t.percentage, t.duration_seconds, true)).collect(),
         Strategy::Shadow => vec![step(0, 0, true)],
     }
+}
+
+/// Names a course by what its steps send to the canary. How long they hold, and whether they wait, is not in it: the time that a
+/// canary has had its share counts, whatever is asked of it later.
+pub fn digest(strategy: Strategy, course: &[Step]) -> String {
+    let shares: Vec<_> = course.iter().map(|s| [s.weight, s.shadow, s.size]).collect();
+    // Without steps all strategies are the same.
+    let strategy = (!course.is_empty()).then_some(strategy);
+    hash(&json!([strategy, shares]), 8)
 }
 
 impl Step {

@@ -6,7 +6,8 @@ use drydock_crds::{RequestKey, RequestMatch, Rollout, RolloutStage, RolloutStatu
 use super::cap;
 use super::course::{Step, course};
 
-/// The step whose shares are in force: while the next one is scaled for, the one before it.
+/// The step whose shares are in force: while the next one is scaled for, the one before it. A step that was held already keeps its
+/// own while it is scaled for again.
 fn in_force(at: &RolloutStatus, policy: &Rollout) -> Option<Step> {
     at.canary.as_ref()?;
     let course = course(policy);
@@ -14,6 +15,7 @@ fn in_force(at: &RolloutStatus, policy: &Rollout) -> Option<Step> {
     let in_force = match at.stage {
         RolloutStage::Idle => None,
         RolloutStage::Holding => course.get(step).or(course.last()),
+        RolloutStage::Scaling if at.held => course.get(step).or(course.last()),
         RolloutStage::Scaling | RolloutStage::Promoting => {
             step.min(course.len()).checked_sub(1).and_then(|before| course.get(before))
         }

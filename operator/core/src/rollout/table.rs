@@ -3,7 +3,7 @@
 use drydock_crds::{Control, MetricStatus, OnNotEnoughEvidence, Reason, Rollout, RolloutStage, RolloutStatus};
 use jiff::{SignedDuration, Timestamp};
 
-use super::course::{Step, course};
+use super::course::{Step, course, digest};
 use super::{Signals, Transition, analysis, control, needed, promote, roll_back, whole_seconds};
 use crate::plan::Notice;
 
@@ -21,11 +21,12 @@ pub struct Sight<'a> {
 type Row<'a> = (&'static [RolloutStage], fn(&Sight<'a>) -> bool, fn(Sight<'a>) -> Transition);
 
 /// Where the canary is, what is seen, and what follows. The first row that holds decides; none: it stays as it is.
-fn table<'a>() -> [Row<'a>; 16] {
+fn table<'a>() -> [Row<'a>; 17] {
     use RolloutStage::{Holding, Idle, Promoting, Scaling};
     [
         (&[Idle, Scaling, Holding, Promoting], Sight::is_aborted, abort),
         (&[Idle, Scaling, Holding, Promoting], Sight::is_worse, fail),
+        (&[Scaling, Holding, Promoting], Sight::has_another_course, begin_again),
         (&[Idle, Scaling, Holding], Sight::is_promoted_by_hand, skip),
         (&[Idle, Scaling, Holding], Sight::has_no_step, enter),
         (&[Idle], Sight::always, enter),
@@ -47,6 +48,7 @@ fn table<'a>() -> [Row<'a>; 16] {
 pub fn proceed(mut sight: Sight<'_>) -> Transition {
     sight.set_clocks();
     sight.judge();
+    sight.note_course();
     let row = table().into_iter().find(|(stages, when, _)| stages.contains(&sight.at.stage) && when(&sight));
     match row {
         Some((_, _, then)) => then(sight),
@@ -112,6 +114,10 @@ impl<'a> Sight<'a> {
 
     /// Ready pods that the stage needs.
     fn wanted(&self) -> i32 {
+        if self.at.called_back && self.signals.rolls_back {
+            // What is served has to go, now: the one before takes over with the pods that it has, and grows afterwards.
+            return 1;
+        }
         let size = match self.at.stage {
             RolloutStage::Promoting => 100,
             _ => self.step().map_or(100, |s| s.size),
@@ -148,19 +154,37 @@ impl<'a> Sight<'a> {
     }
 
     fn is_promoted_by_hand(&self) -> bool {
-        self.control().promote.as_deref() == Some(self.revision()) && !self.is_paused()
+        control::promotes(self.control(), &self.at) && !self.is_paused()
     }
 
+    /// Only what has no steps at all goes on without one: past the last step is where `pass` and `skip` lead, not an edit.
     fn has_no_step(&self) -> bool {
-        self.step().is_none() && !self.is_paused()
+        self.course.is_empty() && !self.is_paused()
+    }
+
+    fn digest(&self) -> String {
+        digest(self.policy.strategy, self.course)
+    }
+
+    /// A status from before there was this note begins with it, unless its step is none of this course's.
+    fn note_course(&mut self) {
+        let is_off = self.step().is_none() && self.at.stage != RolloutStage::Promoting && !self.course.is_empty();
+        if self.at.course.is_none() && !is_off {
+            self.at.course = Some(self.digest());
+        }
+    }
+
+    fn has_another_course(&self) -> bool {
+        self.at.course.as_ref() != Some(&self.digest())
     }
 
     fn lacks_pods(&self) -> bool {
         self.signals.canary_ready < self.wanted()
     }
 
+    /// A preview that nobody can reach does not begin.
     fn may_enter(&self) -> bool {
-        !self.lacks_pods() && !self.is_paused()
+        !self.lacks_pods() && !self.is_paused() && !self.signals.preview_is_taken
     }
 
     fn may_take_over(&self) -> bool {
@@ -174,7 +198,7 @@ impl<'a> Sight<'a> {
     /// For a person.
     fn waits(&self) -> bool {
         let pauses = self.step().is_some_and(|s| s.pause);
-        self.is_paused() || (pauses && !control::proceeds(self.control(), self.revision(), self.index()))
+        self.is_paused() || (pauses && !control::proceeds(self.control(), &self.at, self.index()))
     }
 
     /// No telemetry is not the same as no traffic: what nobody can see is not promoted.
@@ -187,9 +211,12 @@ impl<'a> Sight<'a> {
         self.is_unheard() && self.elapsed().min(self.in_step()) > self.hold() + self.deadline()
     }
 
-    /// The step as a whole has no more time than it would need if all went well, and the deadline besides.
+    /// The step as a whole has no more time than it would need if all went well, and the deadline besides. What a person has called
+    /// back comes late rather than never.
     fn is_late(&self) -> bool {
-        self.lacks_pods() && (self.elapsed() > self.deadline() || self.in_step() > self.deadline() + self.hold())
+        !self.signals.rolls_back
+            && self.lacks_pods()
+            && (self.elapsed() > self.deadline() || self.in_step() > self.deadline() + self.hold())
     }
 }
 
@@ -216,7 +243,7 @@ fn fail(sight: Sight<'_>) -> Transition {
 /// Past all steps, with the weight that it has.
 fn skip(sight: Sight<'_>) -> Transition {
     let since = Some(whole_seconds(sight.now));
-    let reached = sight.index() + usize::from(sight.at.stage == RolloutStage::Holding);
+    let reached = sight.index() + usize::from(sight.at.held || sight.at.stage == RolloutStage::Holding);
     let note = format!("control.promote names canary {}: what is left of its steps is skipped", sight.revision());
     let next = RolloutStatus {
         stage: RolloutStage::Promoting,
@@ -224,6 +251,7 @@ fn skip(sight: Sight<'_>) -> Transition {
         step_since: since.clone(),
         since,
         takeover_replicas: sight.signals.together,
+        held: false,
         ..sight.at
     };
     Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] }
@@ -234,6 +262,23 @@ fn enter(sight: Sight<'_>) -> Transition {
     go_to(sight, step)
 }
 
+/// The steps are others now: the time that the canary has had, and the step it has reached, are of those that were.
+fn begin_again(mut sight: Sight<'_>) -> Transition {
+    let last = sight.course.len().saturating_sub(1);
+    let step = sight.index().min(last);
+    sight.at.course = Some(sight.digest());
+    sight.at.step_since = Some(whole_seconds(sight.now));
+    sight.at.takeover_replicas = None;
+    let mut because = Vec::new();
+    if !sight.course.is_empty() {
+        let note = format!("the steps have changed: step {} of {} begins", step + 1, last + 1);
+        because.push(Notice::normal(Reason::CanaryProgressing, note));
+    }
+    let mut transition = go_to(sight, step);
+    because.append(&mut transition.because);
+    Transition { because, ..transition }
+}
+
 fn lose_pods(sight: Sight<'_>) -> Transition {
     let share = sight.step().map_or("all requests".to_owned(), |s| match s.weight {
         0 => s.share(),
@@ -242,7 +287,7 @@ fn lose_pods(sight: Sight<'_>) -> Transition {
     let note =
         format!("the canary has {} of the {} ready pods that {share} need", sight.signals.canary_ready, sight.wanted());
     let since = Some(whole_seconds(sight.now));
-    let next = RolloutStatus { stage: RolloutStage::Scaling, since, ..sight.at };
+    let next = RolloutStatus { stage: RolloutStage::Scaling, held: true, since, ..sight.at };
     Transition { next, because: vec![Notice::warning(Reason::CanaryProgressing, note)] }
 }
 
@@ -289,7 +334,7 @@ fn go_to(sight: Sight<'_>, step: usize) -> Transition {
     let index = i32::try_from(step).unwrap_or(i32::MAX);
     let step_since = if sight.at.step == index { sight.at.step_since.clone() } else { since.clone() };
     let count = sight.course.len();
-    let next = RolloutStatus { step_since, since, ..sight.at };
+    let next = RolloutStatus { step_since, since, held: false, ..sight.at };
     let Some(to) = sight.course.get(step) else {
         let step = i32::try_from(count).unwrap_or(i32::MAX);
         let takeover_replicas = sight.signals.together;
@@ -297,7 +342,8 @@ fn go_to(sight: Sight<'_>, step: usize) -> Transition {
         let note = "all steps are passed; the canary is scaled to take every request".to_owned();
         return Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] };
     };
-    if sight.signals.canary_ready >= needed(to.size, sight.signals.stable_ready) {
+    let has_pods = sight.signals.canary_ready >= needed(to.size, sight.signals.stable_ready);
+    if has_pods && !sight.signals.preview_is_taken {
         let note = format!("step {} of {count}: {}", step + 1, to.tell());
         let next = RolloutStatus { stage: RolloutStage::Holding, step: index, ..next };
         return Transition { next, because: vec![Notice::normal(Reason::CanaryProgressing, note)] };
@@ -317,5 +363,8 @@ pub fn waits(at: &RolloutStatus, policy: &Rollout, now: Timestamp) -> Option<Str
     let (signals, course) = (Signals::default(), course(policy));
     let sight = Sight { signals: &signals, policy, course: &course, now, at: at.clone(), metrics: Vec::new() };
     let is_waiting = at.stage == RolloutStage::Holding && !sight.holds() && sight.waits();
-    is_waiting.then(|| format!("set control.proceed to {revision}/{} to go on", at.step))
+    let word = format!("{revision}/{}", at.step);
+    let is_spent = at.proceeded.as_ref().is_some_and(|spent| *spent == word);
+    let how = if is_spent { "take control.proceed out and set it again" } else { "set control.proceed" };
+    is_waiting.then(|| format!("{how} to {word} to go on"))
 }

@@ -1,6 +1,6 @@
 use super::*;
 use drydock_contract::{StableWindow, count_latency};
-use drydock_crds::{Analysis, CanaryStep, Control, MetricOutcome, OnNotEnoughEvidence};
+use drydock_crds::{Analysis, CanaryStep, Control, MetricOutcome, OnNotEnoughEvidence, Shadow, Strategy};
 
 const NOW: i64 = 1_000_000;
 
@@ -131,7 +131,14 @@ fn transitions() {
             name: "pods lost",
             from: canary(Holding, 1, 5),
             signals: signals(0),
-            to: (Scaling, 1, Some("b"), 20),
+            to: (Scaling, 1, Some("b"), 50),
+            reasons: &[Reason::CanaryProgressing],
+        },
+        Case {
+            name: "pods lost, and there again",
+            from: RolloutStatus { held: true, ..canary(Scaling, 1, 5) },
+            signals: signals(1),
+            to: (Holding, 1, Some("b"), 50),
             reasons: &[Reason::CanaryProgressing],
         },
         Case {
@@ -236,8 +243,8 @@ fn transitions() {
             name: "steps were taken away",
             from: canary(Holding, 7, 1),
             signals: signals(1),
-            to: (Promoting, 2, Some("b"), 50),
-            reasons: &[Reason::Promoting],
+            to: (Holding, 1, Some("b"), 50),
+            reasons: &[Reason::CanaryProgressing, Reason::CanaryProgressing],
         },
     ];
     for case in cases {
@@ -415,6 +422,34 @@ fn a_pause_lasts_until_somebody_ends_it_and_is_not_time_lost() {
 }
 
 #[test]
+fn a_word_is_for_one_attempt_until_it_is_set_again() {
+    let mut policy = policy();
+    policy.steps[0].pause = true;
+    policy.control.proceed = Some("b/0".into());
+    policy.control.promote = Some("b".into());
+    let on = advance(&canary(RolloutStage::Holding, 0, 1), &signals(2), &policy, at(NOW)).next;
+    assert_eq!((on.stage, &on.promoted, &on.proceeded), (RolloutStage::Promoting, &None, &Some("b/0".into())));
+    let promoted = advance(&on, &signals(2), &policy, at(NOW)).next;
+    assert_eq!((&promoted.stable, &promoted.promoted), (&Some(revision("b")), &Some("b".into())));
+    // Back to the one before, and forward again.
+    let again = RolloutStatus {
+        promoted: promoted.promoted.clone(),
+        proceeded: promoted.proceeded.clone(),
+        ..canary(RolloutStage::Holding, 0, 100)
+    };
+    let judged = Signals { counts: SplitWindow { requests: 100, ..SplitWindow::default() }, ..signals(2) };
+    let waiting = advance(&again, &judged, &policy, at(NOW)).next;
+    assert_eq!((waiting.stage, waiting.step), (RolloutStage::Holding, 0));
+    assert_eq!(waits(&waiting, &policy, at(NOW)).unwrap(), "take control.proceed out and set it again to b/0 to go on");
+    let word = std::mem::take(&mut policy.control);
+    let without = advance(&waiting, &judged, &policy, at(NOW)).next;
+    assert_eq!((&without.promoted, &without.proceeded, without.step), (&None, &None, 0));
+    policy.control = Control { proceed: word.proceed, ..Control::default() };
+    let passed = advance(&without, &judged, &policy, at(NOW)).next;
+    assert_eq!((passed.step, passed.proceeded.as_deref()), (1, Some("b/0")));
+}
+
+#[test]
 fn a_failure_is_forgotten_once_for_each_number() {
     let mut policy = policy();
     policy.control.retry = Some("b@1".into());
@@ -456,6 +491,21 @@ fn the_first_revision_and_one_that_was_never_ready_have_nobody_to_protect() {
         at(NOW),
     );
     assert_eq!(at_zero.next.stable, Some(revision("b")), "nobody sends requests to 0 pods");
+
+    // What was decided about it holds when there are pods again.
+    let none = Signals { stable_ready: 0, stable_is_reachable: false, stable_desired: 0, ..signals(0) };
+    let at_none =
+        |from: &RolloutStatus, control: Control| advance(from, &none, &Rollout { control, ..policy() }, at(NOW)).next;
+    let failed = advance(&canary(RolloutStage::Holding, 0, 1), &failing(100, 50), &policy(), at(NOW)).next;
+    let abort = Control { abort: Some("b".into()), ..Control::default() };
+    let paused = Control { paused: true, ..Control::default() };
+    for from in [served(), canary(RolloutStage::Holding, 0, 1)] {
+        let aborted = at_none(&from, abort.clone());
+        assert_eq!((aborted.stable, aborted.failed.map(|f| f.revision)), (Some(revision("a")), Some("b".into())));
+        assert_eq!(at_none(&from, paused.clone()).stable, Some(revision("a")));
+    }
+    let held_back = at_none(&failed, Control::default());
+    assert_eq!((held_back.stable, held_back.failed), (Some(revision("a")), failed.failed));
 
     // But one that is down and has been up is somebody's service.
     let down =
@@ -595,6 +645,59 @@ fn without_steps_it_is_promoted_when_it_can_take_everything() {
     assert_eq!((started.stage, wanted_weight(&started, &policy)), (RolloutStage::Promoting, 0));
     assert!(advance(&started, &signals(1), &policy, at(NOW)).next.canary.is_some());
     assert_eq!(advance(&started, &signals(2), &policy, at(NOW)).next.stable, Some(revision("b")));
+}
+
+#[test]
+fn a_step_of_another_course_begins_anew() {
+    let judged = |s: Signals| Signals { counts: SplitWindow { requests: 400, ..SplitWindow::default() }, ..s };
+    let shadow =
+        Rollout { strategy: Strategy::Shadow, shadow: Some(Shadow { percentage: 20 }), steps: Vec::new(), ..policy() };
+    let of = |policy: &Rollout, step, seconds_ago| {
+        let course = Some(course::digest(policy.strategy, &course(policy)));
+        RolloutStatus { course, ..canary(RolloutStage::Holding, step, seconds_ago) }
+    };
+    let now = Some(Time(at(NOW)));
+    // A day as a shadow is no time at 20 %.
+    let t = advance(&of(&shadow, 0, 86_400), &judged(signals(2)), &policy(), at(NOW));
+    assert_eq!((t.next.stage, t.next.step, &t.next.since), (RolloutStage::Holding, 0, &now), "{t:?}");
+    assert!(t.because[0].note.contains("the steps have changed"), "{t:?}");
+    assert_eq!(advance(&t.next, &judged(signals(2)), &policy(), at(NOW + 9)).next.step, 0);
+    // A shadow has no second step, and does not promote by itself.
+    let t = advance(&of(&policy(), 1, 5), &judged(signals(2)), &shadow, at(NOW));
+    assert_eq!((t.next.stage, t.next.step, &t.next.since), (RolloutStage::Holding, 0, &now), "{t:?}");
+    assert_eq!(advance(&t.next, &judged(signals(2)), &shadow, at(NOW + 99_999)).next.stage, RolloutStage::Holding);
+    // Not even one that was about to take over.
+    let promoting = RolloutStatus { stage: RolloutStage::Promoting, ..of(&policy(), 2, 5) };
+    assert_eq!(advance(&promoting, &judged(signals(2)), &shadow, at(NOW)).next.stage, RolloutStage::Holding);
+    // Without any step there is nothing to wait for.
+    let none = Rollout { steps: Vec::new(), ..policy() };
+    assert_eq!(advance(&of(&policy(), 0, 1), &signals(2), &none, at(NOW)).next.stage, RolloutStage::Promoting);
+    // A longer hold is asked of the step that is, and an old status is taken as it is.
+    let mut longer = policy();
+    longer.steps[0].hold_seconds = 20;
+    let old = canary(RolloutStage::Holding, 0, 15);
+    for from in [of(&policy(), 0, 15), old] {
+        let held = advance(&from, &judged(signals(2)), &longer, at(NOW)).next;
+        assert_eq!((held.step, &held.since), (0, &from.since));
+        assert_eq!(advance(&held, &judged(signals(2)), &longer, at(NOW + 5)).next.step, 1);
+    }
+}
+
+#[test]
+fn what_is_called_back_takes_over_with_the_pods_that_it_has_and_is_never_too_late() {
+    let policy = Rollout { control: Control { roll_back_to: Some("b".into()), ..Control::default() }, ..policy() };
+    let back = |ready| Signals { rolls_back: true, stable_ready: 9, together: Some(9), ..signals(ready) };
+    let served = RolloutStatus { previous: Some(revision("b")), previous_until: Some(Time(at(NOW + 5))), ..served() };
+    let started = advance(&served, &back(6), &policy, at(NOW)).next;
+    assert_eq!((started.stage, started.called_back), (RolloutStage::Promoting, true));
+    let none = advance(&started, &back(0), &policy, at(NOW + 99_999)).next;
+    assert_eq!((none.stage, &none.failed), (RolloutStage::Promoting, &None), "it waits for one");
+    let flipped = advance(&none, &back(1), &policy, at(NOW + 99_999)).next;
+    assert_eq!((flipped.stable, flipped.called_back, flipped.takeover_replicas), (Some(revision("b")), false, Some(9)));
+    // One whose pods are gone is scaled first, however long it takes.
+    let recorded = advance(&super::tests::served(), &back(0), &policy, at(NOW)).next;
+    let late = advance(&recorded, &back(6), &policy, at(NOW + 99_999)).next;
+    assert_eq!((late.stage, late.failed, late.stable), (RolloutStage::Promoting, None, Some(revision("a"))));
 }
 
 #[test]
