@@ -5,6 +5,7 @@ mod autoscaling;
 mod bad_canaries;
 mod bad_input;
 mod children;
+mod control;
 mod examples;
 mod operator_killed;
 mod promotions;
