@@ -82,7 +82,7 @@ fn finds_a_recipe_that_can_be_rebuilt() {
     let winner = record.candidates.iter().find(|t| t.verdict == Some(Verdict::Chosen)).unwrap();
     assert_eq!((manifest.record.candidate.as_str(), &recipe), (SEARCH_CANDIDATE, &winner.recipe));
 
-    assert_eq!(recipe.name, "prune-50-int8");
+    assert_eq!(recipe.name, "prune-35-int8");
     let graph = onnx::read(&example("fashion-mobilenet.onnx")).unwrap().graph;
     let (inputs, _) = onnx::signature(&graph).unwrap();
     let few = few();
