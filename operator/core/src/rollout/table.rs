@@ -30,7 +30,7 @@ fn table<'a>() -> [Row<'a>; 17] {
         (&[Idle, Scaling, Holding], Sight::is_promoted_by_hand, skip),
         (&[Idle, Scaling, Holding], Sight::has_no_step, enter),
         (&[Idle], Sight::always, enter),
-        (&[Scaling], Sight::may_enter, enter),
+        (&[Scaling], Sight::may_go_on, enter),
         (&[Holding], Sight::lacks_pods, lose_pods),
         (&[Holding], Sight::holds, stay),
         (&[Holding], Sight::waits, wait),
@@ -39,7 +39,7 @@ fn table<'a>() -> [Row<'a>; 17] {
         (&[Holding], Sight::awaits_evidence, stay),
         (&[Holding], Sight::lacks_evidence_for_good, give_up_waiting),
         (&[Holding], Sight::always, pass),
-        (&[Promoting], Sight::may_take_over, take_over),
+        (&[Promoting], Sight::may_go_on, take_over),
         (&[Scaling, Promoting], Sight::is_late, run_late),
     ]
 }
@@ -183,12 +183,8 @@ impl<'a> Sight<'a> {
     }
 
     /// A preview that nobody can reach does not begin.
-    fn may_enter(&self) -> bool {
+    fn may_go_on(&self) -> bool {
         !self.lacks_pods() && !self.is_paused() && !self.signals.preview_is_taken
-    }
-
-    fn may_take_over(&self) -> bool {
-        !self.lacks_pods() && !self.is_paused()
     }
 
     fn holds(&self) -> bool {

@@ -1,0 +1,91 @@
+//! What the analysis says, and what follows.
+
+use super::*;
+
+#[test]
+fn agreement() {
+    let mut policy = policy();
+    policy.analysis.min_agreement = Some(95.0);
+    let with = |compared, agreed| Signals {
+        counts: SplitWindow { requests: 100, compared, agreed, ..SplitWindow::default() },
+        ..signals(2)
+    };
+    for (compared, agreed, fails) in
+        [(100, 80, true), (100, 94, false), (100, 95, false), (10_000, 9400, true), (19, 0, false), (0, 0, false)]
+    {
+        let t = advance(&canary(RolloutStage::Holding, 0, 1), &with(compared, agreed), &policy, at(NOW));
+        assert_eq!(t.next.failed.map(|f| f.reason), fails.then(|| "Disagreement".to_owned()), "{agreed} of {compared}");
+    }
+}
+
+#[test]
+fn a_step_that_lacks_evidence_does_what_it_is_told_and_says_so() {
+    let with = |on_not_enough_evidence, requests| {
+        let mut policy = policy();
+        policy.analysis.on_not_enough_evidence = on_not_enough_evidence;
+        let counts = SplitWindow { requests, ..SplitWindow::default() };
+        advance(&canary(RolloutStage::Holding, 0, 10), &Signals { counts, ..signals(1) }, &policy, at(NOW))
+    };
+    let held = with(OnNotEnoughEvidence::Hold, 3);
+    assert_eq!((held.next.step, held.next.stage, held.because.len()), (0, RolloutStage::Holding, 0));
+    let metrics = held.next.analysis.clone().unwrap().metrics;
+    assert!(metrics.iter().all(|m| m.outcome == MetricOutcome::NotEnoughEvidence && m.samples == 3), "{metrics:?}");
+    let more = u64::try_from(metrics[0].more_needed.unwrap().max(metrics[1].more_needed.unwrap())).unwrap();
+    assert_eq!(with(OnNotEnoughEvidence::Hold, 3 + more - 1).next.step, 0);
+    assert_eq!(with(OnNotEnoughEvidence::Hold, 3 + more).next.step, 1, "{more}");
+
+    let promoted = with(OnNotEnoughEvidence::Promote, 0);
+    assert_eq!(promoted.next.step, 1);
+    assert!(promoted.because[0].warning && promoted.because[0].note.contains("after 0 requests"), "{promoted:?}");
+
+    let failed = with(OnNotEnoughEvidence::RollBack, 3).next.failed.unwrap();
+    assert_eq!(failed.reason, "NotEnoughEvidence");
+    assert!(failed.message.contains("more needed"), "{failed:?}");
+}
+
+#[test]
+fn worse_than_the_stable_revision_though_within_the_limit() {
+    let mut policy = policy();
+    policy.analysis.max_error_rate = 20.0;
+    let stable = |errors| Some(StableWindow { requests: 1600, errors, ..StableWindow::default() });
+    let counts = |of| SplitWindow { requests: 400, errors: 60, stable: stable(of), ..SplitWindow::default() };
+    let after = |of| {
+        advance(&canary(RolloutStage::Holding, 0, 1), &Signals { counts: counts(of), ..signals(2) }, &policy, at(NOW))
+    };
+    let failed = after(0).next.failed.unwrap();
+    assert!(failed.message.contains("of the stable revision 0.0 % (0 of 1600)"), "{failed:?}");
+    assert_eq!(after(240).next.failed, None, "both fail as often");
+}
+
+#[test]
+fn a_slow_canary() {
+    let mut policy = policy();
+    policy.analysis.max_latency_ratio = Some(1.5);
+    let all_at = |milliseconds, n| {
+        let mut buckets = Vec::new();
+        for _ in 0..n {
+            count_latency(&mut buckets, std::time::Duration::from_millis(milliseconds));
+        }
+        buckets
+    };
+    for (milliseconds, failed) in [(10, None), (100, Some("Latency"))] {
+        let stable = StableWindow { requests: 800, errors: 0, latencies: all_at(10, 800) };
+        let latencies = all_at(milliseconds, 200);
+        let counts = SplitWindow { requests: 210, latencies, stable: Some(stable), ..SplitWindow::default() };
+        let t = advance(&canary(RolloutStage::Holding, 0, 10), &Signals { counts, ..signals(1) }, &policy, at(NOW));
+        assert_eq!(t.next.failed.as_ref().map(|f| f.reason.as_str()), failed, "{t:?}");
+        assert_eq!(t.next.step, i32::from(failed.is_none()), "{t:?}");
+    }
+}
+
+#[test]
+fn what_is_seen_is_written_down_when_an_outcome_changes_and_now_and_then() {
+    let look = |from: &RolloutStatus, requests, second| {
+        let counts = SplitWindow { requests, ..SplitWindow::default() };
+        advance(from, &Signals { counts, ..signals(1) }, &policy(), at(second)).next
+    };
+    let first = look(&canary(RolloutStage::Holding, 0, 0), 30, NOW);
+    assert_eq!(look(&first, 31, NOW + 1), first);
+    assert_ne!(look(&first, 200, NOW + 1).analysis, first.analysis, "passed");
+    assert_ne!(look(&first, 31, NOW + 10).analysis, first.analysis, "ten seconds later");
+}

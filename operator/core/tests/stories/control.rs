@@ -1,0 +1,172 @@
+//! What a person decides, and the way back.
+
+use super::*;
+
+/// A step that waits for a person, and every word of `control`.
+#[test]
+fn approved_by_hand() {
+    let mut story = with(Behaviour::default());
+    story.act("the first step pauses", |c| c.edit(|s| s.rollout.steps[0].pause = true));
+    story.run(60);
+    story.act("control.proceed for the step", |c| {
+        let proceed = format!("{}/0", canary_of(c));
+        c.edit(|s| s.rollout.control.proceed = Some(proceed));
+    });
+    story.run(3);
+    story.act("control.paused", |c| c.edit(|s| s.rollout.control.paused = true));
+    story.run(30);
+    story.act("control.paused is taken out", |c| c.edit(|s| s.rollout.control.paused = false));
+    story.run(15);
+    story.check("approved_by_hand");
+}
+
+#[test]
+fn paused_before_it_starts() {
+    // It has begun once, and is recorded: the story knows it by its letter.
+    let mut story = with(Behaviour::default());
+    story.run(2);
+    story.act("image sidecar:1", |c| c.edit(|s| s.serving.image = None));
+    story.run(3);
+    story.act("control.paused", |c| c.edit(|s| s.rollout.control.paused = true));
+    story.run(3);
+    story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
+    story.run(10);
+    story.act("control.paused is taken out", |c| c.edit(|s| s.rollout.control.paused = false));
+    story.run(3);
+    story.check("paused_before_it_starts");
+}
+
+#[test]
+fn promoted_by_hand() {
+    let mut story = with(Behaviour::default());
+    story.run(8);
+    story.act("control.promote", |c| {
+        let canary = canary_of(c);
+        c.edit(|s| s.rollout.control.promote = Some(canary));
+    });
+    story.run(10);
+    story.check("promoted_by_hand");
+}
+
+/// What failed is not tried again unless somebody asks.
+#[test]
+fn aborted_then_retried() {
+    let mut story = with(Behaviour::default());
+    story.run(8);
+    let canary = canary_of(&story.cluster);
+    story.act("control.abort", |c| c.edit(|s| s.rollout.control.abort = Some(canary.clone())));
+    story.run(10);
+    story.act("control.retry in its place", |c| {
+        c.edit(|s| {
+            s.rollout.control.abort = None;
+            s.rollout.control.retry = Some(format!("{canary}@1"));
+        });
+    });
+    story.run(35);
+    story.check("aborted_then_retried");
+}
+
+/// By the digest of a package, past a pause; and to one that is not recorded.
+#[test]
+fn rolled_back_to_a_package() {
+    let mut story = serving();
+    let package = story.cluster.status().stable.unwrap().package;
+    story.act("a model that is half as large", |c| {
+        let mut other = report("int8");
+        other.package = Some(drydock_contract::Digest::of(b"another"));
+        c.outcomes.insert("int8".into(), [Outcome::Report(Box::new(other))].into());
+        c.edit(|s| s.model.source = simulation::fixtures::url("other.onnx"));
+    });
+    story.run(20);
+    story.act("control.rollBackTo the package that is served", |c| {
+        c.edit(|s| s.rollout.control.roll_back_to = Some(package.clone()));
+    });
+    story.run(5);
+    story.act("control.rollBackTo what nobody knows", |c| {
+        c.edit(|s| s.rollout.control.roll_back_to = Some("ffffffffff".into()));
+    });
+    story.run(5);
+    story.check("rolled_back_to_a_package");
+}
+
+/// A record is enough: the pods are made again.
+#[test]
+fn rolled_back_to_what_has_no_pods_any_more() {
+    let mut c = with(Behaviour::default()).cluster;
+    let old = c.selected();
+    assert!(c.settle(200));
+    assert_ne!(c.selected(), old);
+    assert_eq!(c.observed.deployments.len(), 1);
+    c.edit(|s| s.rollout.control.roll_back_to.clone_from(&old));
+    assert!(c.settle(200));
+    assert_eq!(c.selected(), old);
+    assert_eq!(c.status().stable.map(|t| t.ready_replicas), Some(1));
+}
+
+/// What was decided stays when the pods are gone, of so many revisions as the spec says.
+#[test]
+fn records_are_kept() {
+    let mut story = with(Behaviour::default());
+    story.act("history of 1", |c| c.edit(|s| s.rollout.revision_history_limit = 1));
+    story.run(40);
+    let records = |s: &Story| -> Vec<Vec<Decided>> {
+        let mut all: Vec<_> = s.cluster.observed.revisions.iter().collect();
+        all.sort_by_key(|c| c.revision);
+        let record = |c: &ControllerRevision| -> Record {
+            serde_json::from_str(&c.metadata.annotations.as_ref().unwrap()[RECORD_ANNOTATION]).unwrap()
+        };
+        all.into_iter().map(|c| record(c).decisions.iter().map(|d| d.what).collect()).collect()
+    };
+    let promoted = vec![Decided::Started, Decided::StepPassed, Decided::StepPassed, Decided::Promoted];
+    assert_eq!(records(&story), [vec![Decided::Deployed], promoted.clone()]);
+    story.act("image sidecar:3", |c| c.edit(|s| s.serving.image = Some("sidecar:3".into())));
+    story.run(40);
+    assert_eq!(records(&story), [promoted.clone(), promoted], "the oldest is gone");
+}
+
+/// A rollback is a flip also where the autoscaler has made the new revision larger than the old one was, and has no room for more.
+#[test]
+fn autoscaled_and_called_back() {
+    let mut md = fashion();
+    md.spec.serving.replicas = None;
+    md.spec.serving.autoscaling =
+        Some(Autoscaling { min_replicas: 2, max_replicas: 10, target_cpu_utilization_percentage: 70 });
+    md.spec.rollout.scale_down_delay_seconds = 60;
+    let mut cluster = Cluster::new(md);
+    assert!(cluster.settle(100));
+    let grow = |c: &mut Cluster, revision: &str, replicas| {
+        let is_it = |d: &&mut k8s_openapi::api::apps::v1::Deployment| {
+            d.metadata.name.as_deref() == Some(&format!("fashion-{revision}"))
+        };
+        c.observed.deployments.iter_mut().find(is_it).unwrap().spec.replicas = Some(replicas);
+    };
+    let old = cluster.selected().unwrap();
+    let mut story = Story::of(cluster);
+    story.act("the autoscaler makes it 6", |c| grow(c, &old, 6));
+    story.run(5);
+    story.act("image sidecar:2, without steps", |c| {
+        c.edit(|s| {
+            s.serving.image = Some("sidecar:2".into());
+            s.rollout.steps = Vec::new();
+        });
+    });
+    story.run(20);
+    let new = story.cluster.selected().unwrap();
+    assert_ne!(new, old);
+    story.act("the autoscaler makes it 9, and the nodes are full", |c| {
+        grow(c, &new, 9);
+        c.behaviours.insert("sidecar:1".into(), Behaviour { ready_after: Some(20), ..Behaviour::default() });
+        let pods = c.observed.pods.iter();
+        let of_old = pods.filter(|p| p.metadata.labels.iter().flatten().any(|(_, v)| *v == old));
+        // Two of them are gone too.
+        c.unready = of_old.take(2).map(|p| p.metadata.name.clone().unwrap()).collect();
+    });
+    story.run(5);
+    story
+        .act("control.rollBackTo the old revision", |c| c.edit(|s| s.rollout.control.roll_back_to = Some(old.clone())));
+    story.run(3);
+    assert_eq!(story.cluster.selected(), Some(old));
+    story.run(90);
+    assert_eq!(story.cluster.status().rollout.unwrap().failed, None);
+    story.check("autoscaled_and_called_back");
+}
