@@ -2,6 +2,7 @@
 # Prints the folder of the node test models that the onnx package ships, fetching them first where the cache does not have
 # them: DIR/VERSION/TEST/model.onnx and its data sets. 1.18.0 is opset 23; 1.7.0 is opset 12, what came before 13.
 set -euo pipefail
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/wheel.sh"
 
 cache=${DRYDOCK_CACHE:-$HOME/.cache/drydock}/onnx-node-tests
 
@@ -12,12 +13,7 @@ fetch() {
     # In the cache, so that the last step is a rename: any number of callers may run at once.
     scratch=$(mktemp -d "$cache/.fetch-XXXXXX")
     trap 'rm -rf "$scratch"' EXIT
-    has_pip() { python3 -m pip --version >/dev/null 2>&1; }
-    # One apt at a time, of all scripts: it waits for nobody who updates its lists. Another may have been quicker.
-    has_pip || (flock 8 && { has_pip || { apt-get update && apt-get install -y --no-install-recommends python3-pip; }; }) \
-        8>"${DRYDOCK_CACHE:-$HOME/.cache/drydock}/apt.lock" >&2
-    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version "$2" \
-        --platform "$3" --dest "$scratch" "onnx==$1" >&2
+    wheel "onnx==$1" "$2" "$3" "$scratch"
     echo "$4  $(echo "$scratch"/*.whl)" | sha256sum --check --status ||
         { echo "found $(sha256sum "$scratch"/*.whl); expected $4" >&2 && exit 1; }
     python3 -m zipfile --extract "$scratch"/*.whl "$scratch/all"

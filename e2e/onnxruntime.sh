@@ -2,6 +2,7 @@
 # Prints the path of the ONNX Runtime library, fetching it first where the cache does not have it.
 #   export ORT_DYLIB_PATH=$(e2e/onnxruntime.sh)
 set -euo pipefail
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/wheel.sh"
 
 version=1.31.1
 case $(uname -m) in
@@ -20,12 +21,7 @@ if ! whole "$library"; then
     # In the cache, so that the last step is a rename: any number of callers may run at once.
     scratch=$(mktemp -d "$cache/.fetch-XXXXXX")
     trap 'rm -rf "$scratch"' EXIT
-    has_pip() { python3 -m pip --version >/dev/null 2>&1; }
-    # One apt at a time, of all scripts: it waits for nobody who updates its lists. Another may have been quicker.
-    has_pip || (flock 8 && { has_pip || { apt-get update && apt-get install -y --no-install-recommends python3-pip; }; }) \
-        8>"${DRYDOCK_CACHE:-$HOME/.cache/drydock}/apt.lock" >&2
-    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
-        --platform "manylinux_2_28_$(uname -m)" --dest "$scratch" "onnxruntime==$version" >&2
+    wheel "onnxruntime==$version" 3.11 "manylinux_2_28_$(uname -m)" "$scratch"
     python3 -m zipfile --extract "$scratch"/*.whl "$scratch"
     found=$scratch/onnxruntime/capi/libonnxruntime.so.$version
     whole "$found" || { echo "found $(sha256sum "$found"); expected $sha256" >&2 && exit 1; }
