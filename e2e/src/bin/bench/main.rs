@@ -4,6 +4,7 @@ mod engine;
 mod given;
 mod load;
 mod process;
+mod reference;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -18,6 +19,12 @@ enum Command {
     Bodies { directory: PathBuf, model_name: String },
     /// Runs a model in this process, and prints what that cost.
     Engine(engine::Engine),
+    /// Reads a JSON body with serde_json in this process, and prints what that cost.
+    Parse {
+        body: PathBuf,
+        #[arg(long, default_value_t = 100)]
+        runs: u32,
+    },
     /// Sends requests, and prints what came back and what that cost the server.
     Load(load::Load),
 }
@@ -28,6 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Command::Package { model, directory } => given::package(&model, &directory)?,
         Command::Bodies { directory, model_name } => given::bodies(&directory, &model_name)?,
         Command::Engine(engine) => engine.run()?,
+        Command::Parse { body, runs } => reference::parse(&body, runs)?,
         Command::Load(load) => load.run().await?,
     };
     println!("{said}");
