@@ -42,6 +42,8 @@ pub(crate) enum Failure {
     /// It answered that it failed.
     Error,
     Timeout,
+    /// It answered something else than the model's outputs.
+    Form,
 }
 
 impl Failure {
@@ -50,6 +52,7 @@ impl Failure {
             Self::Unreachable => "unreachable",
             Self::Error => "error",
             Self::Timeout => "timeout",
+            Self::Form => "form",
         }
     }
 }

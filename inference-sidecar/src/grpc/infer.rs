@@ -140,6 +140,11 @@ impl Exchange for GrpcExchange {
         Ok(Answer { metadata: MetadataMap::new(), message: Arc::new(message) })
     }
 
+    fn has_form(&self, answer: &Self::Answer) -> bool {
+        let outputs = answer.as_ref().ok().and_then(|answer| convert::read_outputs(&answer.message));
+        outputs.is_some_and(|outputs| self.app.model.has_form(&outputs))
+    }
+
     fn is_ok(answer: &Self::Answer) -> bool {
         answer.is_ok()
     }

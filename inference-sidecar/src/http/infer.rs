@@ -45,6 +45,15 @@ pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec
     app.model.decisions(&oip::read_response(answer.body(), header_length.as_deref()).ok()?)
 }
 
+pub(super) fn has_form(app: &App, answer: &http::Response<Bytes>) -> bool {
+    let header_length = header_length(answer.headers());
+    // Boxes come in the place of a detector's outputs.
+    let boxes =
+        || app.model.detector.is_some() && header_length.is_none() && Detector::answered(answer.body()).is_some();
+    let outputs = oip::read_response(answer.body(), header_length.as_deref());
+    outputs.is_ok_and(|outputs| app.model.has_form(&outputs)) || boxes()
+}
+
 /// Of a message, what is read before the rest of it.
 #[derive(Deserialize)]
 struct Head {

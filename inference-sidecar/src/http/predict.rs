@@ -61,6 +61,11 @@ pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec
     app.model.decisions(&[first])
 }
 
+pub(super) fn has_form(app: &App, answer: &http::Response<Bytes>) -> bool {
+    let first = predict::read_response(answer.body(), &app.model.signature.outputs);
+    first.is_ok_and(|first| app.model.has_form(&[first]))
+}
+
 pub(super) async fn answer(
     app: &App,
     body: Bytes,

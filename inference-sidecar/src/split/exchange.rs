@@ -31,6 +31,9 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
     /// The stable model's answer, refusals among them.
     fn serve(&self) -> impl Future<Output = Self::Answer> + Send;
 
+    /// Whether the canary's answer has outputs that a client of the stable model can read.
+    fn has_form(&self, answer: &Self::Answer) -> bool;
+
     fn is_ok(answer: &Self::Answer) -> bool;
 
     /// Whether the stable model refused what no model could answer. Not what it might answer at another time.
@@ -92,7 +95,8 @@ pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchan
 /// The canary's answer, in the time that it may take for it.
 async fn forward<E: Exchange>(splitter: &Splitter, sent: &Sent, exchange: &E) -> Result<E::Answer, Failure> {
     let within = patience(sent.timeout(), exchange.deadline());
-    tokio::time::timeout(within, exchange.forward(splitter)).await.unwrap_or(Err(Failure::Timeout))
+    let answer = tokio::time::timeout(within, exchange.forward(splitter)).await.unwrap_or(Err(Failure::Timeout))?;
+    if exchange.has_form(&answer) { Ok(answer) } else { Err(Failure::Form) }
 }
 
 /// Half of the time that the user has left is for the stable model, should the canary not answer.

@@ -147,7 +147,7 @@ impl Splitter {
             match failure {
                 None => {}
                 Some(Failure::Unreachable) => counts.unreachable += 1,
-                Some(Failure::Error) => counts.errors += 1,
+                Some(Failure::Error | Failure::Form) => counts.errors += 1,
                 Some(Failure::Timeout) => counts.timeouts += 1,
             }
         });

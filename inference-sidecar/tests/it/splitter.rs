@@ -28,6 +28,8 @@ enum Canary {
     /// Answers with this class.
     Class(usize),
     Fails,
+    /// Answers with these outputs.
+    Outputs(&'static str),
     Hangs,
     /// Takes the connection and closes it.
     Closes,
@@ -58,6 +60,9 @@ async fn fake_answer(State(fake): State<Fake>, uri: Uri, headers: HeaderMap, bod
             let body = json!({"model_name": MODEL, "model_version": "r2", "id": request["id"], "outputs": [
                 {"name": "logits", "datatype": "FP32", "shape": [1, 10], "data": logits}]});
             ([("drydock-revision", "r2")], axum::Json(body)).into_response()
+        }
+        Canary::Outputs(outputs) => {
+            axum::Json(json!({"outputs": serde_json::from_str::<Value>(outputs).unwrap()})).into_response()
         }
         Canary::Hangs => std::future::pending().await,
         _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

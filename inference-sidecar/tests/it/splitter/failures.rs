@@ -36,6 +36,28 @@ async fn a_canary_that_fails_costs_no_request() {
     }
 }
 
+/// 200, and nothing that a client of the stable model could read.
+#[tokio::test]
+async fn an_answer_of_another_form_costs_no_request() {
+    for outputs in [
+        r#"[{"name": "logits", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]"#,
+        r#"[{"name": "logits", "datatype": "FP32", "shape": [10], "data": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}]"#,
+        r#"[{"name": "logits", "datatype": "FP64", "shape": [1, 10], "data": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}]"#,
+        r#"[{"name": "logits", "datatype": "FP32", "shape": [1, 10], "data": [0, 1]}]"#,
+        r#"[{"name": "scores", "datatype": "FP32", "shape": [1, 10], "data": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}]"#,
+        "[]",
+        "{}",
+        "7",
+    ] {
+        let (address, _) = start_canary(Canary::Outputs(outputs)).await;
+        let stable = Stable::start(address).await;
+        stable.split(50, "1", 60_000).await;
+        assert_eq!(stable.send(4).await, 0, "{outputs}");
+        let window = stable.window().await;
+        assert_eq!((window.requests, window.errors), (2, 2), "{outputs}: {window:?}");
+    }
+}
+
 /// A user's deadline that is sooner than the split's timeout: the stable model still has the time to answer, and the canary that took the
 /// rest of it is counted.
 #[tokio::test]
