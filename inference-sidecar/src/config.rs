@@ -128,6 +128,11 @@ pub struct Config {
     #[arg(long, env = "DRYDOCK_QUEUE_SIZE", default_value_t = 256)]
     pub queue_size: u16,
 
+    /// How long requests may have to wait for a session, by what the last ones took; who would wait longer, or longer than three quarters of what its
+    /// deadline leaves, is refused with 429 at once. Who waited longer would have gone when the answer came.
+    #[arg(long, env = "DRYDOCK_MAX_WAIT_MILLISECONDS", default_value_t = 1000)]
+    pub max_wait_milliseconds: u64,
+
     /// Connections that may be open, to the HTTP and the gRPC port together. The next ones are answered 503,
     /// RESOURCE_EXHAUSTED, and closed. Less where the process may not have so many file descriptors and 256 more.
     #[arg(long, env = "DRYDOCK_MAX_CONNECTIONS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
@@ -180,6 +185,10 @@ impl Config {
 
     pub(crate) fn keep_alive(&self) -> Duration {
         Duration::from_secs(self.keep_alive_seconds)
+    }
+
+    pub(crate) fn max_wait(&self) -> Duration {
+        Duration::from_millis(self.max_wait_milliseconds)
     }
 
     pub(crate) fn engine(&self, target: Option<Target>) -> Options {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use http::StatusCode;
 use tonic::Code;
 
@@ -33,6 +35,8 @@ pub enum ServeError {
     Deadline,
     #[error("{limit} requests are in progress or waiting already; try again later")]
     Overloaded { limit: usize },
+    #[error("the request would wait for {} ms, and has {} ms for that; try again later, here or at another pod", .wait.as_millis(), .limit.as_millis())]
+    TooLong { wait: Duration, limit: Duration },
     #[error("{limit} connections are open already; try again later, here or at another pod")]
     TooManyConnections { limit: u32 },
     #[error("requests in progress hold what they may of {limit} bytes of memory; try again later")]
@@ -69,7 +73,11 @@ impl ServeError {
     pub(crate) fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Overloaded { .. } | Self::OutOfMemory { .. } | Self::TooManyConnections { .. } | Self::NoSession
+            Self::Overloaded { .. }
+                | Self::TooLong { .. }
+                | Self::OutOfMemory { .. }
+                | Self::TooManyConnections { .. }
+                | Self::NoSession
         )
     }
 
@@ -81,7 +89,7 @@ impl ServeError {
             Self::UnknownModel { .. } | Self::UnknownVersion { .. } => (StatusCode::NOT_FOUND, Code::NotFound),
             Self::Encoded(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
             Self::SlowBody { .. } => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
-            Self::Overloaded { .. } | Self::OutOfMemory { .. } => {
+            Self::Overloaded { .. } | Self::TooLong { .. } | Self::OutOfMemory { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted)
             }
             Self::TooManyConnections { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted),

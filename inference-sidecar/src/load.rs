@@ -52,7 +52,7 @@ fn load(config: &Config, expected: &Digest, metrics: &Arc<Metrics>) -> Result<Lo
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let Measured { layout, batching, first } =
         queue::measure(engine.as_ref(), &signature, config.plan(provider), config.batching())?;
-    let queue = QueueConfig { layout, size: usize::from(config.queue_size), batching };
+    let queue = QueueConfig { layout, size: usize::from(config.queue_size), max_wait: config.max_wait(), batching };
     let queue = Queue::start(&engine, &signature, queue, first, metrics, &statistics)?;
     let model = Model {
         name: config.model_name.clone(),

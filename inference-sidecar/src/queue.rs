@@ -2,6 +2,7 @@
 
 mod batch;
 mod measure;
+mod pace;
 mod session;
 mod worker;
 
@@ -22,6 +23,7 @@ use crate::profile::Layout;
 use crate::statistics::Statistics;
 use crate::tensor::Tensor;
 pub(crate) use measure::{Measured, measure};
+use pace::Pace;
 use session::{Session, Up};
 use worker::Worker;
 
@@ -31,6 +33,8 @@ pub(crate) struct QueueConfig {
     pub(crate) layout: Layout,
     /// Requests that may wait; more are refused at once.
     pub(crate) size: usize,
+    /// How long they may have to wait, as far as that can be told; who would wait longer is refused at once.
+    pub(crate) max_wait: Duration,
     pub(crate) batching: Option<Batching>,
 }
 
@@ -86,6 +90,7 @@ impl Job {
 pub(crate) struct Queue {
     jobs: Sender<Job>,
     config: QueueConfig,
+    pace: Arc<Pace>,
     up: Up,
     _end: Sender<Infallible>,
 }
@@ -104,6 +109,7 @@ impl Queue {
         let (jobs, receiver) = crossbeam_channel::bounded(config.size + sessions);
         let (end, ended) = crossbeam_channel::bounded(0);
         let up: Up = Arc::new(watch::Sender::new(0));
+        let pace = Arc::<Pace>::default();
         let (started, starting) = std::sync::mpsc::channel();
         for i in 0..sessions {
             let worker = Worker {
@@ -114,6 +120,7 @@ impl Queue {
                 up: up.clone(),
                 threads,
                 batching: config.batching,
+                pace: pace.clone(),
                 metrics: metrics.clone(),
                 statistics: statistics.clone(),
             };
@@ -125,7 +132,7 @@ impl Queue {
         }
         drop(started);
         starting.iter().collect::<Result<(), StartError>>()?;
-        Ok(Self { jobs, config, up, _end: end })
+        Ok(Self { jobs, config, pace, up, _end: end })
     }
 
     /// How many sessions can answer, now and whenever that changes.
@@ -156,14 +163,26 @@ impl Queue {
         self.jobs.len() >= self.config.layout.sessions
     }
 
-    /// Inputs must be checked and in the order of the signature; what they hold of the budget they hold until no worker has them any more. When the deadline has passed the answer is an error at once, and the
-    /// request, if it still waits, costs no inference.
+    /// Whether a request that comes now would be answered in time. Beyond its capacity a server that takes every request answers none: each has
+    /// waited for too long when its turn comes.
+    pub(crate) fn has_time(&self, deadline: Deadline, now: Instant) -> Result<(), ServeError> {
+        let (waiting, sessions) = (self.waiting(), *self.up.borrow());
+        let left = deadline.instant().map(|at| at.saturating_duration_since(now));
+        match pace::too_long(self.pace.get(), waiting, sessions, left, self.config.max_wait) {
+            None => Ok(()),
+            Some((wait, limit)) => Err(ServeError::TooLong { wait, limit }),
+        }
+    }
+
+    /// Inputs must be checked and in the order of the signature; what they hold of the budget they hold until no worker has them any more.
+    /// When the deadline has passed the answer is an error at once, and the request, if it still waits, costs no inference.
     pub(crate) async fn run(&self, inputs: Inputs, deadline: Deadline) -> Reply {
         let (reply, receiver) = oneshot::channel();
         let since = Instant::now();
         if deadline.has_passed(since) {
             return Err(ServeError::Deadline);
         }
+        self.has_time(deadline, since)?;
         match self.jobs.try_send(Job { inputs, since, deadline, reply }) {
             Ok(()) => {
                 let answered = match deadline.instant() {

@@ -92,7 +92,9 @@ impl App {
         }
     }
 
-    pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, ServeError> {
+    /// A place for a request, if there is one and its turn would come in time.
+    pub(crate) fn admit(&self, deadline: Deadline, now: Instant) -> Result<OwnedSemaphorePermit, ServeError> {
+        self.model.queue.has_time(deadline, now)?;
         let limit = self.model.queue.limit();
         self.admission.clone().try_acquire_owned().map_err(|_| ServeError::Overloaded { limit })
     }
@@ -241,6 +243,19 @@ impl Model {
     ) -> Result<Option<Vec<Vec<Object<'_>>>>, ServeError> {
         let objects = |d: &Detector| d.objects(outputs, placements, &self.labels, top);
         self.detector.as_ref().map(objects).transpose().map_err(|e| ServeError::Engine(e.to_string()))
+    }
+
+    /// Whether these are outputs of this model, some at least: a client that knows it can read them.
+    pub(crate) fn has_form(&self, outputs: &[Tensor]) -> bool {
+        let is_one = |found: &Tensor| {
+            let declared = self.signature.outputs.iter().find(|s| s.name == found.name);
+            // Classes in the place of the values, where they are asked for.
+            let is_classes = |s: &TensorSignature| found.datatype == Datatype::Bytes && s.datatype != Datatype::Bytes;
+            declared.is_some_and(|s| {
+                is_classes(s) || found.datatype == s.datatype && tensor::shape_fits(&s.shape, &found.shape)
+            })
+        };
+        !outputs.is_empty() && outputs.iter().all(is_one)
     }
 
     /// What an answer decides: a detector's objects, else what its first output does.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use drydock_contract::{Datatype, Digest, TensorSignature};
 use tokio::sync::Semaphore;
@@ -55,7 +56,7 @@ impl Backend for FragileSession {
 /// The model `m`, revision `r1`.
 pub(crate) fn serving(engine: &Arc<dyn Engine>) -> Current {
     let (metrics, statistics) = (metrics(), Arc::default());
-    let config = QueueConfig { layout: throughput(1), size: 4, batching: None };
+    let config = QueueConfig { layout: throughput(1), size: 4, max_wait: Duration::from_secs(60), batching: None };
     let queue = Queue::start(engine, &signature(), config, None, &metrics, &statistics).unwrap();
     let model = Model {
         name: "m".into(),

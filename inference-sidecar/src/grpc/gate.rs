@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{cost, refuse, unary};
 use crate::body::{self, Framing};
 use crate::budget::{Budget, Share};
+use crate::deadline::Deadline;
 use crate::encoding::Encoding;
 use crate::error::ServeError;
 use crate::metrics::Protocol;
@@ -45,8 +46,11 @@ pub(super) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
     let (mut parts, mut body) = request.into_parts();
     parts.extensions.insert(Started(start));
     let infer = parts.uri.path() == INFER;
-    let taken =
-        if infer { take_in(&app, &parts, &mut body).await } else { take_question(&app, &parts, &mut body).await };
+    let taken = if infer {
+        take_in(&app, &parts, &mut body, start).await
+    } else {
+        take_question(&app, &parts, &mut body).await
+    };
     match taken {
         Ok(Taken { head, message, share, compressed, place: _place }) => {
             parts.headers.remove(ENCODING);
@@ -110,8 +114,10 @@ struct Taken {
     place: Option<OwnedSemaphorePermit>,
 }
 
-async fn take_in(app: &App, parts: &Parts, body: &mut Body) -> Result<Taken, ServeError> {
-    let place = app.admit()?;
+async fn take_in(app: &App, parts: &Parts, body: &mut Body, start: Instant) -> Result<Taken, ServeError> {
+    // What is wrong with a header is told when the call is read.
+    let deadline = Deadline::of(&parts.headers, start).unwrap_or_default();
+    let place = app.admit(deadline, start)?;
     let mut taken = take(parts, body, app.max_body_bytes, app.budget.share(), cost::of).await?;
     taken.place = Some(place);
     Ok(taken)

@@ -61,7 +61,7 @@ async fn split_answer(
 ) -> Result<(Response, Option<String>), ServeError> {
     app.model.check(&path.model, &path.version)?;
     let deadline = Deadline::of(headers, start)?;
-    let _permit = app.admit()?;
+    let _permit = app.admit(deadline, start)?;
     let mut share = app.budget.share();
     let limit = app.max_body_bytes;
     let body = match Encoding::of(headers, &CONTENT_ENCODING)? {
@@ -158,6 +158,13 @@ impl Exchange for HttpExchange {
                 let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                 http::Response::from_parts(parts, body)
             }
+        }
+    }
+
+    fn has_form(&self, answer: &Self::Answer) -> bool {
+        match self.call {
+            Call::Infer => infer::has_form(&self.app, answer),
+            Call::Predict => predict::has_form(&self.app, answer),
         }
     }
 

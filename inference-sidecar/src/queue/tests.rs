@@ -14,6 +14,8 @@ const ERROR: u8 = 1;
 const PANIC: u8 = 2;
 /// An error after which the session answers nothing more.
 const KILL: u8 = 4;
+/// Longer than any test.
+const AGES: Duration = Duration::from_secs(3600);
 /// Says that it has begun, and ends when the test says so.
 const WAIT: u8 = 3;
 
@@ -96,13 +98,13 @@ struct Setup {
 }
 
 fn setup(size: usize, batching: Option<Batching>) -> Setup {
-    setup_of(1, size, batching)
+    setup_of(1, size, AGES, batching)
 }
 
-fn setup_of(sessions: usize, size: usize, batching: Option<Batching>) -> Setup {
+fn setup_of(sessions: usize, size: usize, max_wait: Duration, batching: Option<Batching>) -> Setup {
     let ((begun, has_begun), (go, go_on)) = (channel(), channel());
     let engine = Arc::new(Fake::new(begun, go_on));
-    let config = QueueConfig { layout: throughput(sessions), size, batching };
+    let config = QueueConfig { layout: throughput(sessions), size, max_wait, batching };
     let dynamic: Arc<dyn Engine> = engine.clone();
     let (metrics, statistics) = (metrics(), Arc::default());
     let queue = Arc::new(Queue::start(&dynamic, &signature(), config, None, &metrics, &statistics).unwrap());
@@ -148,7 +150,7 @@ async fn a_session_that_does_not_open_again_is_tried_for_and_requests_are_told_m
 
 #[tokio::test(flavor = "multi_thread")]
 async fn others_answer_for_a_worker_without_a_session() {
-    let setup = setup_of(2, 8, None);
+    let setup = setup_of(2, 8, AGES, None);
     setup.engine.refuses.store(usize::MAX, Ordering::SeqCst);
     assert!(matches!(setup.queue.run(input(&[PANIC]), Deadline::default()).await, Err(ServeError::Engine(_))));
     setup.queue.sessions_up().wait_for(|n| *n == 1).await.unwrap();
@@ -190,6 +192,23 @@ async fn a_full_queue_refuses_at_once() {
     for request in waiting {
         assert!(request.await.unwrap().is_ok());
     }
+}
+
+/// What is behind one that waits would wait for longer than nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_would_wait_for_too_long_is_refused_at_once() {
+    let setup = setup_of(1, 8, Duration::ZERO, None);
+    setup.queue.run(input(&[9]), Deadline::default()).await.unwrap();
+    let busy = occupy(&setup);
+    let queue = setup.queue.clone();
+    let next = tokio::spawn(async move { queue.run(input(&[9]), Deadline::default()).await });
+    while setup.queue.waiting() < 1 {
+        tokio::task::yield_now().await;
+    }
+    let refused = setup.queue.run(input(&[9]), Deadline::default()).await.unwrap_err();
+    assert!(matches!(refused, ServeError::TooLong { limit: Duration::ZERO, .. }), "{refused}");
+    setup.go_on.send(()).unwrap();
+    assert!(busy.await.unwrap().is_ok() && next.await.unwrap().is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,7 +264,7 @@ fn another_model_than_the_manifests_is_refused() {
     let (begun, _) = channel();
     let (_, go_on) = channel();
     let engine: Arc<dyn Engine> = Arc::new(Fake::new(begun, go_on));
-    let config = QueueConfig { layout: throughput(2), size: 1, batching: None };
+    let config = QueueConfig { layout: throughput(2), size: 1, max_wait: AGES, batching: None };
     let mut expected = signature();
     expected.inputs[0].datatype = Datatype::Fp32;
     let error = Queue::start(&engine, &expected, config, None, &metrics(), &Arc::default()).unwrap_err().to_string();

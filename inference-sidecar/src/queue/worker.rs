@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, never, select};
 
 use super::batch::{self, fits};
+use super::pace::Pace;
 use super::session::{Outcome, Session, Up};
 use super::{Batching, Job};
 use crate::backend::{Engine, Signature};
@@ -30,6 +31,7 @@ pub(super) struct Worker {
     pub(super) up: Up,
     pub(super) threads: usize,
     pub(super) batching: Option<Batching>,
+    pub(super) pace: Arc<Pace>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) statistics: Arc<Statistics>,
 }
@@ -128,7 +130,9 @@ impl Worker {
         }
         if jobs.len() > 1 {
             let rows: Vec<usize> = jobs.iter().map(rows).collect();
+            let start = Instant::now();
             if let Some(outputs) = self.infer_together(session, &jobs, &rows) {
+                self.pace.took(start.elapsed().div_f64(jobs.len() as f64));
                 jobs.into_iter().zip(outputs).for_each(|(job, out)| job.answer(Ok(out)));
                 return;
             }
@@ -137,6 +141,7 @@ impl Worker {
         for job in jobs.drain(..) {
             let (reply, infer) = self.infer(session, &job.inputs.tensors);
             if reply.is_ok() {
+                self.pace.took(infer);
                 let (input, output) = (Duration::ZERO, Duration::ZERO);
                 self.statistics.run(&Run { requests: 1, rows: rows(&job), input, infer, output });
             }
