@@ -10,7 +10,7 @@ import sys
 name, log, out = sys.argv[1:4]
 text = open(log, encoding="utf-8", errors="replace").read()
 rows, note = [], ""
-LOAD = re.compile(r"(?:\.\.\. )?([\w ,\-]+): (\d+) requests at (\d+)/s, (\d+) failed, p50 ([\d.]+) ms, p99 ([\d.]+) ms")
+LOAD = re.compile(r"(?:\.\.\. )?([\w ,%\-]+): (\d+) requests at (\d+)/s, (\d+) failed, p50 ([\d.]+) ms, p99 ([\d.]+) ms")
 
 
 def row(what, ours, goal="", holds=None, reference=""):
@@ -31,6 +31,11 @@ if name == "rollouts":
         row(f"{label}: p50, p99", f"{p50} ms, {p99} ms")
         if what in back:
             row(f"{label}: applied to rolled back", f"{back[what]} s")
+    for rollbacks, median, most in re.findall(r"verdict to the canary's last request, (\d+) rollbacks: median (-?[\d.]+) s, most (-?[\d.]+) s", text):
+        row(f"verdict to the canary's last request, the most of {rollbacks} rollbacks (p99 of so few is the most)", f"{most} s", "< 1 s", float(most) < 1)
+        row(f"verdict to the canary's last request, median of {rollbacks} rollbacks", f"{median} s")
+    for canarys, sent, off, deviation in re.findall(r"split: (\d+) of (\d+) requests at 1 %: ([+-][\d.]+) points, binomial error ([\d.]+)", text):
+        row(f"share of a 1 % canary, one pod and one pod: {canarys} of {sent} requests", f"{off} points", f"± {deviation}", abs(float(off)) <= float(deviation), "a Service: 50 %")
 elif name == "scaling":
     note = "HPA on CPU, with the short periods of the local cluster (sync 5 s, stabilization 30 s)."
     for what, value in re.findall(r"(?:\.\.\. )?(1 -> 3 ready|3 -> 1): ([\d.]+ s)", text):

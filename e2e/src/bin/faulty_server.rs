@@ -1,14 +1,60 @@
 //! A server that is ready and wrong, for the tests of bad canaries. `MODE` says how: `errors` answers every inference with
-//! HTTP 500 or gRPC INTERNAL, `slow` after 30 seconds, `crash` ends the process on the first one, `never-ready` is never ready, and `crash-loop`
-//! ends at once.
+//! HTTP 500 or gRPC INTERNAL, `slow` after 30 seconds, `wrong-shape` with three numbers where ten are expected, `ten-times-slower` as the server
+//! at `GOOD_HTTP` and `GOOD_GRPC` does, but later; `crash` ends the process on the first one, `out-of-memory` takes all that there is;
+//! `never-ready` is never ready, and `crash-loop` ends at once. It writes a line for each inference.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::uri::{Authority, Scheme};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use drydock_e2e::grpc::proto::ModelInferResponse;
+use drydock_e2e::grpc::proto::model_infer_response::InferOutputTensor;
+use futures::stream;
+use http::HeaderMap;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use prost::Message as _;
 use tonic::service::Routes;
+
+/// A good answer takes 1 to 2 ms in the cluster of the tests.
+const TEN_TIMES: Duration = Duration::from_millis(20);
+
+struct Faulty {
+    mode: String,
+    good: Option<Good>,
+}
+
+/// Where good answers come from.
+struct Good {
+    client: Client<HttpConnector, Body>,
+    address: Authority,
+}
+
+impl Good {
+    fn of(variable: &str, http2: bool) -> anyhow::Result<Option<Self>> {
+        let Ok(address) = std::env::var(variable) else { return Ok(None) };
+        let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+        Ok(Some(Self { client, address: address.parse()? }))
+    }
+
+    async fn ask(&self, mut request: Request) -> anyhow::Result<Response> {
+        let mut uri = std::mem::take(request.uri_mut()).into_parts();
+        (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(self.address.clone()));
+        *request.uri_mut() = uri.try_into()?;
+        Ok(self.client.request(request).await?.map(Body::new))
+    }
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -16,13 +62,14 @@ async fn main() -> anyhow::Result<()> {
     if mode == "crash-loop" {
         anyhow::bail!("MODE=crash-loop: as asked");
     }
+    let (http, grpc) = (Good::of("GOOD_HTTP", false)?, Good::of("GOOD_GRPC", true)?);
     let app = Router::new()
         .route("/v2/health/live", get(|| async { StatusCode::OK }))
         .route("/v2/health/ready", get(ready))
         .route("/v2/models/{model}/infer", post(infer))
-        .with_state(mode.clone());
-    let grpc = Routes::from(Router::new().fallback(infer_over_grpc).with_state(mode));
-    let grpc = tonic::transport::Server::builder().add_routes(grpc).serve(([0, 0, 0, 0], 8081).into());
+        .with_state(Arc::new(Faulty { mode: mode.clone(), good: http }));
+    let grpc = Router::new().fallback(infer_over_grpc).with_state(Arc::new(Faulty { mode, good: grpc }));
+    let grpc = tonic::transport::Server::builder().add_routes(Routes::from(grpc)).serve(([0, 0, 0, 0], 8081).into());
     let listener = tokio::net::TcpListener::bind(("0.0.0.0", 8080)).await?;
     // The kubelet asks here.
     let admin = tokio::net::TcpListener::bind(("0.0.0.0", 8082)).await?;
@@ -34,25 +81,71 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ready(State(mode): State<String>) -> StatusCode {
-    if mode == "never-ready" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+async fn ready(State(faulty): State<Arc<Faulty>>) -> StatusCode {
+    if faulty.mode == "never-ready" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }
 
-async fn infer(State(mode): State<String>) -> (StatusCode, &'static str) {
-    misbehave(&mode).await;
-    (StatusCode::INTERNAL_SERVER_ERROR, r#"{"error":"as asked"}"#)
+async fn infer(State(faulty): State<Arc<Faulty>>, request: Request) -> Response {
+    if let Some(answer) = misbehave(&faulty, request).await {
+        return answer;
+    }
+    let shape =
+        r#"{"model_name":"model","outputs":[{"name":"logits","datatype":"FP32","shape":[1,3],"data":[1,2,3]}]}"#;
+    match faulty.mode.as_str() {
+        "wrong-shape" => ([("content-type", "application/json")], shape).into_response(),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, r#"{"error":"as asked"}"#).into_response(),
+    }
 }
 
-/// A response of gRPC that is an error has a head only.
-async fn infer_over_grpc(State(mode): State<String>) -> [(&'static str, &'static str); 3] {
-    misbehave(&mode).await;
-    [("content-type", "application/grpc"), ("grpc-status", "13"), ("grpc-message", "as asked")]
+async fn infer_over_grpc(State(faulty): State<Arc<Faulty>>, request: Request) -> Response {
+    if let Some(answer) = misbehave(&faulty, request).await {
+        return answer;
+    }
+    let grpc = ("content-type", "application/grpc");
+    match faulty.mode.as_str() {
+        "wrong-shape" => ([grpc], three_numbers()).into_response(),
+        // A response of gRPC that is an error has a head only.
+        _ => [grpc, ("grpc-status", "13"), ("grpc-message", "as asked")].into_response(),
+    }
 }
 
-async fn misbehave(mode: &str) {
-    match mode {
+fn three_numbers() -> Body {
+    let output = InferOutputTensor {
+        name: "logits".into(),
+        datatype: "FP32".into(),
+        shape: vec![1, 3],
+        ..InferOutputTensor::default()
+    };
+    let message = ModelInferResponse {
+        outputs: vec![output],
+        raw_output_contents: vec![vec![0; 12].into()],
+        ..ModelInferResponse::default()
+    };
+    let message = message.encode_to_vec();
+    let mut data = BytesMut::new();
+    data.put_u8(0);
+    data.put_u32(message.len() as u32);
+    data.extend_from_slice(&message);
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+    let frames: [Frame<Bytes>; 2] = [Frame::data(data.freeze()), Frame::trailers(trailers)];
+    Body::new(StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>))))
+}
+
+/// `None`: the answer itself is what is wrong.
+async fn misbehave(faulty: &Faulty, request: Request) -> Option<Response> {
+    println!("asked");
+    match faulty.mode.as_str() {
         "slow" => tokio::time::sleep(Duration::from_secs(30)).await,
         "crash" => std::process::abort(),
+        // Written to, or it would be no memory.
+        "out-of-memory" => drop(std::hint::black_box(vec![1_u8; 4 << 30])),
+        "ten-times-slower" => {
+            tokio::time::sleep(TEN_TIMES).await;
+            let good = faulty.good.as_ref()?;
+            return good.ask(request).await.inspect_err(|e| eprintln!("no good answer: {e:#}")).ok();
+        }
         _ => {}
     }
+    None
 }

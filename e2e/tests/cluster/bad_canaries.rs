@@ -2,27 +2,40 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use drydock_e2e::kubernetes::{Space, is_pod_ready, is_ready};
+use anyhow::{Context as _, Result};
+use drydock_e2e::kubernetes::{Space, changed, is_pod_ready, is_ready, wait};
+use futures::{AsyncBufReadExt as _, TryStreamExt as _};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event, Pod, Service};
+use kube::ResourceExt as _;
+use kube::api::{ListParams, LogParams};
 use serde_json::{Value, json};
 
-use crate::support::{ROLLED_OUT, assert_lossless, failed, load, model, served, space, stable_revision};
+use crate::support::{
+    ROLLED_OUT, assert_lossless, canary_revision, failed, how_many, load, model, served, space, stable_revision,
+};
 
 /// The same model, served by a server that is broken in the way `mode` says.
 fn broken(mode: &str) -> Value {
+    broken_with(mode, &[])
+}
+
+fn broken_with(mode: &str, environment: &[(&str, String)]) -> Value {
+    let environment: Vec<_> = environment.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    let environment = [vec![json!({"name": "MODE", "value": mode})], environment].concat();
     json!({"spec": {"serving": {
         "image": "localhost/drydock/faulty-server:dev",
-        "podTemplate": {"spec": {"containers": [{"name": "inference-sidecar", "env": [{"name": "MODE", "value": mode}]}]}},
+        "podTemplate": {"spec": {"containers": [{"name": "inference-sidecar", "env": environment}]}},
     }}})
 }
 
-async fn rolled_back(space: &Space, mode: &str, expected: &[&str]) -> Result<()> {
+async fn rolled_back(space: &Space, mode: &str, bad: &Value, expected: &[&str]) -> Result<()> {
     let before = served(space, &json!({})).await?;
     let stable = stable_revision(&before);
     let traffic = load(space, "model").await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let began = Instant::now();
-    space.apply(model(&broken(mode))?).await?;
+    space.apply(model(bad)?).await?;
     let after = space.until("model", ROLLED_OUT, &format!("{mode}: a rollback"), |m| failed(m).is_some()).await?;
     println!("{mode}: rolled back {:.1} s after it was applied: {:?}", began.elapsed().as_secs_f64(), failed(&after));
     let reason = failed(&after).map(|f| f.1).unwrap_or_default();
@@ -31,11 +44,9 @@ async fn rolled_back(space: &Space, mode: &str, expected: &[&str]) -> Result<()>
     tokio::time::sleep(Duration::from_secs(3)).await;
     let report = traffic.stop().await?;
     assert_lossless(&report, mode);
-    assert_eq!(
-        report.by_revision.keys().collect::<Vec<_>>(),
-        [&stable],
-        "{mode}: somebody got an answer of the canary"
-    );
+    // A slow one answers rightly, and all others answer nothing that a user could get.
+    let answered = report.by_revision.keys().filter(|revision| mode != "ten-times-slower" || **revision == stable);
+    assert_eq!(answered.collect::<Vec<_>>(), [&stable], "{mode}: somebody got an answer of the canary");
     // Back to the good spec: what was remembered is forgotten, and nothing restarts.
     space.apply(model(&json!({}))?).await?;
     let healed = space.until("model", ROLLED_OUT, "to be as before", |m| is_ready(m) && failed(m).is_none()).await?;
@@ -46,12 +57,120 @@ async fn rolled_back(space: &Space, mode: &str, expected: &[&str]) -> Result<()>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_crashes_and_slowness_reach_no_user() -> Result<()> {
     let space = space("bad-canaries").await?;
-    rolled_back(&space, "errors", &["ErrorRate"]).await?;
-    rolled_back(&space, "slow", &["ErrorRate"]).await?;
-    rolled_back(&space, "crash", &["ErrorRate", "CrashLoop"]).await?;
-    rolled_back(&space, "crash-loop", &["CrashLoop"]).await?;
-    rolled_back(&space, "never-ready", &["ProgressDeadlineExceeded"]).await?;
+    for (mode, expected) in [
+        ("errors", &["ErrorRate"][..]),
+        ("wrong-shape", &["ErrorRate"]),
+        ("slow", &["ErrorRate"]),
+        ("crash", &["ErrorRate", "CrashLoop"]),
+        ("crash-loop", &["CrashLoop"]),
+        ("never-ready", &["ProgressDeadlineExceeded"]),
+    ] {
+        rolled_back(&space, mode, &broken(mode), expected).await?;
+    }
     space.delete().await
+}
+
+/// It takes more than the container may have, and the kernel ends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_runs_out_of_memory_reaches_no_user() -> Result<()> {
+    let space = space("out-of-memory").await?;
+    let limit = json!({"spec": {"serving": {"resources": {"limits": {"memory": "128Mi"}}}}});
+    let bad = changed(broken("out-of-memory"), &limit);
+    rolled_back(&space, "out-of-memory", &bad, &["ErrorRate", "CrashLoop"]).await?;
+    space.delete().await
+}
+
+/// Right answers, ten times as late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slower_one_is_rolled_back_by_its_latency() -> Result<()> {
+    let space = space("slower").await?;
+    served(&space, &json!({})).await?;
+    let spec = space.api::<Service>().get("model").await?.spec.context("the Service has no spec")?;
+    let address = spec.cluster_ip.context("the Service has no address")?;
+    let port = |name: &str| spec.ports.iter().flatten().find(|p| p.name.as_deref() == Some(name)).map(|p| p.port);
+    let port = |name: &str| port(name).with_context(|| format!("the Service has no port {name}"));
+    let good =
+        [("GOOD_HTTP", format!("{address}:{}", port("http")?)), ("GOOD_GRPC", format!("{address}:{}", port("grpc")?))];
+    let limit = json!({"spec": {"rollout": {"analysis": {"maxLatencyRatio": 3}}}});
+    let bad = changed(broken_with("ten-times-slower", &good), &limit);
+    rolled_back(&space, "ten-times-slower", &bad, &["LatencyRatio"]).await?;
+    space.delete().await
+}
+
+/// How many: `make bench-rollouts` takes more.
+const ROLLBACKS: usize = 2;
+
+/// From the verdict on the canary gets nothing more: within a second of it, at the latest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verdict_takes_effect_at_once() -> Result<()> {
+    let rollbacks = how_many("DRYDOCK_E2E_ROLLBACKS", ROLLBACKS)?;
+    let space = space("verdict").await?;
+    served(&space, &json!({})).await?;
+    let traffic = load(&space, "model").await?;
+    let mut late = Vec::new();
+    for n in 0..rollbacks {
+        let this = json!({"spec": {"serving": {"podTemplate": {"labels": {"try": n.to_string()}}}}});
+        space.apply(model(&changed(broken("errors"), &this))?).await?;
+        let canary = space.until("model", ROLLED_OUT, "a canary", |m| !canary_revision(m).is_empty()).await?;
+        let canary = canary_revision(&canary);
+        let asked = tokio::spawn(last_asked(space.clone(), canary.clone()));
+        let is_back = |m: &_| failed(m).is_some_and(|(revision, _)| revision == canary);
+        space.until("model", ROLLED_OUT, "a rollback", is_back).await?;
+        let verdict = verdict(&space, &canary).await?;
+        // Its pod goes, and its log ends.
+        let asked = asked.await??;
+        late.push(asked.duration_since(verdict).as_secs_f64());
+        space.apply(model(&json!({}))?).await?;
+        space.until("model", ROLLED_OUT, "to be as before", |m| is_ready(m) && failed(m).is_none()).await?;
+    }
+    assert_lossless(&traffic.stop().await?, &format!("{rollbacks} rollbacks in a row"));
+    late.sort_by(f64::total_cmp);
+    let last = late.last().copied().unwrap_or_default();
+    println!(
+        "verdict to the canary's last request, {rollbacks} rollbacks: median {:.3} s, most {last:.3} s",
+        late[late.len() / 2]
+    );
+    assert!(last < 1.0, "the canary was asked {last:.3} s after the verdict: {late:?}");
+    space.delete().await
+}
+
+/// When the canary was asked for the last time, by its pod's log, which is read until it ends.
+async fn last_asked(space: Space, revision: String) -> Result<Timestamp> {
+    let pods = space.api::<Pod>();
+    let started = |pod: &Pod| is_pod_ready(pod) && labelled(pod, &revision);
+    let pod = wait(ROLLED_OUT, "the canary's pod", || async {
+        Ok(space.serving_pods("model").await?.into_iter().find(started))
+    })
+    .await?;
+    let follow = LogParams {
+        follow: true,
+        timestamps: true,
+        container: Some("inference-sidecar".into()),
+        ..LogParams::default()
+    };
+    let mut lines = pods.log_stream(&pod.name_any(), &follow).await?.lines();
+    let mut last = None;
+    while let Some(line) = lines.try_next().await? {
+        last = line.strip_suffix(" asked").map(str::to_owned).or(last);
+    }
+    Ok(last.context("the canary was never asked")?.parse()?)
+}
+
+/// When the operator decided to roll it back.
+async fn verdict(space: &Space, revision: &str) -> Result<Timestamp> {
+    let events = space.api::<Event>();
+    wait(Duration::from_secs(10), "the event of the rollback", || async {
+        let events = events.list(&ListParams::default()).await?.items;
+        let of = |e: &Event| {
+            e.reason.as_deref() == Some("RolledBack") && e.message.as_deref().is_some_and(|m| m.contains(revision))
+        };
+        Ok(events.into_iter().find(of).and_then(|e| e.event_time).map(|t| t.0))
+    })
+    .await
+}
+
+fn labelled(pod: &Pod, revision: &str) -> bool {
+    pod.metadata.labels.as_ref().and_then(|l| l.get("drydock.dev/revision")).is_some_and(|r| r == revision)
 }
 
 /// A spec that changes in the middle of a rollout: the newer revision replaces the canary, and stable keeps its pods.
@@ -66,10 +185,7 @@ async fn a_newer_spec_replaces_the_canary() -> Result<()> {
         let space = space.clone();
         async move {
             let pods = space.serving_pods("model").await?;
-            let of = |p: &&k8s_openapi::api::core::v1::Pod| {
-                p.metadata.labels.as_ref().and_then(|l| l.get("drydock.dev/revision")) == Some(&revision)
-            };
-            anyhow::Ok(pods.iter().filter(of).filter(|p| is_pod_ready(p)).count())
+            anyhow::Ok(pods.iter().filter(|p| labelled(p, &revision) && is_pod_ready(p)).count())
         }
     };
     let traffic = load(&space, "model").await?;
@@ -81,13 +197,13 @@ async fn a_newer_spec_replaces_the_canary() -> Result<()> {
     let one = space
         .until("model", ROLLED_OUT, "the first canary", |m| m.status.as_ref().is_some_and(|s| s.canary_weight == "20%"))
         .await?;
-    let one = crate::support::canary_revision(&one);
+    let one = canary_revision(&one);
     space.apply(model(&label("two"))?).await?;
     let mut fewest = usize::MAX;
     let until = Instant::now() + ROLLED_OUT;
     loop {
         let object = space.until("model", Duration::from_secs(5), "to be there", |_| true).await?;
-        let canary = crate::support::canary_revision(&object);
+        let canary = canary_revision(&object);
         if is_ready(&object) && stable_revision(&object) != stable {
             assert_ne!(stable_revision(&object), one, "the canary that was given up was promoted");
             break;

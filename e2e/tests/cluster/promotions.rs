@@ -1,13 +1,16 @@
 //! One good version after another, as a pipeline brings them: no user's request fails, and no pod is made for a promotion.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use drydock_crds::ModelDeployment;
 use drydock_e2e::kubernetes::{Space, is_ready, uid_of};
 use serde_json::{Value, json};
 
-use crate::support::{ROLLED_OUT, assert_lossless, canary_revision, load, model, served, space, stable_revision};
+use crate::support::{
+    ROLLED_OUT, assert_lossless, canary_revision, how_many, load, model, served, space, stable_revision,
+};
 
 /// How many: `make bench-rollouts` takes more.
 const PROMOTIONS: usize = 4;
@@ -21,10 +24,7 @@ fn version(n: usize) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_after_another() -> Result<()> {
-    let promotions = match std::env::var("DRYDOCK_E2E_PROMOTIONS") {
-        Ok(n) => n.parse().context("DRYDOCK_E2E_PROMOTIONS: expected a number")?,
-        Err(_) => PROMOTIONS,
-    };
+    let promotions = how_many("DRYDOCK_E2E_PROMOTIONS", PROMOTIONS)?;
     let space = space("promotions").await?;
     let mut stable = stable_revision(&served(&space, &version(0)).await?);
     let traffic = load(&space, "model").await?;
@@ -46,6 +46,37 @@ async fn one_after_another() -> Result<()> {
     for (revision, uids) in &pods {
         assert_eq!(uids.len(), 1, "revision {revision} was served by {uids:?}: its model was loaded more than once");
     }
+    space.delete().await
+}
+
+/// One in a hundred, of one pod and one pod: exact, where a mesh or a Service could only give the canary half.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_percent_is_one_percent() -> Result<()> {
+    let space = space("one-percent").await?;
+    let share = |label: &str| {
+        json!({"spec": {
+            "serving": {"podTemplate": {"labels": {"version": label}}},
+            "rollout": {"steps": [{"weight": 1, "holdSeconds": 3600}]},
+        }})
+    };
+    served(&space, &share("a")).await?;
+    space.apply(model(&share("b"))?).await?;
+    let has_share = |m: &ModelDeployment| m.status.as_ref().is_some_and(|s| s.canary_weight == "1%");
+    let canary = canary_revision(&space.until("model", ROLLED_OUT, "a canary with 1 %", has_share).await?);
+    // Until every pod has heard of it.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let traffic = load(&space, "model").await?;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let report = traffic.stop().await?;
+    assert_lossless(&report, "a canary with 1 %");
+    let (all, canarys) = (report.answered as f64, report.by_revision.get(&canary).copied().unwrap_or_default() as f64);
+    let (expected, deviation) = (all * 0.01, (all * 0.01 * 0.99).sqrt());
+    println!(
+        "split: {canarys} of {all} requests at 1 %: {:+.3} points, binomial error {:.3}",
+        (canarys - expected) / all * 100.0,
+        deviation / all * 100.0
+    );
+    assert!((canarys - expected).abs() <= deviation, "the canary got {canarys} of {all} requests");
     space.delete().await
 }
 

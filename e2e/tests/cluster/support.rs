@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use drydock_crds::ModelDeployment;
 use drydock_e2e::install;
 use drydock_e2e::kubernetes::{Space, changed, example, is_ready};
@@ -40,6 +40,11 @@ pub(crate) fn model(change: &Value) -> Result<Value> {
         }),
     );
     Ok(changed(base, change))
+}
+
+/// A number that the environment may say otherwise.
+pub(crate) fn how_many(variable: &str, default: usize) -> Result<usize> {
+    std::env::var(variable).map_or(Ok(default), |n| n.parse().with_context(|| format!("{variable}: expected a number")))
 }
 
 /// Applies `model(change)` and waits until it is served.
