@@ -91,6 +91,7 @@ pub(crate) struct Metrics {
     batch_max_size: Gauge,
     session_restarts: Counter,
     reloads: Family<ReloadLabels, Counter>,
+    pub(crate) connections_refused: Counter,
     model: Family<ModelLabels, Gauge>,
     slow_format: Family<FormatLabels, Gauge>,
     canary_requests: Family<RevisionLabels, Counter>,
@@ -118,6 +119,7 @@ impl Metrics {
             batch_max_size: Gauge::default(),
             session_restarts: Counter::default(),
             reloads: Family::default(),
+            connections_refused: Counter::default(),
             model: Family::default(),
             slow_format: Family::default(),
             canary_requests: Family::default(),
@@ -157,6 +159,11 @@ impl Metrics {
         registry.register("canary_compared", "Requests that both models answered", m.canary_compared.clone());
         registry.register("canary_agreed", "Of those, requests on which both agreed", m.canary_agreed.clone());
         registry.register("reloads", "Signals to serve another package, by what came of them", m.reloads.clone());
+        registry.register(
+            "connections_refused",
+            "Connections that found no place; most were told so",
+            m.connections_refused.clone(),
+        );
         registry.register("model_info", "The model that this process serves", m.model.clone());
         registry.register(
             "model_slow_format",

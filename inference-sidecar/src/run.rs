@@ -59,7 +59,9 @@ impl Server {
             }
         };
         let max_connections = descriptors::connections(config.max_connections);
-        let places = Places::new(max_connections);
+        let places = |connections| Places::new(connections, app.metrics.connections_refused.clone());
+        let places_of_admin = places(ADMIN_CONNECTIONS);
+        let places = places(max_connections);
         let port = |kind: Kind, router: Router, full: Router, places: &Places| Port {
             kind,
             router,
@@ -68,7 +70,7 @@ impl Server {
             keep_alive: config.keep_alive(),
         };
         let full = http::full_router(current.clone(), ADMIN_CONNECTIONS);
-        let admin = port(Kind::Http, admin::router(current.clone()), full, &Places::new(ADMIN_CONNECTIONS));
+        let admin = port(Kind::Http, admin::router(current.clone()), full, &places_of_admin);
         let router = grpc::router(current.clone()).await;
         let full = grpc::full_router(router.clone(), current.clone(), max_connections);
         let grpc = port(Kind::Grpc, router, full, &places);

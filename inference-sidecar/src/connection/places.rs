@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections beyond the limit that are told so at one time. They last [`super::REFUSAL`] at most.
@@ -12,6 +13,8 @@ const REFUSALS: usize = 64;
 pub(crate) struct Places {
     free: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    /// All that found no place, told so or not.
+    refused: Counter,
 }
 
 /// What a connection holds until it ends.
@@ -23,9 +26,9 @@ pub(super) struct Place {
 }
 
 impl Places {
-    pub(crate) fn new(connections: u32) -> Self {
+    pub(crate) fn new(connections: u32, refused: Counter) -> Self {
         let permits = usize::try_from(connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { free: Arc::new(Semaphore::new(permits)), refusals: Arc::new(Semaphore::new(REFUSALS)) }
+        Self { free: Arc::new(Semaphore::new(permits)), refusals: Arc::new(Semaphore::new(REFUSALS)), refused }
     }
 
     /// The same places for one more port. It refuses for itself: clients that say nothing at another must not keep it from telling.
@@ -39,7 +42,10 @@ impl Places {
             let permit = semaphore.clone().try_acquire_owned().ok()?;
             Some(Place { refused, _permit: permit })
         };
-        place(&self.free, false).or_else(|| place(&self.refusals, true))
+        place(&self.free, false).or_else(|| {
+            self.refused.inc();
+            place(&self.refusals, true)
+        })
     }
 }
 
@@ -49,12 +55,15 @@ mod tests {
 
     #[test]
     fn who_finds_no_place_is_told_so_as_long_as_they_are_few() {
-        let places = Places::new(2);
+        let refused = Counter::default();
+        let places = Places::new(2, refused.clone());
         let held: Vec<_> = std::iter::from_fn(|| places.take()).collect();
         assert_eq!(
             held.iter().map(|p| p.refused).collect::<Vec<_>>(),
             [[false; 2].as_slice(), &[true; REFUSALS]].concat()
         );
+        // The last one is not even told.
+        assert_eq!(refused.get(), REFUSALS as u64 + 1);
         drop(held);
         assert!(places.take().is_some_and(|p| !p.refused));
     }
@@ -62,7 +71,7 @@ mod tests {
     #[test]
     fn a_port_has_refusals_of_its_own() {
         let (http, grpc) = {
-            let places = Places::new(2);
+            let places = Places::new(2, Counter::default());
             (places.of_port(), places.of_port())
         };
         let _held: Vec<_> = std::iter::from_fn(|| grpc.take()).collect();

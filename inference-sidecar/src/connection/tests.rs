@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
 use hyper::client::conn::http2;
+use prometheus_client::metrics::counter::Counter;
 use tokio::io::{DuplexStream, duplex, split};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -16,7 +17,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
 fn port(kind: Kind, router: Router) -> Port {
     let full = Router::new().fallback(|| async { http::StatusCode::SERVICE_UNAVAILABLE });
-    Port { kind, router, full, places: Places::new(1), keep_alive: KEEP_ALIVE }
+    Port { kind, router, full, places: Places::new(1, Counter::default()), keep_alive: KEEP_ALIVE }
 }
 
 /// The client's end of a connection, and the task that serves it.

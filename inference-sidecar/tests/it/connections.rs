@@ -61,6 +61,9 @@ async fn more_connections_than_there_may_be_are_refused() {
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert!(status.message().contains("2 connections are open"), "{status}");
 
+    let metrics = running.client.get(running.admin("/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("drydock_connections_refused_total 2\n"), "{metrics}");
+
     // A full pod is neither dead nor unready, and the operator and the kubelet are answered.
     let admin = ["/metrics", "/v2/health/ready", "/v2/health/live"].map(|path| running.admin(path));
     for url in [running.url("/v2/health/ready"), running.url("/v2/health/live")].into_iter().chain(admin) {
