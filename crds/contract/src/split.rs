@@ -59,7 +59,7 @@ impl Tolerance {
     /// Whatever is no number agrees with what is the same.
     pub fn holds(self, canary: f64, stable: f64) -> bool {
         let is_near = (canary - stable).abs() <= self.absolute + self.relative * stable.abs();
-        is_near || canary == stable || (canary.is_nan() && stable.is_nan())
+        is_near || canary.total_cmp(&stable).is_eq() || (canary.is_nan() && stable.is_nan())
     }
 }
 

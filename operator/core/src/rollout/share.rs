@@ -1,7 +1,7 @@
 //! What a stage asks for: the canary's share of the requests, and its size.
 
 use drydock_contract::Split;
-use drydock_crds::{RequestKey, RequestMatch, Rollout, RolloutStage, RolloutStatus};
+use drydock_crds::{FeedbackMetric, RequestKey, RequestMatch, Rollout, RolloutStage, RolloutStatus};
 
 use super::cap;
 use super::course::{Step, course};
@@ -63,5 +63,7 @@ pub fn split(at: &RolloutStatus, policy: &Rollout, weight: i32, canary_ready: i3
         matches,
         sticky: policy.sticky.as_ref().and_then(RequestKey::told),
         shadow,
+        metrics: policy.analysis.metrics.iter().map(FeedbackMetric::told).collect(),
+        tolerance: policy.analysis.tolerance.iter().map(|(output, t)| (output.clone(), t.told())).collect(),
     })
 }
