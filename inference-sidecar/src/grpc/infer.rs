@@ -157,8 +157,12 @@ impl Exchange for GrpcExchange {
         answer.as_ref().is_err_and(|status| is_ours(status.code()))
     }
 
+    fn outputs(&self, answer: &Self::Answer) -> Option<Vec<Tensor>> {
+        convert::read_outputs(&answer.as_ref().ok()?.message)
+    }
+
     fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>> {
-        self.app.model.decisions(&convert::read_outputs(&answer.as_ref().ok()?.message)?)
+        self.app.model.decisions(&self.outputs(answer)?)
     }
 
     fn is_busy(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::detection::Detector;
 use crate::error::ServeError;
 use crate::oip::{self, Bounds, Encoding, HEADER_LENGTH, OutputRequest};
 use crate::serve::{App, Wanted};
-use crate::tensor::Decision;
+use crate::tensor::{Decision, Tensor};
 
 pub(super) async fn infer(
     State(app): State<Arc<App>>,
@@ -34,15 +34,18 @@ fn header_length(headers: &HeaderMap) -> Option<String> {
     headers.get(HEADER_LENGTH).map(|v| v.to_str().unwrap_or("?").to_owned())
 }
 
+pub(super) fn outputs(answer: &http::Response<Bytes>) -> Option<Vec<Tensor>> {
+    oip::read_response(answer.body(), header_length(answer.headers()).as_deref()).ok()
+}
+
 pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Decision>> {
-    let header_length = header_length(answer.headers());
     if app.model.detector.is_some()
-        && header_length.is_none()
+        && header_length(answer.headers()).is_none()
         && let Some(objects) = Detector::answered(answer.body())
     {
         return Some(objects);
     }
-    app.model.decisions(&oip::read_response(answer.body(), header_length.as_deref()).ok()?)
+    app.model.decisions(&outputs(answer)?)
 }
 
 /// Of a message, what is read before the rest of it.
