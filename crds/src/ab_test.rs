@@ -28,7 +28,7 @@ pub struct AbTest {
     /// The winner is better by this: `ErrorRate`, `Latency` (at `analysis.latencyQuantile`), `Accuracy` (of what feedback says is
     /// `correct`), or one of `analysis.metrics`. Without it no winner is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^(ErrorRate|Latency|Accuracy|[a-z][a-z0-9_]{0,31})$"))]
+    #[schemars(length(max = 32), regex(pattern = r"^(ErrorRate|Latency|Accuracy|[a-z][a-z0-9_]{0,31})$"))]
     pub metric: Option<String>,
     /// What becomes of a test whose interval does not hold 0: one arm is better.
     #[serde(default)]

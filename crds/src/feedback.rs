@@ -13,13 +13,15 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("!has(self.maxWorsening) || (self.maxWorsening > 0.0 && self.maxWorsening < self.max - self.min)")
     .message("a metric's maxWorsening must be over 0, for that it is no worse at all cannot be shown, and less than max - min"))]
 pub struct FeedbackMetric {
-    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]{0,31}$"))]
+    #[schemars(length(max = 32), regex(pattern = r"^[a-z][a-z0-9_]{0,31}$"))]
     pub name: String,
     /// Its least value. Feedback with less is refused.
     #[serde(default)]
+    #[schemars(range(min = -1e12, max = 1e12))]
     pub min: f64,
     /// Its greatest value. The closer the bounds are to what there is, the fewer values a verdict takes.
     #[serde(default = "one")]
+    #[schemars(range(min = -1e12, max = 1e12))]
     pub max: f64,
     #[serde(default)]
     pub better: Better,

@@ -219,6 +219,9 @@ pub struct AbTestStatus {
     /// When it was so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
+    /// When both arms were there. A canary that loses pods gets fewer users until it has others, and the test goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
     /// The canary's.
     pub revision: String,
     /// Names the span of time that the counts are of.

@@ -118,12 +118,11 @@ async fn shadow<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E, s
 /// By the numbers of outputs that have a tolerance; else by what they decide. An answer without any of those outputs tells nothing.
 fn compare<E: Exchange>(splitter: &Splitter, sent: &Sent, exchange: &E, canarys: &E::Answer, stables: &E::Answer) {
     let stable = if sent.tolerance().is_empty() { None } else { exchange.outputs(stables) };
-    let agreed = match stable {
-        Some(stable) => tolerance::agree(sent.tolerance(), exchange.outputs(canarys).as_deref(), &stable),
-        None => {
-            let decisions = exchange.decisions(canarys);
-            Some(decisions.is_some() && decisions == exchange.decisions(stables))
-        }
+    let agreed = if let Some(stable) = stable {
+        tolerance::agree(sent.tolerance(), exchange.outputs(canarys).as_deref(), &stable)
+    } else {
+        let decisions = exchange.decisions(canarys);
+        Some(decisions.is_some() && decisions == exchange.decisions(stables))
     };
     if let Some(agreed) = agreed {
         splitter.compared(sent, agreed);

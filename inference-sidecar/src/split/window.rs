@@ -205,10 +205,8 @@ impl Splitter {
             return false;
         }
         self.count(generation, |counts| {
-            let all = match is_canarys {
-                true => &mut counts.feedback,
-                false => &mut counts.stable.get_or_insert_default().feedback,
-            };
+            let all =
+                if is_canarys { &mut counts.feedback } else { &mut counts.stable.get_or_insert_default().feedback };
             for (name, value) in values {
                 all.entry(name.clone()).or_default().add(*value);
             }

@@ -110,6 +110,7 @@ fn step_on(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) ->
         if next.canary.is_some() {
             next.since = None;
             next.step_since = None;
+            next.ab_test = None;
         }
         return Transition { next, because };
     }

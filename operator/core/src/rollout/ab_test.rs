@@ -8,7 +8,7 @@ use drydock_sequential::{Interval, Tally, difference, ratio_of_quantiles};
 use jiff::{SignedDuration, Timestamp};
 
 use super::analysis::{REFRESH, quantile, three_digits};
-use super::feedback::{Pair, correct, tally};
+use super::feedback::{Pair, correct, tally, width};
 use super::{whole_seconds, window};
 
 /// What the spec makes of a test that has ended.
@@ -42,16 +42,12 @@ pub fn end(at: &RolloutStatus, policy: &Rollout) -> End {
     }
 }
 
-/// How it stands after so long: what was written down before, while nothing of importance is new.
-pub fn noted(
-    at: &RolloutStatus,
-    c: &SplitWindow,
-    policy: &Rollout,
-    elapsed: SignedDuration,
-    now: Timestamp,
-) -> Option<AbTestStatus> {
+/// How it stands: what was written down before, while nothing of importance is new.
+pub fn noted(at: &RolloutStatus, c: &SplitWindow, policy: &Rollout, now: Timestamp) -> Option<AbTestStatus> {
     let (test, metric) = named(policy)?;
     let arms = Arms::of(c, metric, &policy.analysis);
+    let since = of_window(at).map_or(&at.since, |begun| &begun.since).clone();
+    let elapsed = since.as_ref().map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
     let (winner, ended) = (arms.winner(&policy.analysis), arms.is_over(test, elapsed));
     let before = of_window(at).filter(|b| (b.winner, b.ended, b.metric.as_str()) == (winner, ended, metric));
     let is_new = |b: &&AbTestStatus| b.at.as_ref().is_some_and(|at| now.duration_since(at.0) < REFRESH);
@@ -61,6 +57,7 @@ pub fn noted(
     let number = |x: f64| x.is_finite().then(|| three_digits(x));
     let found = AbTestStatus {
         at: Some(whole_seconds(now)),
+        since,
         revision: at.canary.as_ref().map(|c| c.revision.clone()).unwrap_or_default(),
         window: window(at),
         metric: metric.to_owned(),
@@ -129,7 +126,7 @@ impl Arms {
                 let m = rules.metrics.iter().find(|m| m.name == name).cloned().unwrap_or_default();
                 let both = Pair::of(c, name);
                 let (canary, stable) = (tally(both.canary, &m), tally(both.stable, &m));
-                Self::means(name, "", canary, stable, m.max - m.min, m.better, rules.alpha)
+                Self::means(name, "", canary, stable, width(&m), m.better, rules.alpha)
             }
         }
     }

@@ -25,7 +25,12 @@ impl Pair {
 /// `min` is 0 and `max` is 1. What a pod says is not trusted to lie between the two.
 pub fn tally(f: Feedback, m: &FeedbackMetric) -> Tally {
     let of = f.count as f64;
-    Tally { hits: ((f.sum - m.min * of) / (m.max - m.min)).clamp(0.0, of), of }
+    Tally { hits: ((f.sum - m.min * of) / width(m)).clamp(0.0, of), of }
+}
+
+/// Of what lies between the bounds; the API server lets none pass that is not over 0.
+pub fn width(m: &FeedbackMetric) -> f64 {
+    if m.max > m.min { m.max - m.min } else { 1.0 }
 }
 
 pub fn mean(f: Feedback) -> f64 {
@@ -78,6 +83,6 @@ fn worse(what: Metric, m: &FeedbackMetric, both: Pair, limit: f64, levels: &Leve
         let t = tally(f, m);
         if m.better == Better::Higher { Tally { hits: t.of - t.hits, of: t.of } } else { t }
     };
-    let test = rate_increase(badness(both.canary), badness(both.stable), limit / (m.max - m.min), levels);
+    let test = rate_increase(badness(both.canary), badness(both.stable), (limit / width(m)).clamp(0.0, 1.0), levels);
     metric(what, &test, message)
 }

@@ -36,9 +36,13 @@ pub fn wanted_size(at: &RolloutStatus, policy: &Rollout) -> i32 {
     }
 }
 
-/// Names the span of time that counts are taken over: each stage's own.
+/// Names the span of time that counts are taken over: each stage's own. Those of an A/B test go on while its canary is scaled for again.
 pub fn window(at: &RolloutStatus) -> String {
     let revision = at.canary.as_ref().map_or("", |c| c.revision.as_str());
+    let is_on = matches!(at.stage, RolloutStage::Scaling | RolloutStage::Holding);
+    if let Some(test) = at.ab_test.as_ref().filter(|t| is_on && t.revision == revision) {
+        return test.window.clone();
+    }
     let since = at.since.as_ref().map_or(0, |t| t.0.as_second());
     format!("{revision}-{}-{since}", at.step)
 }

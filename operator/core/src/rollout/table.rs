@@ -75,7 +75,7 @@ impl<'a> Sight<'a> {
         self.metrics = analysis::judge(&self.signals.counts, self.policy, self.at.analysis.as_ref());
         self.at.analysis = Some(analysis::noted(&self.at, self.metrics.clone(), self.now));
         if self.at.stage == RolloutStage::Holding {
-            let test = ab_test::noted(&self.at, &self.signals.counts, self.policy, self.elapsed(), self.now);
+            let test = ab_test::noted(&self.at, &self.signals.counts, self.policy, self.now);
             self.at.ab_test = test;
         }
     }
@@ -288,6 +288,7 @@ fn begin_again(mut sight: Sight<'_>) -> Transition {
     sight.at.course = Some(sight.digest());
     sight.at.step_since = Some(whole_seconds(sight.now));
     sight.at.takeover_replicas = None;
+    sight.at.ab_test = None;
     let mut because = Vec::new();
     if !sight.course.is_empty() {
         let note = format!("the steps have changed: step {} of {} begins", step + 1, last + 1);

@@ -1,3 +1,4 @@
+mod ab_test;
 mod control;
 mod judgement;
 
