@@ -208,7 +208,7 @@ pub struct RolloutStatus {
     pub analysis: Option<AnalysisStatus>,
     /// How the A/B test stands, or how the last one ended; until the next canary begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ab_test: Option<AbTestStatus>,
+    pub ab_test: Option<Box<AbTestStatus>>,
 }
 
 /// What an A/B test has found, so far or in the end. The interval may be looked at at any time: it misses the true effect, ever, with a

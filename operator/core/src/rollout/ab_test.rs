@@ -29,7 +29,7 @@ pub fn named(policy: &Rollout) -> Option<(&AbTest, &str)> {
 
 /// Of the window that the canary is in.
 pub fn of_window(at: &RolloutStatus) -> Option<&AbTestStatus> {
-    at.ab_test.as_ref().filter(|t| t.window == window(at))
+    at.ab_test.as_deref().filter(|t| t.window == window(at))
 }
 
 pub fn end(at: &RolloutStatus, policy: &Rollout) -> End {

@@ -76,7 +76,7 @@ impl<'a> Sight<'a> {
         self.at.analysis = Some(analysis::noted(&self.at, self.metrics.clone(), self.now));
         if self.at.stage == RolloutStage::Holding {
             let test = ab_test::noted(&self.at, &self.signals.counts, self.policy, self.now);
-            self.at.ab_test = test;
+            self.at.ab_test = test.map(Box::new);
         }
     }
 
