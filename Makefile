@@ -55,6 +55,6 @@ cluster-down: ## End it and put the machine back as it was
 cluster-status: ## Its components, nodes and logs
 	@$(CLUSTER) status
 
-.PHONY: bench-optimizer bench-distill bench-serving bench-rollouts bench-scaling bench-operator bench-cluster
-bench-optimizer bench-distill bench-serving bench-rollouts bench-scaling bench-operator bench-cluster:
+.PHONY: bench-optimizer bench-distill bench-serving bench-rollouts bench-analysis bench-scaling bench-operator bench-cluster
+bench-optimizer bench-distill bench-serving bench-rollouts bench-analysis bench-scaling bench-operator bench-cluster:
 	@e2e/bench.sh $(@:bench-%=%)

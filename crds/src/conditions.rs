@@ -77,6 +77,12 @@ pub enum Reason {
     Disagreement,
     /// The canary is slower than `maxLatencyRatio` allows.
     Latency,
+    /// The canary is right less often than `maxAccuracyDrop` allows, or a metric of feedback is worse than its `maxWorsening`.
+    Feedback,
+    /// The A/B test has ended, the stable revision is better by its metric, and `abTest.onWinner` is `Apply`.
+    Outperformed,
+    /// The A/B test has ended, none of both is better by its metric, and `abTest.onNoWinner` is `KeepStable`.
+    NoWinner,
     /// A step was over before its requests could tell whether the canary is good, and `onNotEnoughEvidence` is `RollBack`.
     NotEnoughEvidence,
     /// The canary, or a first revision, does not stay up.

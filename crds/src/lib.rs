@@ -3,9 +3,11 @@
 //! Validation is CEL in the schema and defaults are in the schema, so that there is no admission webhook
 //! (docs/adr/0003-no-webhook.md). `yaml/` is generated from these types by `make gen`.
 
+mod ab_test;
 mod artifact_store;
 mod conditions;
 mod control;
+mod feedback;
 mod manifest;
 mod model_deployment;
 mod optimization;
@@ -18,9 +20,11 @@ mod source;
 mod status;
 mod strategy;
 
+pub use ab_test::{AbTest, OnNoWinner, OnWinner};
 pub use artifact_store::{AccessMode, ArtifactStore};
 pub use conditions::{ConditionType, Reason};
 pub use control::Control;
+pub use feedback::{Better, FeedbackMetric, Tolerance};
 pub use manifest::{crd_yaml, generated};
 pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
 // What the optimizer's search compares by is in the contract; it is a part of the API all the same.
@@ -33,7 +37,7 @@ pub use search::Search;
 pub use serving::{Autoscaling, Batching, PodTemplate, Resources, Serving};
 pub use source::{ImageSource, Source, UrlSource, VolumeSource};
 pub use status::{
-    AnalysisStatus, CandidateState, CandidateStatus, FailedRevision, Metric, MetricOutcome, MetricStatus,
-    ModelDeploymentStatus, OptimizationStatus, Phase, RevisionStatus, RolloutStage, RolloutStatus, TrackStatus,
+    AbTestStatus, AnalysisStatus, CandidateState, CandidateStatus, FailedRevision, Metric, MetricOutcome, MetricStatus,
+    ModelDeploymentStatus, OptimizationStatus, Phase, RevisionStatus, RolloutStage, RolloutStatus, TrackStatus, Winner,
 };
-pub use strategy::{AbTest, BlueGreen, RequestKey, RequestMatch, Shadow, Strategy};
+pub use strategy::{BlueGreen, RequestKey, RequestMatch, Shadow, Strategy};

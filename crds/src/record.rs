@@ -26,7 +26,7 @@ pub struct Decision {
     pub step: i32,
     /// Names the span of time that was judged.
     pub window: String,
-    /// Of a rollback: a reason of docs/runbook.md, and what was found.
+    /// Of a rollback: a reason of docs/runbook.md, and what was found. Of a promotion after an A/B test: what that has found.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
     /// As they stood.

@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
+
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AbTest, BlueGreen, Control, RequestKey, RequestMatch, Shadow, Strategy};
+use crate::{AbTest, BlueGreen, Control, FeedbackMetric, RequestKey, RequestMatch, Shadow, Strategy, Tolerance};
 
 /// How a new revision takes the place of the one that is served.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +17,8 @@ use crate::{AbTest, BlueGreen, Control, RequestKey, RequestMatch, Shadow, Strate
     .message("strategy ABTest takes rollout.abTest, and no other does: set both or none"))]
 #[x_kube(validation = Rule::new("self.strategy != 'ABTest' || has(self.sticky)")
     .message("strategy ABTest needs rollout.sticky: without it, a user would see both models"))]
+#[x_kube(validation = Rule::new("!has(self.abTest) || !has(self.abTest.metric) || self.abTest.metric in ['ErrorRate', 'Latency', 'Accuracy'] || (has(self.analysis.metrics) && self.analysis.metrics.exists(m, m.name == self.abTest.metric))")
+    .message("abTest.metric is none of ErrorRate, Latency, Accuracy and the names of analysis.metrics: declare it there"))]
 #[x_kube(validation = Rule::new("self.strategy != 'Shadow' || has(self.shadow)")
     .message("strategy Shadow needs rollout.shadow.percentage"))]
 pub struct Rollout {
@@ -82,6 +86,8 @@ pub struct CanaryStep {
     .message("maxErrorRate and errorRateMargin are both 0: that none will ever fail cannot be shown; set one of them to more"))]
 #[x_kube(validation = Rule::new("!has(self.minAgreement) || self.minAgreement - self.agreementMargin < 100.0")
     .message("minAgreement is 100 and agreementMargin 0: that none will ever differ cannot be shown; set one of them to less, or more"))]
+#[x_kube(validation = Rule::new("!has(self.tolerance) || has(self.minAgreement)")
+    .message("analysis.tolerance says when two answers agree, and nothing is asked of that: set minAgreement too"))]
 pub struct Analysis {
     /// The probability, over all steps and metrics, that a canary that keeps every limit is rolled back by them all the same; also
     /// that one that is worse than limit and margin together is promoted.
@@ -118,7 +124,7 @@ pub struct Analysis {
     #[serde(default = "default_timeout")]
     #[schemars(range(min = 1, max = 600_000))]
     pub timeout_milliseconds: i32,
-    /// Percent of compared answers in which both models must name the same class.
+    /// Percent of compared answers in which both models must agree: name the same class, or give numbers within `tolerance`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 100.0))]
     pub min_agreement: Option<f64>,
@@ -130,6 +136,21 @@ pub struct Analysis {
     #[serde(default = "default_compare")]
     #[schemars(range(min = 1, max = 100))]
     pub compare_percentage: i32,
+    /// For a model whose outputs are no classes: how far the numbers of these outputs may lie apart, each of them, in answers that agree.
+    /// Outputs that are not named here are not compared.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub tolerance: BTreeMap<String, Tolerance>,
+    /// Points by which the canary may be right less often than the stable revision, of the answers of which users say so
+    /// (`POST /v2/models/NAME/feedback`). Not judged where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.1, max = 99.0))]
+    pub max_accuracy_drop: Option<f64>,
+    /// What else feedback may tell. Each is judged where it has a `maxWorsening`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub metrics: Vec<FeedbackMetric>,
     /// What becomes of a step whose time is over without enough evidence.
     #[serde(default)]
     pub on_not_enough_evidence: OnNotEnoughEvidence,
@@ -236,6 +257,9 @@ impl Default for Analysis {
             min_agreement: None,
             agreement_margin: default_agreement_margin(),
             compare_percentage: default_compare(),
+            tolerance: BTreeMap::new(),
+            max_accuracy_drop: None,
+            metrics: Vec::new(),
             on_not_enough_evidence: OnNotEnoughEvidence::default(),
         }
     }

@@ -206,6 +206,53 @@ pub struct RolloutStatus {
     /// How the canary stands in the step that it is in. Written when an outcome changes, and every ten seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<AnalysisStatus>,
+    /// How the A/B test stands, or how the last one ended; until the next canary begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ab_test: Option<Box<AbTestStatus>>,
+}
+
+/// What an A/B test has found, so far or in the end. The interval may be looked at at any time: it misses the true effect, ever, with a
+/// probability of `analysis.alpha` at most (docs/analysis.md).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AbTestStatus {
+    /// When it was so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+    /// When both arms were there. A canary that loses pods gets fewer users until it has others, and the test goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// The canary's.
+    pub revision: String,
+    /// Names the span of time that the counts are of.
+    pub window: String,
+    pub metric: String,
+    /// By how much the canary's mean is over the stable revision's: points of `ErrorRate` and `Accuracy`, the unit of a metric of the spec.
+    /// Of `Latency`, how many times the stable revision's it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<f64>,
+    /// Where the interval begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower: Option<f64>,
+    /// Where it ends; nothing where nothing bounds it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<f64>,
+    pub canary_samples: i64,
+    pub stable_samples: i64,
+    pub winner: Winner,
+    /// Its time, or its sample, is full.
+    pub ended: bool,
+    /// The same for people.
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Winner {
+    Canary,
+    Stable,
+    /// The interval holds 0 (of `Latency`: 1).
+    #[default]
+    None,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -223,12 +270,15 @@ pub struct AnalysisStatus {
 #[serde(rename_all = "camelCase")]
 pub struct MetricStatus {
     pub metric: Metric,
+    /// Which one of `analysis.metrics`, of the metric `Feedback`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     pub outcome: MetricOutcome,
     /// The evidence for the outcome, an e-value up to 10^9; without one, for that which has more.
     pub statistic: f64,
     /// What `statistic` must reach for that.
     pub threshold: f64,
-    /// Requests to the canary, or compared answers.
+    /// Requests to the canary, compared answers, or feedback about the canary's.
     pub samples: i64,
     /// About how many more are needed if all goes on as it does: 0 after a verdict, nothing where ten million would not do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -247,6 +297,10 @@ pub enum Metric {
     LatencyRatio,
     /// Of compared answers, against `minAgreement`.
     Agreement,
+    /// Of what feedback says is right, beside the stable revision's, against `maxAccuracyDrop`.
+    Accuracy,
+    /// The mean of one of `analysis.metrics` beside the stable revision's, against its `maxWorsening`.
+    Feedback,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -11,7 +11,7 @@ pub enum Strategy {
     Canary,
     /// None, until all of them do at once.
     BlueGreen,
-    /// A share of the users, for a time, until a person has chosen.
+    /// A share of the users, for a time; then the better one, or whom a person chooses.
     #[serde(rename = "ABTest")]
     AbTest,
     /// None: the new revision gets copies, until a person promotes it.
@@ -71,25 +71,8 @@ pub struct BlueGreen {
     pub pause: bool,
 }
 
-/// Two arms, which `sticky` or `match` tells apart. At the end it waits for a person, who gives the new revision every request
-/// (`control.promote`) or none (`control.abort`).
-#[derive(KubeSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AbTest {
-    /// Of the values of `sticky`, in the arm of the new revision.
-    #[serde(default = "default_arm")]
-    #[schemars(range(min = 1, max = 99))]
-    pub percentage: i32,
-    #[schemars(range(min = 1, max = 7_776_000))]
-    pub duration_seconds: i32,
-}
-
 fn default_preview() -> i32 {
     60
-}
-
-fn default_arm() -> i32 {
-    50
 }
 
 impl Default for BlueGreen {

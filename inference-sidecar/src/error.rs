@@ -20,6 +20,8 @@ pub enum ServeError {
     UnknownModel { found: String, expected: String },
     #[error("model {model:?} has no version {found:?}; expected {expected:?}, or none")]
     UnknownVersion { model: String, found: String, expected: String },
+    #[error("no answer is of revision {found:?} now; expected one of {expected}, as the header drydock-revision said")]
+    UnknownRevision { found: String, expected: String },
     #[error("the body is larger than {limit} bytes; send less, or raise --max-body-bytes")]
     TooLarge { limit: usize },
     #[error(
@@ -86,7 +88,9 @@ impl ServeError {
             Self::Invalid(_) | Self::TooLarge { .. } | Self::TooMuchMemory { .. } => {
                 (StatusCode::BAD_REQUEST, Code::InvalidArgument)
             }
-            Self::UnknownModel { .. } | Self::UnknownVersion { .. } => (StatusCode::NOT_FOUND, Code::NotFound),
+            Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::UnknownRevision { .. } => {
+                (StatusCode::NOT_FOUND, Code::NotFound)
+            }
             Self::Encoded(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
             Self::SlowBody { .. } => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
             Self::Overloaded { .. } | Self::TooLong { .. } | Self::OutOfMemory { .. } => {

@@ -1,6 +1,7 @@
 //! The Open Inference Protocol over HTTP.
 
 mod exchange;
+mod feedback;
 mod image;
 mod infer;
 mod multipart;
@@ -51,11 +52,16 @@ pub(crate) fn router(current: Current, with_page: bool) -> Router {
         .route("/v2/repository/index", post(repository::index))
         .route("/v1/models/{model}", predict.clone())
         .route("/v1/models/{model}/versions/{version}", predict)
+        // Not behind a version: it names the revision itself, and any of the stable pods takes it.
+        .route("/v2/models/{model}/feedback", post(feedback::take))
         .nest("/v2/models/{model}", model.clone())
         .nest("/v2/models/{model}/versions/{version}", model)
         .fallback(|| async { error(StatusCode::NOT_FOUND, "no such path; GET /v2 names what is served") })
         .method_not_allowed_fallback(|| async {
-            error(StatusCode::METHOD_NOT_ALLOWED, "infer, predict and the repository's index are POST, all else is GET")
+            error(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "infer, predict, feedback and the repository's index are POST, all else is GET",
+            )
         })
         .layer(middleware::from_fn_with_state(current.clone(), finish))
         .layer(compression)

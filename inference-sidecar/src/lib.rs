@@ -21,6 +21,7 @@ mod detection;
 mod element;
 mod encoding;
 mod error;
+mod feedback;
 mod graph;
 mod grpc;
 mod http;

@@ -1,3 +1,4 @@
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use drydock_contract::PackageManifest;
@@ -75,9 +76,17 @@ struct FormatLabels {
     format: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FeedbackLabels {
+    revision: String,
+    metric: String,
+}
+
+type FloatGauge = Gauge<f64, AtomicU64>;
+
 type HistogramFamily = Family<DurationLabels, Histogram, fn() -> Histogram>;
 
-/// Everything that `GET /metrics` shows. Label values are revisions, protocols and status codes: all bounded.
+/// Everything that `GET /metrics` shows. Label values are revisions, protocols, status codes and declared metrics: all bounded.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -98,6 +107,9 @@ pub(crate) struct Metrics {
     canary_failures: Family<FailureLabels, Counter>,
     canary_compared: Family<RevisionLabels, Counter>,
     canary_agreed: Family<RevisionLabels, Counter>,
+    feedback: Family<FeedbackLabels, Counter>,
+    feedback_sum: Family<FeedbackLabels, FloatGauge>,
+    feedback_squares: Family<FeedbackLabels, FloatGauge>,
 }
 
 /// 0.5 ms to 8 s.
@@ -126,6 +138,9 @@ impl Metrics {
             canary_failures: Family::default(),
             canary_compared: Family::default(),
             canary_agreed: Family::default(),
+            feedback: Family::default(),
+            feedback_sum: Family::default(),
+            feedback_squares: Family::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -158,6 +173,9 @@ impl Metrics {
         );
         registry.register("canary_compared", "Requests that both models answered", m.canary_compared.clone());
         registry.register("canary_agreed", "Of those, requests on which both agreed", m.canary_agreed.clone());
+        registry.register("feedback", "Values that users sent back, by the revision that answered", m.feedback.clone());
+        registry.register("feedback_sum", "Of those, the sum", m.feedback_sum.clone());
+        registry.register("feedback_squares", "Of those, the sum of the squares", m.feedback_squares.clone());
         registry.register("reloads", "Signals to serve another package, by what came of them", m.reloads.clone());
         registry.register(
             "connections_refused",
@@ -228,6 +246,13 @@ impl Metrics {
             self.canary_agreed.get_or_create(&labels).inc();
         }
         self.canary_compared.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn feedback(&self, revision: &str, metric: &str, value: f64) {
+        let labels = FeedbackLabels { revision: revision.to_owned(), metric: metric.to_owned() };
+        self.feedback.get_or_create(&labels).inc();
+        self.feedback_sum.get_or_create(&labels).inc_by(value);
+        self.feedback_squares.get_or_create(&labels).inc_by(value * value);
     }
 
     /// The OpenMetrics text, with the queue as it is now.

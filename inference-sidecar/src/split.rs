@@ -15,6 +15,7 @@ mod grpc;
 mod http;
 mod key;
 mod rotation;
+mod tolerance;
 mod watch;
 mod window;
 

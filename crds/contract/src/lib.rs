@@ -41,8 +41,8 @@ pub use recipe::{
 pub use report::{CandidateReport, Failure, FailureReason, Measurements, Quality, TERMINATION_MESSAGE_LIMIT};
 pub use search::{SEARCH_CANDIDATE, SEARCH_FILE, Search};
 pub use split::{
-    RequestKey, RequestMatch, SPLIT_ANNOTATION, Split, SplitWindow, StableWindow, WARM_UP_REQUESTS, count_latency,
-    latency_bucket, latency_edges,
+    CORRECT, Feedback, FeedbackMetric, RequestKey, RequestMatch, SPLIT_ANNOTATION, Split, SplitWindow, StableWindow,
+    Tolerance, WARM_UP_REQUESTS, count_latency, latency_bucket, latency_edges,
 };
 pub use target::{Activations, Bias, Int8Rules, TARGETS, Target, TargetRules};
 pub use task::{Dataset, Input, Location, TASK_ENV, Task, Work};

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub const SPLIT_ANNOTATION: &str = "drydock.dev/split";
 
 /// What a stable pod does with its requests. No annotation, or an empty one, means: answer all of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Split {
     /// Percent of requests that go to the canary, 0 to 100.
@@ -29,6 +30,37 @@ pub struct Split {
     /// Percent of the requests that the stable model answers of which the canary gets a copy, 0 to 100.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shadow: u8,
+    /// What feedback may tell of an answer besides whether it was right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<FeedbackMetric>,
+    /// How far the two models' numbers may lie apart and agree still, by output. Empty: they agree if they name the same class.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tolerance: BTreeMap<String, Tolerance>,
+}
+
+/// A number that feedback may give, and where it lies.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FeedbackMetric {
+    pub name: String,
+    pub min: f64,
+    pub max: f64,
+}
+
+/// Two numbers agree where they are at most `absolute + relative * |the stable model's|` apart, as in `numpy.isclose`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tolerance {
+    #[serde(default)]
+    pub absolute: f64,
+    #[serde(default)]
+    pub relative: f64,
+}
+
+impl Tolerance {
+    /// Whatever is no number agrees with what is the same.
+    pub fn holds(self, canary: f64, stable: f64) -> bool {
+        let is_near = (canary - stable).abs() <= self.absolute + self.relative * stable.abs();
+        is_near || canary.total_cmp(&stable).is_eq() || (canary.is_nan() && stable.is_nan())
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
@@ -53,7 +85,7 @@ pub struct RequestMatch {
 }
 
 /// What a stable pod has seen of the canary in one window: `GET /drydock/split` on the admin port.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SplitWindow {
     /// Of the [`Split`] in force; empty when there is none.
@@ -70,19 +102,22 @@ pub struct SplitWindow {
     pub timeouts: u64,
     /// Requests that both models answered.
     pub compared: u64,
-    /// Of those compared: both gave the same class (the largest value of the first output).
+    /// Of those compared: both gave the same class (the largest value of the first output), or numbers within [`Split::tolerance`].
     pub agreed: u64,
     /// How long the canary took, by bucket of [`latency_bucket`]: of the requests that it answered, and of timeouts in the
     /// last bucket, without the first [`WARM_UP_REQUESTS`]. Empty while there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub latencies: Vec<u64>,
+    /// What users said of the canary's answers, by metric: [`CORRECT`], and those of [`Split::metrics`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub feedback: BTreeMap<String, Feedback>,
     /// What this pod answered itself at the same time. Pods of older revisions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stable: Option<StableWindow>,
 }
 
 /// Requests that a stable pod answered itself while it sent others on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StableWindow {
     pub requests: u64,
@@ -91,7 +126,27 @@ pub struct StableWindow {
     /// As [`SplitWindow::latencies`], over the same time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub latencies: Vec<u64>,
+    /// As [`SplitWindow::feedback`], of the stable revision's answers. The user's feedback comes to any of the stable pods.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub feedback: BTreeMap<String, Feedback>,
 }
+
+/// The values of one metric that feedback gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Feedback {
+    pub count: u64,
+    pub sum: f64,
+}
+
+impl Feedback {
+    pub fn add(&mut self, value: f64) {
+        self.count += 1;
+        self.sum += value;
+    }
+}
+
+/// The metric of what feedback says of whether an answer was right: 1, or 0. No other may have this name.
+pub const CORRECT: &str = "correct";
 
 /// The canary's first requests in a window have caches to fill and connections to open; nobody's latency counts before them.
 pub const WARM_UP_REQUESTS: u64 = 10;
@@ -146,6 +201,23 @@ mod tests {
         );
         assert_eq!(serde_json::to_string(&split).unwrap(), json);
         assert_eq!(serde_json::from_str::<Split>(&json).unwrap(), split);
+    }
+
+    #[test]
+    fn numbers_agree_within_their_tolerance() {
+        let t = Tolerance { absolute: 0.01, relative: 0.1 };
+        for (canary, stable, agrees) in [
+            (1.0, 1.1, true),
+            (1.0, 1.2, false),
+            (0.0, 0.01, true),
+            (0.0, -0.02, false),
+            (f64::INFINITY, f64::INFINITY, true),
+            (f64::NAN, f64::NAN, true),
+            (f64::NAN, 1.0, false),
+        ] {
+            assert_eq!(t.holds(canary, stable), agrees, "{canary} {stable}");
+        }
+        assert!(!Tolerance::default().holds(f64::INFINITY, 1.0));
     }
 
     #[test]

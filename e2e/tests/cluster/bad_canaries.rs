@@ -30,8 +30,7 @@ fn broken_with(mode: &str, environment: &[(&str, String)]) -> Value {
 }
 
 async fn rolled_back(space: &Space, mode: &str, bad: &Value, expected: &[&str]) -> Result<()> {
-    let before = served(space, &json!({})).await?;
-    let stable = stable_revision(&before);
+    let stable = stable_revision(&served(space, &json!({})).await?);
     let traffic = load(space, "model").await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let began = Instant::now();

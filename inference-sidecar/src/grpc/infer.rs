@@ -141,8 +141,7 @@ impl Exchange for GrpcExchange {
     }
 
     fn has_form(&self, answer: &Self::Answer) -> bool {
-        let outputs = answer.as_ref().ok().and_then(|answer| convert::read_outputs(&answer.message));
-        outputs.is_some_and(|outputs| self.app.model.has_form(&outputs))
+        self.outputs(answer).is_some_and(|outputs| self.app.model.has_form(&outputs))
     }
 
     fn is_ok(answer: &Self::Answer) -> bool {
@@ -162,8 +161,12 @@ impl Exchange for GrpcExchange {
         answer.as_ref().is_err_and(|status| is_ours(status.code()))
     }
 
+    fn outputs(&self, answer: &Self::Answer) -> Option<Vec<Tensor>> {
+        convert::read_outputs(&answer.as_ref().ok()?.message)
+    }
+
     fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>> {
-        self.app.model.decisions(&convert::read_outputs(&answer.as_ref().ok()?.message)?)
+        self.app.model.decisions(&self.outputs(answer)?)
     }
 
     fn is_busy(&self) -> bool {

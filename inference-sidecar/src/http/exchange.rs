@@ -21,7 +21,7 @@ use crate::error::ServeError;
 use crate::metrics::Protocol;
 use crate::serve::{App, REVISION_HEADER};
 use crate::split::{self, Exchange, Failure, HOP_HEADER, Splitter};
-use crate::tensor::Decision;
+use crate::tensor::{Decision, Tensor};
 
 /// JSON above this size takes milliseconds to read: it must not hold up a thread that others wait for.
 const LARGE_JSON: usize = 128 << 10;
@@ -162,10 +162,8 @@ impl Exchange for HttpExchange {
     }
 
     fn has_form(&self, answer: &Self::Answer) -> bool {
-        match self.call {
-            Call::Infer => infer::has_form(&self.app, answer),
-            Call::Predict => predict::has_form(&self.app, answer),
-        }
+        self.outputs(answer).is_some_and(|outputs| self.app.model.has_form(&outputs))
+            || self.call == Call::Infer && infer::boxes(&self.app, answer).is_some()
     }
 
     fn is_ok(answer: &Self::Answer) -> bool {
@@ -179,6 +177,13 @@ impl Exchange for HttpExchange {
 
     fn is_failure(answer: &Self::Answer) -> bool {
         answer.status().is_server_error()
+    }
+
+    fn outputs(&self, answer: &Self::Answer) -> Option<Vec<Tensor>> {
+        match self.call {
+            Call::Infer => infer::outputs(answer),
+            Call::Predict => predict::outputs(&self.app, answer),
+        }
     }
 
     fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>> {

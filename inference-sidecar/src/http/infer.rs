@@ -17,7 +17,7 @@ use crate::detection::Detector;
 use crate::error::ServeError;
 use crate::oip::{self, Bounds, Encoding, HEADER_LENGTH, OutputRequest};
 use crate::serve::{App, Wanted};
-use crate::tensor::Decision;
+use crate::tensor::{Decision, Tensor};
 
 pub(super) async fn infer(
     State(app): State<Arc<App>>,
@@ -34,24 +34,18 @@ fn header_length(headers: &HeaderMap) -> Option<String> {
     headers.get(HEADER_LENGTH).map(|v| v.to_str().unwrap_or("?").to_owned())
 }
 
-pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Decision>> {
-    let header_length = header_length(answer.headers());
-    if app.model.detector.is_some()
-        && header_length.is_none()
-        && let Some(objects) = Detector::answered(answer.body())
-    {
-        return Some(objects);
-    }
-    app.model.decisions(&oip::read_response(answer.body(), header_length.as_deref()).ok()?)
+pub(super) fn outputs(answer: &http::Response<Bytes>) -> Option<Vec<Tensor>> {
+    oip::read_response(answer.body(), header_length(answer.headers()).as_deref()).ok()
 }
 
-pub(super) fn has_form(app: &App, answer: &http::Response<Bytes>) -> bool {
-    let header_length = header_length(answer.headers());
-    // Boxes come in the place of a detector's outputs.
-    let boxes =
-        || app.model.detector.is_some() && header_length.is_none() && Detector::answered(answer.body()).is_some();
-    let outputs = oip::read_response(answer.body(), header_length.as_deref());
-    outputs.is_ok_and(|outputs| app.model.has_form(&outputs)) || boxes()
+/// A detector's boxes, which come in the place of its outputs where an image was asked about.
+pub(super) fn boxes(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Decision>> {
+    let may_be = app.model.detector.is_some() && header_length(answer.headers()).is_none();
+    may_be.then(|| Detector::answered(answer.body())).flatten()
+}
+
+pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Decision>> {
+    boxes(app, answer).or_else(|| app.model.decisions(&outputs(answer)?))
 }
 
 /// Of a message, what is read before the rest of it.

@@ -56,14 +56,13 @@ pub(super) async fn status(State(app): State<Arc<App>>, Path(path): Path<ModelPa
     Ok((super::ready_status(ready), Json(body)).into_response())
 }
 
-pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Decision>> {
-    let first = predict::read_response(answer.body(), &app.model.signature.outputs).ok()?;
-    app.model.decisions(&[first])
+/// The first one: the others have no place in the answer that it could be told from.
+pub(super) fn outputs(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Tensor>> {
+    Some(vec![predict::read_response(answer.body(), &app.model.signature.outputs).ok()?])
 }
 
-pub(super) fn has_form(app: &App, answer: &http::Response<Bytes>) -> bool {
-    let first = predict::read_response(answer.body(), &app.model.signature.outputs);
-    first.is_ok_and(|first| app.model.has_form(&[first]))
+pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Decision>> {
+    app.model.decisions(&outputs(app, answer)?)
 }
 
 pub(super) async fn answer(

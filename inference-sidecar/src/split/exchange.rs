@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 
 use super::window::Sent;
-use super::{Failure, Splitter};
+use super::{Failure, Splitter, tolerance};
 use crate::deadline::Deadline;
-use crate::tensor::Decision;
+use crate::tensor::{Decision, Tensor};
 
 /// One request in the words of its protocol: how to have it answered, by either model.
 pub(crate) trait Exchange: Clone + Send + Sync + 'static {
@@ -41,6 +41,9 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
 
     /// Whether the stable model failed, by its own fault: what is refused is the user's.
     fn is_failure(answer: &Self::Answer) -> bool;
+
+    /// The tensors of an answer that has any.
+    fn outputs(&self, answer: &Self::Answer) -> Option<Vec<Tensor>>;
 
     /// What an answer decides in its first output.
     fn decisions(&self, answer: &Self::Answer) -> Option<Vec<Decision>>;
@@ -109,11 +112,24 @@ async fn shadow<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E, s
     match forward(&splitter, &sent, &exchange).await {
         Ok(canarys) => {
             splitter.ended(&sent, None);
-            let decisions = exchange.decisions(&canarys);
-            splitter.compared(&sent, decisions.is_some() && decisions == exchange.decisions(&stables));
+            compare(&splitter, &sent, &exchange, &canarys, &stables);
         }
         // The stable model has answered it, so it is no mistake of the user's.
         Err(failure) => splitter.ended(&sent, Some(failure)),
+    }
+}
+
+/// By the numbers of outputs that have a tolerance; else by what they decide. An answer without any of those outputs tells nothing.
+fn compare<E: Exchange>(splitter: &Splitter, sent: &Sent, exchange: &E, canarys: &E::Answer, stables: &E::Answer) {
+    let stable = if sent.tolerance().is_empty() { None } else { exchange.outputs(stables) };
+    let agreed = if let Some(stable) = stable {
+        tolerance::agree(sent.tolerance(), exchange.outputs(canarys).as_deref(), &stable)
+    } else {
+        let decisions = exchange.decisions(canarys);
+        Some(decisions.is_some() && decisions == exchange.decisions(stables))
+    };
+    if let Some(agreed) = agreed {
+        splitter.compared(sent, agreed);
     }
 }
 
@@ -129,8 +145,7 @@ async fn by_canary<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E
                     let exchange = exchange.unhurried();
                     let stables = exchange.serve().await;
                     if E::is_ok(&stables) {
-                        let decisions = exchange.decisions(&canarys);
-                        splitter.compared(&sent, decisions.is_some() && decisions == exchange.decisions(&stables));
+                        compare(&splitter, &sent, &exchange, &canarys, &stables);
                     }
                     drop(permit);
                 });

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drydock_contract::Split;
+use drydock_contract::{CORRECT, FeedbackMetric, Split};
 
 use super::Splitter;
 
@@ -10,6 +10,9 @@ use super::Splitter;
 const POLL: Duration = Duration::from_millis(150);
 /// The longest timeout that a ModelDeployment may ask for. Behind a longer one, a canary that hangs would cost requests.
 const MAX_TIMEOUT_MILLISECONDS: u32 = 600_000;
+
+/// As many as a ModelDeployment may have.
+const MAX_METRICS: usize = 8;
 
 /// Keeps the splitter as the file says, for ever.
 pub(crate) async fn watch(path: PathBuf, splitter: Arc<Splitter>) {
@@ -56,6 +59,11 @@ fn parse(text: &[u8]) -> Result<Option<Split>, String> {
         let found = split.timeout_milliseconds;
         return Err(format!("timeoutMilliseconds {found}: expected 1 to {MAX_TIMEOUT_MILLISECONDS}"));
     }
+    // A name for each label of the metrics, and bounds that a value can lie between.
+    let is_metric = |m: &FeedbackMetric| m.min < m.max && !m.name.is_empty() && m.name != CORRECT;
+    if split.metrics.len() > MAX_METRICS || !split.metrics.iter().all(is_metric) {
+        return Err(format!("metrics: expected at most {MAX_METRICS}, each with a name and a min below its max"));
+    }
     Ok(Some(split))
 }
 
@@ -78,6 +86,8 @@ mod tests {
             &json.replace("500", r#"500,"sticky":{"query":"user"}"#),
             &json.replace("500", "0"),
             &json.replace("500", "600001"),
+            &json.replace("500", r#"500,"metrics":[{"name":"price","min":1,"max":1}]"#),
+            &json.replace("500", r#"500,"metrics":[{"name":"correct","min":0,"max":1}]"#),
             &"[".repeat(100_000),
         ] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");

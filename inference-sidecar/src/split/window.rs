@@ -1,12 +1,14 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use drydock_contract::{Split, SplitWindow, WARM_UP_REQUESTS, count_latency};
+use drydock_contract::{Split, SplitWindow, Tolerance, WARM_UP_REQUESTS, count_latency};
 use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::rotation::Rotation;
 use super::{Failure, GrpcCanary, HttpCanary, key};
+use crate::feedback::Recent;
 use crate::metrics::Metrics;
 
 /// Decides which requests go to the canary, and keeps count of what became of them.
@@ -32,6 +34,8 @@ struct State {
     /// Changes with (revision, window), so that a late result is not counted in the next window.
     generation: u64,
     counts: SplitWindow,
+    /// Feedback that came.
+    recent: Recent,
 }
 
 /// A request, or a copy of one, on its way to the canary.
@@ -59,6 +63,10 @@ impl Sent {
 
     pub(crate) fn revision(&self) -> &str {
         &self.split.revision
+    }
+
+    pub(crate) fn tolerance(&self) -> &BTreeMap<String, Tolerance> {
+        &self.split.tolerance
     }
 }
 
@@ -109,7 +117,7 @@ impl Splitter {
         self.state().counts.clone()
     }
 
-    fn in_force(&self) -> Option<(Arc<Split>, u64)> {
+    pub(crate) fn in_force(&self) -> Option<(Arc<Split>, u64)> {
         let state = self.state();
         Some((state.split.clone()?, state.generation))
     }
@@ -183,6 +191,27 @@ impl Splitter {
                 count_latency(&mut stable.latencies, took);
             }
         });
+    }
+
+    /// Counts what a user said of an answer, unless it has come before.
+    pub(crate) fn told(
+        &self,
+        generation: u64,
+        is_canarys: bool,
+        id: Option<(&str, &str)>,
+        values: &[(String, f64)],
+    ) -> bool {
+        if id.is_some_and(|id| !self.state().recent.is_new(id)) {
+            return false;
+        }
+        self.count(generation, |counts| {
+            let all =
+                if is_canarys { &mut counts.feedback } else { &mut counts.stable.get_or_insert_default().feedback };
+            for (name, value) in values {
+                all.entry(name.clone()).or_default().add(*value);
+            }
+        });
+        true
     }
 
     fn count(&self, generation: u64, add: impl FnOnce(&mut SplitWindow)) {

@@ -1,6 +1,7 @@
 //! A stable pod and its canary, as the tests of the splitter have them.
 
 mod failures;
+mod feedback;
 mod grpc;
 mod keys;
 mod shadow;

@@ -45,7 +45,7 @@ pub struct Scale {
     pub replicas: i32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PodSplit {
     pub pod: String,
     /// `None` removes the annotation.

@@ -29,7 +29,10 @@ pub fn decisions(
         let failed = after.failed.as_ref().filter(|f| f.revision == was);
         let (what, why) = match failed {
             Some(f) => (Decided::RolledBack, format!("{}: {}", f.reason, f.message)),
-            None if stable.as_ref() == Some(&was) => (Decided::Promoted, String::new()),
+            None if stable.as_ref() == Some(&was) => {
+                let test = after.ab_test.as_ref().filter(|t| t.revision == was);
+                (Decided::Promoted, test.map(|t| t.message.clone()).unwrap_or_default())
+            }
             None => (Decided::Superseded, String::new()),
         };
         all.push((was, decided(what, before, why, metrics)));

@@ -7,10 +7,12 @@
 //!            └──────────────┴── worse, broken, too late: rolled back ──────┴──▶ Idle
 //! ```
 
+mod ab_test;
 mod analysis;
 mod capacity;
 mod control;
 mod course;
+mod feedback;
 mod share;
 mod table;
 
@@ -108,6 +110,7 @@ fn step_on(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) ->
         if next.canary.is_some() {
             next.since = None;
             next.step_since = None;
+            next.ab_test = None;
         }
         return Transition { next, because };
     }
@@ -228,6 +231,7 @@ fn start(
     next.canary = Some(target.clone());
     next.step = 0;
     next.analysis = None;
+    next.ab_test = None;
     let course = course_of(s, policy);
     let at_once = course.is_empty();
     next.course = Some(course::digest(policy.strategy, &course));

@@ -148,7 +148,7 @@ fn follow(rollout: &mut Rollout, strategy: u8) {
         0 => Strategy::Canary,
         1 => Strategy::BlueGreen,
         2 => {
-            rollout.ab_test = Some(AbTest { percentage: 50, duration_seconds: 10 });
+            rollout.ab_test = Some(AbTest { duration_seconds: Some(10), ..AbTest::default() });
             Strategy::AbTest
         }
         _ => {

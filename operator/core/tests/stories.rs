@@ -14,8 +14,8 @@ mod strategies;
 
 use drydock_contract::FailureReason;
 use drydock_crds::{
-    AbTest, Amount, Analysis, Autoscaling, BlueGreen, CandidateFallback, Decided, RECORD_ANNOTATION, Record,
-    RequestKey, RequestMatch, Resources, Search, Shadow, Strategy,
+    AbTest, Amount, Analysis, Autoscaling, BlueGreen, CandidateFallback, Decided, FeedbackMetric, OnNoWinner, OnWinner,
+    RECORD_ANNOTATION, Record, RequestKey, RequestMatch, Resources, Search, Shadow, Strategy, Winner,
 };
 use drydock_operator_core::{ChildKind, Memory, guard, keep, pods_to_ask};
 use k8s_openapi::api::apps::v1::ControllerRevision;

@@ -11,11 +11,13 @@
 //!
 //! No test passes for want of evidence: [`Outcome::NotEnoughEvidence`] is an outcome.
 
+mod effect;
 mod mixture;
 mod quantile;
 mod rate;
 mod verdict;
 
+pub use effect::{Interval, against_difference, difference, ratio_of_quantiles};
 pub use mixture::Tally;
 pub use quantile::quantile_ratio;
 pub use rate::{rate, rate_increase};

@@ -1,6 +1,7 @@
 use libm::lgamma;
 
-/// What a stream of yes and no has come to. Not whole numbers where the future is guessed at.
+/// What a stream of yes and no has come to, or of values from 0 to 1: `hits` is their sum. Not whole numbers where the future is
+/// guessed at, either.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally {
     pub hits: f64,
@@ -26,6 +27,10 @@ impl Tally {
 /// The likelihood of a stream under a mixture of rates, over that under one rate: a martingale that begins at 1 if that rate is the
 /// true one. Robbins, "Statistical methods related to the law of the iterated logarithm", Annals of Mathematical Statistics 41(5),
 /// 1970. Beta distributions are conjugate, so it depends on the counts alone.
+///
+/// Of values between 0 and 1 with that mean it is a supermartingale: the factor of one value is convex in it, and so no more, in the
+/// mean, than that of a yes or no of the same mean (Hoeffding, "Probability inequalities for sums of bounded random variables", Journal
+/// of the American Statistical Association 58(301), 1963, proof of Theorem 1).
 #[derive(Clone, Copy, Debug)]
 pub struct Mixture {
     b: f64,
@@ -60,6 +65,31 @@ impl Mixture {
     pub fn against_at_least(self, seen: Tally, p: f64) -> f64 {
         self.log(seen, p.max(seen.share()))
     }
+
+    /// ln of the evidence against "the mean of `a` is `by` more than that of `b`": the product of the two streams' martingales, at its
+    /// least over all pairs of means that are so far apart. The streams may come in any order and in any shares.
+    pub fn apart(self, a: Tally, b: Tally, by: f64) -> f64 {
+        if by < 0.0 {
+            return self.apart(b, a, -by);
+        }
+        let at = closest(a, b, by);
+        self.log(a, (at + by).min(1.0)) + self.log(b, at)
+    }
+}
+
+/// The mean of `s` at which means that are just `margin` apart are most likely. The likelihood's logarithm is concave, so its slope
+/// has one root, between the share of `s` and that of `c` less the margin.
+fn closest(c: Tally, s: Tally, margin: f64) -> f64 {
+    let ends = [c.share() - margin, s.share()].map(|end| end.clamp(0.0, 1.0 - margin));
+    let (mut low, mut high) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
+    let part = |hits: f64, p: f64| if hits > 0.0 { hits / p } else { 0.0 };
+    for _ in 0..40 {
+        let p = f64::midpoint(low, high);
+        let slope = part(c.hits, p + margin) - part(c.of - c.hits, 1.0 - p - margin) + part(s.hits, p)
+            - part(s.of - s.hits, 1.0 - p);
+        if slope > 0.0 { low = p } else { high = p }
+    }
+    f64::midpoint(low, high)
 }
 
 fn log_beta(a: f64, b: f64) -> f64 {
@@ -108,5 +138,19 @@ mod tests {
         assert!(m.against_at_most(Tally::new(1, 1000), 0.0).is_infinite());
         assert!(m.against_at_most(Tally::new(0, 1000), 0.0) <= 0.0);
         assert!(m.against_at_least(Tally::new(999, 1000), 1.0).is_infinite());
+    }
+
+    #[test]
+    fn the_least_over_the_hypothesis_is_found() {
+        let m = Mixture::around(0.02);
+        for ((c, n), (k, s)) in [((9, 60), (2, 300)), ((20, 100), (0, 400)), ((0, 400), (3, 200)), ((5, 5), (0, 9))] {
+            let (c, s) = (Tally::new(c, n), Tally::new(k, s));
+            let f = |p: f64| m.log(c, p + 0.02) + m.log(s, p);
+            let grid = (0..=9800).map(|i| f(f64::from(i) / 1e4)).fold(f64::INFINITY, f64::min);
+            let found = m.apart(c, s, 0.02);
+            assert!((found - grid).abs() < 1e-4, "{c:?} {s:?}: {found}, grid {grid}");
+            let other = m.apart(s, c, -0.02);
+            assert!((other - found).abs() < 1e-12, "the same, told the other way round: {other}");
+        }
     }
 }

@@ -43,7 +43,7 @@ pub fn quantile_ratio<'e>(
 }
 
 /// For each edge, how many are at most that.
-fn tallies(buckets: &[u64], edges: usize) -> Vec<Tally> {
+pub(crate) fn tallies(buckets: &[u64], edges: usize) -> Vec<Tally> {
     let all = buckets.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
     let mut sum = 0u64;
     (0..edges)

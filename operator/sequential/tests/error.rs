@@ -5,7 +5,9 @@
 #[path = "../examples/traces/mod.rs"]
 mod traces;
 
-use drydock_sequential::{Levels, Outcome, Tally, quantile_ratio, rate, rate_increase};
+use drydock_sequential::{
+    Levels, Outcome, Tally, against_difference, quantile_ratio, rate, rate_increase, ratio_of_quantiles,
+};
 use traces::{Canary, End, argo, flagger, sequential, trace};
 
 const ALPHA: f64 = 0.05;
@@ -115,6 +117,87 @@ fn a_canary_as_slow_as_may_be_fails_with_probability_alpha_at_most() {
         let share = f64::from(n) / f64::from(RUNS);
         assert!(share <= ALPHA, "{what}: {share}");
     }
+}
+
+/// Whether an A/B test that is looked at after each value ever names a winner: `values` gives the next of each arm.
+fn ever_differs(pairs: u32, mut values: impl FnMut() -> (f64, f64)) -> bool {
+    let (mut a, mut b) = (Tally::default(), Tally::default());
+    for _ in 0..pairs {
+        let (of_a, of_b) = values();
+        a = Tally { hits: a.hits + of_a, of: a.of + 1.0 };
+        b = Tally { hits: b.hits + of_b, of: b.of + 1.0 };
+        let (p, gap) = ((a.share() + b.share()) / 2.0, a.share() - b.share());
+        // A mixture is never over its most likely part, and that part is far from 1 only where the arms are far apart.
+        let is_far = gap * gap * a.of > 6.0 * p * (1.0 - p);
+        if is_far && against_difference(a, b, 0.0) >= -ALPHA.ln() {
+            return true;
+        }
+    }
+    false
+}
+
+/// 10^5 A/B tests of two models that are equal in their mean, one look after each pair: of conversions, and of a metric whose arms have
+/// nothing but their mean in common.
+#[test]
+fn a_winner_of_two_equals_is_named_with_probability_alpha_at_most() {
+    const RUNS: u32 = 100_000;
+    let mut random = fastrand::Rng::with_seed(10);
+    let mut named = 0;
+    for _ in 0..RUNS {
+        named += u32::from(ever_differs(200, || (f64::from(random.f64() < 0.3), f64::from(random.f64() < 0.3))));
+    }
+    let share = f64::from(named) / f64::from(RUNS);
+    assert!(share <= ALPHA, "{share}");
+    assert!(named > 50, "{share}: the test tests nothing");
+    let of_values = (0..RUNS / 10).filter(|_| ever_differs(200, || (0.3, [0.0, 0.1, 0.8][random.usize(0..3)]))).count();
+    assert!(of_values as f64 <= ALPHA * f64::from(RUNS / 10), "{of_values}");
+}
+
+/// And one that is looked at in the same way by a test for one look names one far too often.
+#[test]
+fn a_planted_effect_is_found_and_peeking_at_a_test_for_one_look_finds_what_is_not_there() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let found = (0..200)
+        .filter(|_| ever_differs(4000, || (f64::from(random.f64() < 0.15), f64::from(random.f64() < 0.10))))
+        .count();
+    assert!(found > 190, "{found} of 200");
+    let mut named = 0;
+    for _ in 0..1000 {
+        let (mut a, mut b, mut is_named) = (0.0, 0.0, false);
+        for n in 1..=1000 {
+            a += f64::from(random.f64() < 0.3);
+            b += f64::from(random.f64() < 0.3);
+            let (of, p) = (f64::from(n), (a + b) / 2.0 / f64::from(n));
+            // Two standard deviations.
+            is_named |= n >= 20 && (a - b) * (a - b) > 4.0 * 2.0 * of * p * (1.0 - p);
+        }
+        named += u32::from(is_named);
+    }
+    assert!(named > 250, "{named} of 1000");
+}
+
+/// The ratio of two quantiles of one distribution is 1.
+#[test]
+fn a_faster_arm_of_two_equals_is_named_with_probability_alpha_at_most() {
+    const RUNS: u32 = 3_000;
+    let edges: Vec<f64> = (1..=20).map(f64::from).collect();
+    let mut random = fastrand::Rng::with_seed(12);
+    let mut named = 0;
+    for _ in 0..RUNS {
+        let (mut a, mut b) = (vec![0; 21], vec![0; 21]);
+        for _ in 0..40 {
+            for _ in 0..5 {
+                a[random.usize(0..20)] += 1;
+                b[random.usize(0..20)] += 1;
+            }
+            if !ratio_of_quantiles(&a, &b, &edges, 0.5, ALPHA).holds(1.0) {
+                named += 1;
+                break;
+            }
+        }
+    }
+    let share = f64::from(named) / f64::from(RUNS);
+    assert!(share <= ALPHA, "{share}");
 }
 
 /// A canary at its limit, 20 requests in a second, two steps of a minute.

@@ -173,8 +173,10 @@ fn canary(r: &Resolved, plan: &Plan) -> Story {
     let excuse = outlook.canary_excuse.as_ref().filter(|_| ready < replicas);
     let excuse = excuse.map(|e| format!("; {e}")).unwrap_or_default();
     let step = usize::try_from(rollout.step).unwrap_or(0);
+    let test = rollout.ab_test.as_ref().filter(|_| rollout.stage == RolloutStage::Holding);
+    let test = test.map(|t| format!("; {}", t.message)).unwrap_or_default();
     if let Some(waits) = &outlook.waits {
-        let message = format!("canary {revision}, {weight} % of the requests, {pods}{excuse}; {waits}");
+        let message = format!("canary {revision}, {weight} % of the requests, {pods}{excuse}{test}; {waits}");
         return Story::reconciling(Phase::Canary, Reason::Paused, message);
     }
     if rollout.stage == RolloutStage::Promoting {
@@ -191,7 +193,7 @@ fn canary(r: &Resolved, plan: &Plan) -> Story {
         RolloutStage::Holding => {
             let lacks = rollout.analysis.as_ref().and_then(|a| crate::rollout::lacks(&a.metrics));
             let lacks = lacks.map(|l| format!("; {l}")).unwrap_or_default();
-            format!("canary {revision}, {of}: {weight} % of the requests, {pods}{excuse}{lacks}")
+            format!("canary {revision}, {of}: {weight} % of the requests, {pods}{excuse}{test}{lacks}")
         }
         _ => format!("canary {revision}, {of}: scaling for {asked}: {pods}, {weight} % of the requests{excuse}"),
     };

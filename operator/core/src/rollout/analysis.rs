@@ -1,14 +1,16 @@
 //! Whether the canary is worse than what it would replace: from counts, by a test that may be looked at at any time.
 
-use drydock_contract::{SplitWindow, StableWindow, latency_edges};
+use std::collections::BTreeMap;
+
+use drydock_contract::{Feedback, SplitWindow, StableWindow, latency_edges};
 use drydock_crds::{Analysis, AnalysisStatus, Metric, MetricOutcome, MetricStatus, Reason, Rollout, RolloutStatus};
 use drydock_sequential::{Evidence, Levels, Outcome, Tally, Test, quantile_ratio, rate, rate_increase};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Signals, course, whole_seconds, window};
+use super::{Signals, course, feedback, whole_seconds, window};
 
 /// Between two looks that are written down, while no outcome changes: each write of the status wakes the next pass.
-const REFRESH: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const REFRESH: SignedDuration = SignedDuration::from_secs(10);
 
 /// What the stable pods have seen, together.
 pub fn sum<'a>(windows: impl Iterator<Item = &'a SplitWindow>) -> SplitWindow {
@@ -20,11 +22,13 @@ pub fn sum<'a>(windows: impl Iterator<Item = &'a SplitWindow>) -> SplitWindow {
         compared: sum.compared.saturating_add(w.compared),
         agreed: sum.agreed.saturating_add(w.agreed),
         latencies: each(&sum.latencies, &w.latencies),
+        feedback: together(&sum.feedback, &w.feedback),
         stable: match (&sum.stable, &w.stable) {
             (Some(a), Some(b)) => Some(StableWindow {
                 requests: a.requests.saturating_add(b.requests),
                 errors: a.errors.saturating_add(b.errors),
                 latencies: each(&a.latencies, &b.latencies),
+                feedback: together(&a.feedback, &b.feedback),
             }),
             (one, other) => one.clone().or_else(|| other.clone()),
         },
@@ -37,25 +41,39 @@ fn each(a: &[u64], b: &[u64]) -> Vec<u64> {
     (0..a.len().max(b.len())).map(|i| at(a, i).saturating_add(at(b, i))).collect()
 }
 
+fn together(a: &BTreeMap<String, Feedback>, b: &BTreeMap<String, Feedback>) -> BTreeMap<String, Feedback> {
+    let mut all = a.clone();
+    for (name, more) in b {
+        let sum = all.entry(name.clone()).or_default();
+        sum.count = sum.count.saturating_add(more.count);
+        sum.sum += more.sum;
+    }
+    all
+}
+
 /// Every metric that is judged, as it stands; `before`: what was last written of this canary.
 ///
-/// Which class two models name has nothing to do with how many requests they get: an agreement that has passed in one step need not
-/// be shown again in the next, where it can still fail.
+/// What two models answer, and how right they are, has nothing to do with how many requests they get: an agreement, or an accuracy, that
+/// has passed in one step need not be shown again in the next, where it can still fail.
 pub fn judge(c: &SplitWindow, policy: &Rollout, before: Option<&AnalysisStatus>) -> Vec<MetricStatus> {
-    let is = |m: &MetricStatus, outcome| m.metric == Metric::Agreement && m.outcome == outcome;
-    let agreed = before.and_then(|a| a.metrics.iter().find(|m| is(m, MetricOutcome::Pass)));
+    let is_of_answers = |m: &MetricStatus| matches!(m.metric, Metric::Agreement | Metric::Accuracy | Metric::Feedback);
     let mut all = judge_window(c, policy);
-    if let Some(agreed) = agreed
-        && let Some(unknown) = all.iter_mut().find(|m| is(m, MetricOutcome::NotEnoughEvidence))
-    {
-        unknown.clone_from(agreed);
+    for unknown in all.iter_mut().filter(|m| is_of_answers(m) && m.outcome == MetricOutcome::NotEnoughEvidence) {
+        let is_it =
+            |m: &&MetricStatus| (m.metric, &m.name, m.outcome) == (unknown.metric, &unknown.name, MetricOutcome::Pass);
+        if let Some(passed) = before.and_then(|a| a.metrics.iter().find(is_it)) {
+            unknown.clone_from(passed);
+        }
     }
     all
 }
 
 fn judge_window(c: &SplitWindow, policy: &Rollout) -> Vec<MetricStatus> {
     let rules = &policy.analysis;
-    let metrics = 2 + usize::from(rules.max_latency_ratio.is_some()) + usize::from(rules.min_agreement.is_some());
+    let metrics = 2
+        + usize::from(rules.max_latency_ratio.is_some())
+        + usize::from(rules.min_agreement.is_some())
+        + feedback::rules(rules);
     // One failure of any metric in any window rolls back, so these share alpha (Bonferroni): a step has one while it is held, and one
     // with its share while the next is scaled for. A pass needs every metric of every step, and what is bad in one of them has to get
     // by that one (intersection-union).
@@ -110,6 +128,7 @@ fn judge_window(c: &SplitWindow, policy: &Rollout) -> Vec<MetricStatus> {
         all.push(metric(Metric::LatencyRatio, &test, message));
     }
     all.extend(rules.min_agreement.map(|min| agreement(c, min, rules, &levels)));
+    all.extend(feedback::judge(c, rules, &levels));
     all
 }
 
@@ -121,18 +140,20 @@ fn agreement(c: &SplitWindow, min: f64, rules: &Analysis, levels: &Levels) -> Me
         Metric::Agreement,
         &rate(differ, limit / 100.0, (limit + rules.agreement_margin) / 100.0, levels),
         format!(
-            "agreement {:.1} %, limit {min:.1} %: {} of {} compared answers name the same class",
+            "agreement {:.1} %, limit {min:.1} %: {} of {} compared answers {}",
             agreed.share() * 100.0,
             c.agreed,
-            c.compared
+            c.compared,
+            if rules.tolerance.is_empty() { "name the same class" } else { "are within the tolerance" }
         ),
     )
 }
 
-fn metric<E: Fn(f64) -> Evidence>(metric: Metric, test: &Test<E>, message: String) -> MetricStatus {
+pub(super) fn metric<E: Fn(f64) -> Evidence>(metric: Metric, test: &Test<E>, message: String) -> MetricStatus {
     let found = test.finding();
     MetricStatus {
         metric,
+        name: None,
         outcome: match found.outcome {
             Outcome::Pass => MetricOutcome::Pass,
             Outcome::Fail => MetricOutcome::Fail,
@@ -147,13 +168,17 @@ fn metric<E: Fn(f64) -> Evidence>(metric: Metric, test: &Test<E>, message: Strin
 }
 
 /// Of no use to anybody are more.
-fn three_digits(x: f64) -> f64 {
-    let unit = 10f64.powf(x.abs().max(1e-3).log10().floor() - 2.0);
-    (x / unit).round() * unit
+pub(super) fn three_digits(x: f64) -> f64 {
+    let digits = 2 - x.abs().max(1e-3).log10().floor() as i32;
+    // By whole numbers, so that what is told has no more of them.
+    let unit = 10f64.powi(digits.abs());
+    let rounded = if digits > 0 { (x * unit).round() / unit } else { (x / unit).round() * unit };
+    // Not -0.
+    rounded + 0.0
 }
 
 /// The upper edge of the bucket that the quantile is in.
-fn quantile(buckets: &[u64], edges: &[f64], q: f64) -> Option<f64> {
+pub(super) fn quantile(buckets: &[u64], edges: &[f64], q: f64) -> Option<f64> {
     let all: u64 = buckets.iter().sum();
     let mut sum = 0;
     let is_there = |(n, _): &(&u64, &f64)| {
@@ -165,7 +190,7 @@ fn quantile(buckets: &[u64], edges: &[f64], q: f64) -> Option<f64> {
 
 /// What is written down of it: what was, while nothing of importance is new.
 pub fn noted(at: &RolloutStatus, metrics: Vec<MetricStatus>, now: Timestamp) -> AnalysisStatus {
-    let outcomes = |all: &[MetricStatus]| all.iter().map(|m| (m.metric, m.outcome)).collect::<Vec<_>>();
+    let outcomes = |all: &[MetricStatus]| all.iter().map(|m| (m.metric, m.name.clone(), m.outcome)).collect::<Vec<_>>();
     let next = AnalysisStatus { at: whole_seconds(now), window: window(at), metrics };
     match &at.analysis {
         Some(before)
@@ -190,6 +215,7 @@ pub fn failure(s: &Signals, metrics: &[MetricStatus]) -> Option<(Reason, String)
         Metric::ErrorRate | Metric::ErrorRateIncrease => Reason::ErrorRate,
         Metric::LatencyRatio => Reason::Latency,
         Metric::Agreement => Reason::Disagreement,
+        Metric::Accuracy | Metric::Feedback => Reason::Feedback,
     };
     Some((reason, format!("{}; evidence {} of {}", failed.message, failed.statistic, failed.threshold)))
 }
@@ -207,8 +233,14 @@ fn lack(m: &MetricStatus) -> String {
         Metric::ErrorRateIncrease => "error rate beside the stable revision's",
         Metric::LatencyRatio => "latency",
         Metric::Agreement => "agreement",
+        Metric::Accuracy => "accuracy",
+        Metric::Feedback => m.name.as_deref().unwrap_or("feedback"),
     };
-    let unit = if m.metric == Metric::Agreement { "compared answers" } else { "requests" };
+    let unit = match m.metric {
+        Metric::ErrorRate | Metric::ErrorRateIncrease | Metric::LatencyRatio => "requests",
+        Metric::Agreement => "compared answers",
+        Metric::Accuracy | Metric::Feedback => "values",
+    };
     let more = m.more_needed.map_or("it lies on its limit".to_owned(), |more| format!("about {more} more needed"));
     format!("{what} after {} {unit}, {more}", m.samples)
 }

@@ -36,7 +36,9 @@ pub fn course(policy: &Rollout) -> Vec<Step> {
             let preview = policy.blue_green.unwrap_or_default();
             vec![Step { size: 100, ..step(0, preview.preview_seconds, preview.pause) }]
         }
-        Strategy::AbTest => policy.ab_test.iter().map(|t| step(t.percentage, t.duration_seconds, true)).collect(),
+        Strategy::AbTest => {
+            policy.ab_test.iter().map(|t| step(t.percentage, t.duration_seconds.unwrap_or(0), true)).collect()
+        }
         Strategy::Shadow => vec![step(0, 0, true)],
     }
 }

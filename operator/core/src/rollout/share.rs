@@ -1,7 +1,7 @@
 //! What a stage asks for: the canary's share of the requests, and its size.
 
 use drydock_contract::Split;
-use drydock_crds::{RequestKey, RequestMatch, Rollout, RolloutStage, RolloutStatus};
+use drydock_crds::{FeedbackMetric, RequestKey, RequestMatch, Rollout, RolloutStage, RolloutStatus};
 
 use super::cap;
 use super::course::{Step, course};
@@ -36,9 +36,13 @@ pub fn wanted_size(at: &RolloutStatus, policy: &Rollout) -> i32 {
     }
 }
 
-/// Names the span of time that counts are taken over: each stage's own.
+/// Names the span of time that counts are taken over: each stage's own. Those of an A/B test go on while its canary is scaled for again.
 pub fn window(at: &RolloutStatus) -> String {
     let revision = at.canary.as_ref().map_or("", |c| c.revision.as_str());
+    let is_on = matches!(at.stage, RolloutStage::Scaling | RolloutStage::Holding);
+    if let Some(test) = at.ab_test.as_ref().filter(|t| is_on && t.revision == revision) {
+        return test.window.clone();
+    }
     let since = at.since.as_ref().map_or(0, |t| t.0.as_second());
     format!("{revision}-{}-{since}", at.step)
 }
@@ -63,5 +67,7 @@ pub fn split(at: &RolloutStatus, policy: &Rollout, weight: i32, canary_ready: i3
         matches,
         sticky: policy.sticky.as_ref().and_then(RequestKey::told),
         shadow,
+        metrics: policy.analysis.metrics.iter().map(FeedbackMetric::told).collect(),
+        tolerance: policy.analysis.tolerance.iter().map(|(output, t)| (output.clone(), t.told())).collect(),
     })
 }

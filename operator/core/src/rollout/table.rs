@@ -3,6 +3,7 @@
 use drydock_crds::{Control, MetricStatus, OnNotEnoughEvidence, Reason, Rollout, RolloutStage, RolloutStatus};
 use jiff::{SignedDuration, Timestamp};
 
+use super::ab_test::{self, End};
 use super::course::{Step, course, digest};
 use super::{Signals, Transition, analysis, control, needed, promote, roll_back, whole_seconds};
 use crate::plan::Notice;
@@ -21,7 +22,7 @@ pub struct Sight<'a> {
 type Row<'a> = (&'static [RolloutStage], fn(&Sight<'a>) -> bool, fn(Sight<'a>) -> Transition);
 
 /// Where the canary is, what is seen, and what follows. The first row that holds decides; none: it stays as it is.
-fn table<'a>() -> [Row<'a>; 17] {
+fn table<'a>() -> [Row<'a>; 18] {
     use RolloutStage::{Holding, Idle, Promoting, Scaling};
     [
         (&[Idle, Scaling, Holding, Promoting], Sight::is_aborted, abort),
@@ -36,6 +37,7 @@ fn table<'a>() -> [Row<'a>; 17] {
         (&[Holding], Sight::waits, wait),
         (&[Holding], Sight::is_unheard_for_long, give_up_listening),
         (&[Holding], Sight::is_unheard, stay),
+        (&[Holding], Sight::has_lost, lose_test),
         (&[Holding], Sight::awaits_evidence, stay),
         (&[Holding], Sight::lacks_evidence_for_good, give_up_waiting),
         (&[Holding], Sight::always, pass),
@@ -72,6 +74,10 @@ impl<'a> Sight<'a> {
     fn judge(&mut self) {
         self.metrics = analysis::judge(&self.signals.counts, self.policy, self.at.analysis.as_ref());
         self.at.analysis = Some(analysis::noted(&self.at, self.metrics.clone(), self.now));
+        if self.at.stage == RolloutStage::Holding {
+            let test = ab_test::noted(&self.at, &self.signals.counts, self.policy, self.now);
+            self.at.ab_test = test.map(Box::new);
+        }
     }
 
     fn control(&self) -> &'a Control {
@@ -187,14 +193,31 @@ impl<'a> Sight<'a> {
         !self.lacks_pods() && !self.is_paused() && !self.signals.preview_is_taken
     }
 
+    /// An A/B test may end by its sample, too.
     fn holds(&self) -> bool {
-        self.elapsed() < self.hold()
+        match ab_test::named(self.policy).filter(|_| !self.signals.rolls_back) {
+            Some(_) => !ab_test::of_window(&self.at).is_some_and(|t| t.ended),
+            None => self.elapsed() < self.hold(),
+        }
+    }
+
+    fn test(&self) -> End {
+        ab_test::end(&self.at, self.policy)
+    }
+
+    fn proceeds(&self) -> bool {
+        control::proceeds(self.control(), &self.at, self.index())
+    }
+
+    /// A person who has let it go on knows better.
+    fn has_lost(&self) -> bool {
+        matches!(self.test(), End::StableWins | End::Nobody) && !self.proceeds()
     }
 
     /// For a person.
     fn waits(&self) -> bool {
-        let pauses = self.step().is_some_and(|s| s.pause);
-        self.is_paused() || (pauses && !control::proceeds(self.control(), &self.at, self.index()))
+        let pauses = self.step().is_some_and(|s| s.pause) && self.test() == End::Waits;
+        self.is_paused() || (pauses && !self.proceeds())
     }
 
     /// No telemetry is not the same as no traffic: what nobody can see is not promoted.
@@ -265,6 +288,7 @@ fn begin_again(mut sight: Sight<'_>) -> Transition {
     sight.at.course = Some(sight.digest());
     sight.at.step_since = Some(whole_seconds(sight.now));
     sight.at.takeover_replicas = None;
+    sight.at.ab_test = None;
     let mut because = Vec::new();
     if !sight.course.is_empty() {
         let note = format!("the steps have changed: step {} of {} begins", step + 1, last + 1);
@@ -298,6 +322,13 @@ fn give_up_listening(sight: Sight<'_>) -> Transition {
 fn give_up_waiting(sight: Sight<'_>) -> Transition {
     let lacking = sight.lacking().unwrap_or_default();
     roll_back(sight.at, Reason::NotEnoughEvidence, lacking, sight.now)
+}
+
+/// What it has found stays in the status.
+fn lose_test(sight: Sight<'_>) -> Transition {
+    let reason = if sight.test() == End::StableWins { Reason::Outperformed } else { Reason::NoWinner };
+    let found = ab_test::of_window(&sight.at).map(|t| t.message.clone()).unwrap_or_default();
+    roll_back(sight.at, reason, found, sight.now)
 }
 
 fn pass(sight: Sight<'_>) -> Transition {

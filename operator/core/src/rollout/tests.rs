@@ -1,9 +1,13 @@
+mod ab_test;
 mod control;
 mod judgement;
 
 use super::*;
-use drydock_contract::{StableWindow, count_latency};
-use drydock_crds::{Analysis, CanaryStep, Control, MetricOutcome, OnNotEnoughEvidence, Shadow, Strategy};
+use drydock_contract::{CORRECT, Feedback, StableWindow, count_latency};
+use drydock_crds::{
+    AbTest, Analysis, Better, CanaryStep, Control, FeedbackMetric, MetricOutcome, OnNoWinner, OnNotEnoughEvidence,
+    OnWinner, Shadow, Strategy, Winner,
+};
 
 const NOW: i64 = 1_000_000;
 

@@ -1,4 +1,4 @@
-use drydock_contract::{SPLIT_ANNOTATION, Split, SplitWindow};
+use drydock_contract::{CORRECT, Feedback, SPLIT_ANNOTATION, Split, SplitWindow};
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod,
@@ -232,10 +232,26 @@ impl Cluster {
             let compared = sent * u64::from(split.compare) / 100 + copies;
             window.compared += compared;
             window.agreed += compared - compared * behaviour.disagreements / 100;
-            window.stable.get_or_insert_default().requests += self.requests_per_second - sent;
+            let kept = self.requests_per_second - sent;
+            let stable = window.stable.get_or_insert_default();
+            stable.requests += kept;
+            users(&split, &behaviour, sent, &mut window.feedback);
+            users(&split, &Behaviour::default(), kept, &mut stable.feedback);
             answers.insert(name, window);
         }
         self.observed.splits = answers;
+    }
+}
+
+/// Each of them sends feedback.
+fn users(split: &Split, b: &Behaviour, answers: u64, feedback: &mut std::collections::BTreeMap<String, Feedback>) {
+    let mut add = |name: &str, sum: f64| {
+        let all = feedback.entry(name.to_owned()).or_default();
+        *all = Feedback { count: all.count + answers, sum: all.sum + sum };
+    };
+    add(CORRECT, (answers * b.correct) as f64 / 100.0);
+    for m in &split.metrics {
+        add(&m.name, m.min * answers as f64 + (m.max - m.min) * (answers * b.conversions) as f64 / 100.0);
     }
 }
 

@@ -25,11 +25,14 @@ pub struct Behaviour {
     pub errors: u64,
     /// Of 100 answers compared.
     pub disagreements: u64,
+    /// Of 100 answers, and what users say of each: right, and every metric of the spec at its greatest.
+    pub correct: u64,
+    pub conversions: u64,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { ready_after: Some(2), crashes: false, errors: 0, disagreements: 0 }
+        Self { ready_after: Some(2), crashes: false, errors: 0, disagreements: 0, correct: 90, conversions: 10 }
     }
 }
 

@@ -138,7 +138,7 @@ fn a_b_test() {
             s.rollout.strategy = Strategy::AbTest;
             s.rollout.sticky = Some(RequestKey { cookie: Some("session".into()), ..RequestKey::default() });
             s.rollout.matches = vec![vip];
-            s.rollout.ab_test = Some(AbTest { percentage: 50, duration_seconds: 20 });
+            s.rollout.ab_test = Some(AbTest { duration_seconds: Some(20), ..AbTest::default() });
         });
     });
     story.run(60);
@@ -148,4 +148,69 @@ fn a_b_test() {
     });
     story.run(5);
     story.check("a_b_test");
+}
+
+/// By conversions, of 50 users in a second in each arm; then what the spec says of the end.
+fn by_conversions(conversions: u64, test: &AbTest) -> Story {
+    let mut story = with(Behaviour { conversions, ..Behaviour::default() });
+    story.act("strategy ABTest, by conversion", |c| {
+        c.edit(|s| {
+            s.rollout.strategy = Strategy::AbTest;
+            s.rollout.sticky = Some(RequestKey { cookie: Some("session".into()), ..RequestKey::default() });
+            s.rollout.analysis.metrics =
+                vec![FeedbackMetric { name: "conversion".into(), ..FeedbackMetric::default() }];
+            s.rollout.ab_test = Some(AbTest { metric: Some("conversion".into()), ..test.clone() });
+        });
+    });
+    story
+}
+
+#[test]
+fn a_b_test_that_the_canary_wins() {
+    let apply = OnWinner::Apply;
+    let mut story = by_conversions(20, &AbTest { sample_size: Some(2000), on_winner: apply, ..AbTest::default() });
+    story.run(60);
+    let found = story.cluster.status().rollout.unwrap().ab_test.unwrap();
+    assert_eq!((found.winner, found.effect, found.ended), (Winner::Canary, Some(0.1), true), "{found:?}");
+    assert!(found.lower.unwrap() > 0.0 && found.upper.unwrap() < 0.2, "{found:?}");
+    story.check("a_b_test_that_the_canary_wins");
+}
+
+#[test]
+fn a_b_test_that_the_stable_revision_wins() {
+    let apply = OnWinner::Apply;
+    let mut story = by_conversions(4, &AbTest { duration_seconds: Some(40), on_winner: apply, ..AbTest::default() });
+    story.run(60);
+    assert_eq!(story.cluster.status().rollout.unwrap().ab_test.unwrap().winner, Winner::Stable);
+    story.check("a_b_test_that_the_stable_revision_wins");
+}
+
+#[test]
+fn a_b_test_without_a_winner() {
+    let keep = OnNoWinner::KeepStable;
+    let mut story = by_conversions(10, &AbTest { duration_seconds: Some(20), on_no_winner: keep, ..AbTest::default() });
+    story.run(40);
+    story.check("a_b_test_without_a_winner");
+}
+
+/// The default: a winner is named, and a person has the last word.
+#[test]
+fn a_b_test_that_waits_for_a_person() {
+    let mut story = by_conversions(20, &AbTest { duration_seconds: Some(40), ..AbTest::default() });
+    story.run(60);
+    story.act("control.proceed", |c| {
+        let canary = canary_of(c);
+        c.edit(|s| s.rollout.control.proceed = Some(format!("{canary}/0")));
+    });
+    story.run(5);
+    story.check("a_b_test_that_waits_for_a_person");
+}
+
+/// Right shape, and wrong answers, that only users see.
+#[test]
+fn less_often_right() {
+    let mut story = with(Behaviour { correct: 70, ..Behaviour::default() });
+    story.act("maxAccuracyDrop 5", |c| c.edit(|s| s.rollout.analysis.max_accuracy_drop = Some(5.0)));
+    story.run(45);
+    story.check("less_often_right");
 }

@@ -69,13 +69,56 @@ fn a_slow_canary() {
         buckets
     };
     for (milliseconds, failed) in [(10, None), (100, Some("Latency"))] {
-        let stable = StableWindow { requests: 800, errors: 0, latencies: all_at(10, 800) };
+        let stable = StableWindow { requests: 800, latencies: all_at(10, 800), ..StableWindow::default() };
         let latencies = all_at(milliseconds, 200);
         let counts = SplitWindow { requests: 210, latencies, stable: Some(stable), ..SplitWindow::default() };
         let t = advance(&canary(RolloutStage::Holding, 0, 10), &Signals { counts, ..signals(1) }, &policy, at(NOW));
         assert_eq!(t.next.failed.as_ref().map(|f| f.reason.as_str()), failed, "{t:?}");
         assert_eq!(t.next.step, i32::from(failed.is_none()), "{t:?}");
     }
+}
+
+#[test]
+fn what_users_say() {
+    let mut policy = policy();
+    policy.analysis.max_accuracy_drop = Some(5.0);
+    policy.analysis.metrics = vec![FeedbackMetric {
+        name: "seconds".into(),
+        max: 60.0,
+        better: Better::Lower,
+        max_worsening: Some(3.0),
+        ..FeedbackMetric::default()
+    }];
+    let said = |correct, seconds| {
+        let of = |count: u64, mean| Feedback { count, sum: count as f64 * mean };
+        [(CORRECT.to_owned(), of(4000, correct)), ("seconds".to_owned(), of(4000, seconds))].into()
+    };
+    let after = |correct, seconds| {
+        let stable = StableWindow { requests: 2000, feedback: said(0.9, 10.0), ..StableWindow::default() };
+        let feedback = said(correct, seconds);
+        let counts = SplitWindow { requests: 2000, feedback, stable: Some(stable), ..SplitWindow::default() };
+        advance(&canary(RolloutStage::Holding, 0, 10), &Signals { counts, ..signals(1) }, &policy, at(NOW)).next
+    };
+    for (correct, seconds, failed, step) in [
+        (0.9, 10.0, None, 1),
+        (0.95, 5.0, None, 1),
+        (0.7, 10.0, Some("accuracy 70.0 %, of the stable revision 90.0 %"), 0),
+        (0.9, 25.0, Some("seconds 25.0000, of the stable revision 10.0000"), 0),
+        // Within the limits, and not surely so.
+        (0.855, 12.9, None, 0),
+    ] {
+        let next = after(correct, seconds);
+        assert_eq!(next.failed.is_some(), failed.is_some(), "{correct} {seconds}: {next:?}");
+        assert_eq!(next.step, step, "{correct} {seconds}: {next:?}");
+        if let (Some(f), Some(expected)) = (&next.failed, failed) {
+            assert!(f.reason == "Feedback" && f.message.starts_with(expected), "{f:?}");
+        }
+    }
+    // What is said of nothing is no evidence, and no failure.
+    let silent = Signals { counts: SplitWindow { requests: 2000, ..SplitWindow::default() }, ..signals(1) };
+    let next = advance(&canary(RolloutStage::Holding, 0, 10), &silent, &policy, at(NOW)).next;
+    assert_eq!((next.failed.clone(), next.step), (None, 0), "{next:?}");
+    assert!(lacks(&next.analysis.unwrap().metrics).is_some_and(|l| l.contains("seconds after 0 values")));
 }
 
 #[test]
