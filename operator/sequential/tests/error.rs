@@ -126,7 +126,7 @@ fn ever_differs(pairs: u32, mut values: impl FnMut() -> (f64, f64)) -> bool {
         let (of_a, of_b) = values();
         a = Tally { hits: a.hits + of_a, of: a.of + 1.0 };
         b = Tally { hits: b.hits + of_b, of: b.of + 1.0 };
-        let (p, gap) = ((a.share() + b.share()) / 2.0, a.share() - b.share());
+        let (p, gap) = (f64::midpoint(a.share(), b.share()), a.share() - b.share());
         // A mixture is never over its most likely part, and that part is far from 1 only where the arms are far apart.
         let is_far = gap * gap * a.of > 6.0 * p * (1.0 - p);
         if is_far && against_difference(a, b, 0.0) >= -ALPHA.ln() {
@@ -167,7 +167,7 @@ fn a_planted_effect_is_found_and_peeking_at_a_test_for_one_look_finds_what_is_no
         for n in 1..=1000 {
             a += f64::from(random.f64() < 0.3);
             b += f64::from(random.f64() < 0.3);
-            let (of, p) = (f64::from(n), (a + b) / 2.0 / f64::from(n));
+            let (of, p) = (f64::from(n), f64::midpoint(a, b) / f64::from(n));
             // Two standard deviations.
             is_named |= n >= 20 && (a - b) * (a - b) > 4.0 * 2.0 * of * p * (1.0 - p);
         }
