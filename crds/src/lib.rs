@@ -6,6 +6,7 @@
 mod artifact_store;
 mod conditions;
 mod control;
+mod gateway;
 mod manifest;
 mod model_deployment;
 mod optimization;
@@ -21,6 +22,7 @@ mod strategy;
 pub use artifact_store::{AccessMode, ArtifactStore};
 pub use conditions::{ConditionType, Reason};
 pub use control::Control;
+pub use gateway::{Gateway, ParentKind, ParentRef, RouteParents, Router};
 pub use manifest::{crd_yaml, generated};
 pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
 // What the optimizer's search compares by is in the contract; it is a part of the API all the same.
@@ -33,7 +35,8 @@ pub use search::Search;
 pub use serving::{Autoscaling, Batching, PodTemplate, Resources, Serving};
 pub use source::{ImageSource, Source, UrlSource, VolumeSource};
 pub use status::{
-    AnalysisStatus, CandidateState, CandidateStatus, FailedRevision, Metric, MetricOutcome, MetricStatus,
-    ModelDeploymentStatus, OptimizationStatus, Phase, RevisionStatus, RolloutStage, RolloutStatus, TrackStatus,
+    AnalysisStatus, CandidateState, CandidateStatus, FailedRevision, GatewayStatus, Metric, MetricOutcome,
+    MetricStatus, ModelDeploymentStatus, OptimizationStatus, Phase, RevisionStatus, RolloutStage, RolloutStatus,
+    TrackStatus,
 };
 pub use strategy::{AbTest, BlueGreen, RequestKey, RequestMatch, Shadow, Strategy};

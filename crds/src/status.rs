@@ -206,6 +206,21 @@ pub struct RolloutStatus {
     /// How the canary stands in the step that it is in. Written when an outcome changes, and every ten seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<AnalysisStatus>,
+    /// What the gateway does, with `router: Gateway`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayStatus>,
+}
+
+/// The routes, as their parents have accepted them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayStatus {
+    /// Percent of the requests that go to the canary: what was accepted last.
+    #[serde(default)]
+    pub weight: i32,
+    /// Since when the routes have not been accepted as they should be; absent while they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<Time>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
