@@ -39,6 +39,10 @@ deny: ## What may be in the tree: licences, bans, sources, advisories (from outs
 e2e: ## Tests on a real cluster: the local one, or that of KUBECONFIG
 	@e2e/run.sh
 
+.PHONY: e2e-gateway
+e2e-gateway: ## Those behind a real gateway; it is compiled first, which takes 10 minutes and more the first time
+	@e2e/run.sh --gateway
+
 .PHONY: gen
 gen: ## Everything that is generated and committed: the CRD, the schema of package.json
 	cargo run -q --locked -p drydock-crds --bin crdgen .

@@ -1,9 +1,15 @@
 #!/bin/bash
-# The tests on a real cluster. usage: e2e/run.sh [NAME OF A TEST...]; KUBECONFIG names another cluster than the local one.
+# The tests on a real cluster. usage: e2e/run.sh [--gateway] [NAME OF A TEST...]; KUBECONFIG names another cluster than the local one.
 # A cluster that was up stays up; one that is started here ends here, unless DRYDOCK_KEEP_CLUSTER is set.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 was_up=0
+tests=cluster
+if [[ ${1:-} == --gateway ]]; then
+  # Those that need a gateway, which takes long to compile the first time.
+  tests=gateway
+  shift
+fi
 "$CLUSTER" status >/dev/null 2>&1 && was_up=1
 finish() {
   status=$?
@@ -11,13 +17,18 @@ finish() {
     "$CLUSTER" exec kubectl -n drydock-system logs -l app.kubernetes.io/name=drydock --tail=60 --prefix 2>/dev/null || true
     "$CLUSTER" exec kubectl get pods,modeldeployments -A 2>/dev/null || true
   fi
+  [[ $tests != gateway ]] || "$ROOT/e2e/gateway/gateway" down >/dev/null || true
   ((was_up)) || [[ -n ${DRYDOCK_KEEP_CLUSTER:-} ]] || "$CLUSTER" down --keep-logs
   exit "$status"
 }
 trap finish EXIT
 cluster_with_images
+if [[ $tests == gateway ]]; then
+  say "gateway (built once, then cached)"
+  "$ROOT/e2e/gateway/gateway" up
+fi
 say "tests"
-program=$(test_program cluster)
+program=$(test_program "$tests")
 # The audit log of the local cluster; that of another one is where its owner says, if anywhere.
 log=$("$CLUSTER" status | awk '$1 == "audit" { print $3 }')
 [[ -z $log ]] || export DRYDOCK_AUDIT_LOG=${DRYDOCK_AUDIT_LOG:-$log}

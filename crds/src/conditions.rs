@@ -94,6 +94,10 @@ pub enum Reason {
     /// No canary.
     Idle,
     Suspended,
+    /// `router: Gateway`, and a parent has not accepted a route; the message has its reason.
+    RouteNotAccepted,
+    /// `router: Gateway`, and the cluster does not have the Gateway API.
+    GatewayApiMissing,
     /// The API server refused a child; the message says which and why.
     ApplyFailed,
     /// A child is being deleted, by somebody else, and is not gone yet.

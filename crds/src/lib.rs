@@ -8,6 +8,7 @@ mod artifact_store;
 mod conditions;
 mod control;
 mod feedback;
+mod gateway;
 mod manifest;
 mod model_deployment;
 mod optimization;
@@ -25,6 +26,7 @@ pub use artifact_store::{AccessMode, ArtifactStore};
 pub use conditions::{ConditionType, Reason};
 pub use control::Control;
 pub use feedback::{Better, FeedbackMetric, Tolerance};
+pub use gateway::{Gateway, ParentKind, ParentRef, RouteParents, Router};
 pub use manifest::{crd_yaml, generated};
 pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
 // What the optimizer's search compares by is in the contract; it is a part of the API all the same.
@@ -37,7 +39,8 @@ pub use search::Search;
 pub use serving::{Autoscaling, Batching, PodTemplate, Resources, Serving};
 pub use source::{ImageSource, Source, UrlSource, VolumeSource};
 pub use status::{
-    AbTestStatus, AnalysisStatus, CandidateState, CandidateStatus, FailedRevision, Metric, MetricOutcome, MetricStatus,
-    ModelDeploymentStatus, OptimizationStatus, Phase, RevisionStatus, RolloutStage, RolloutStatus, TrackStatus, Winner,
+    AbTestStatus, AnalysisStatus, CandidateState, CandidateStatus, FailedRevision, GatewayStatus, Metric,
+    MetricOutcome, MetricStatus, ModelDeploymentStatus, OptimizationStatus, Phase, RevisionStatus, RolloutStage,
+    RolloutStatus, TrackStatus, Winner,
 };
 pub use strategy::{BlueGreen, RequestKey, RequestMatch, Shadow, Strategy};

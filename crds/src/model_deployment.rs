@@ -32,6 +32,8 @@ use crate::{ArtifactStore, ModelDeploymentStatus, Optimization, Rollout, Serving
         .message("search and distill are for classifiers: leave them out where model.detection is set, and give recipes of other techniques"),
     validation = Rule::new("!self.metadata.name.endsWith('-canary') && !self.metadata.name.endsWith('-preview')")
         .message("metadata.name must not end with '-canary' or '-preview': 'x-canary' and 'x-preview' are Services of 'x'; write it another way, 'canary-x' say"),
+    validation = Rule::new("!has(self.spec.rollout.gateway) || ((!has(self.spec.rollout.gateway.http) || self.spec.rollout.gateway.http.parentRefs.all(r, r.kind != 'Service' || r.name == self.metadata.name)) && (!has(self.spec.rollout.gateway.grpc) || self.spec.rollout.gateway.grpc.parentRefs.all(r, r.kind != 'Service' || r.name == self.metadata.name)))")
+        .message("rollout.gateway: a parent of kind Service is the ModelDeployment's own, so its name is metadata.name"),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ModelDeploymentSpec {

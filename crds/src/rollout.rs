@@ -4,7 +4,9 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AbTest, BlueGreen, Control, FeedbackMetric, RequestKey, RequestMatch, Shadow, Strategy, Tolerance};
+use crate::{
+    AbTest, BlueGreen, Control, FeedbackMetric, Gateway, RequestKey, RequestMatch, Router, Shadow, Strategy, Tolerance,
+};
 
 /// How a new revision takes the place of the one that is served.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,9 +23,26 @@ use crate::{AbTest, BlueGreen, Control, FeedbackMetric, RequestKey, RequestMatch
     .message("abTest.metric is none of ErrorRate, Latency, Accuracy and the names of analysis.metrics: declare it there"))]
 #[x_kube(validation = Rule::new("self.strategy != 'Shadow' || has(self.shadow)")
     .message("strategy Shadow needs rollout.shadow.percentage"))]
+#[x_kube(validation = Rule::new("has(self.gateway) == (self.router == 'Gateway')")
+    .message("router Gateway takes rollout.gateway, and no other does: set both or none"))]
+#[x_kube(validation = Rule::new("self.router != 'Gateway' || !has(self.sticky)")
+    .message("router Gateway cannot keep users to one model (sticky, strategy ABTest): use router Sidecar, or take it out"))]
+#[x_kube(validation = Rule::new("self.router != 'Gateway' || (!has(self.shadow) && !has(self.analysis.minAgreement))")
+    .message("router Gateway cannot compare the answers of both models (shadow, analysis.minAgreement): a gateway's copy of a request is thrown away unseen; use router Sidecar, or take it out"))]
+#[x_kube(validation = Rule::new("self.router != 'Gateway' || (!has(self.analysis.metrics) && !has(self.analysis.maxAccuracyDrop) && !has(self.analysis.tolerance))")
+    .message("router Gateway cannot judge what users say (analysis.metrics, maxAccuracyDrop) nor a tolerance: the splitter of router Sidecar counts them"))]
+#[x_kube(validation = Rule::new("self.router != 'Gateway' || !has(self.match) || self.match.all(m, has(m.header))")
+    .message("router Gateway matches headers alone: an HTTPRoute cannot tell one cookie from the others"))]
+#[x_kube(validation = Rule::new("self.router != 'Gateway' || self.analysis.timeoutMilliseconds == 1000")
+    .message("analysis.timeoutMilliseconds is for router Sidecar, where the stable model answers for a canary that is late: take it out"))]
 pub struct Rollout {
     #[serde(default)]
     pub strategy: Strategy,
+    /// A gateway cannot do all that the sidecar can: docs/rollouts.md, "A gateway as the router".
+    #[serde(default)]
+    pub router: Router,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
     /// Of strategy Canary, in order; after the last one the new revision is promoted. Empty: promoted as soon as it is ready.
     #[serde(default = "default_steps")]
     #[schemars(length(max = 32))]
@@ -228,6 +247,8 @@ impl Default for Rollout {
     fn default() -> Self {
         Self {
             strategy: Strategy::default(),
+            router: Router::default(),
+            gateway: None,
             steps: default_steps(),
             matches: Vec::new(),
             sticky: None,

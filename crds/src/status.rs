@@ -209,6 +209,9 @@ pub struct RolloutStatus {
     /// How the A/B test stands, or how the last one ended; until the next canary begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ab_test: Option<Box<AbTestStatus>>,
+    /// What the gateway does, with `router: Gateway`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayStatus>,
 }
 
 /// What an A/B test has found, so far or in the end. The interval may be looked at at any time: it misses the true effect, ever, with a
@@ -253,6 +256,18 @@ pub enum Winner {
     /// The interval holds 0 (of `Latency`: 1).
     #[default]
     None,
+}
+
+/// The routes, as their parents have accepted them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayStatus {
+    /// Percent of the requests that go to the canary: what was accepted last.
+    #[serde(default)]
+    pub weight: i32,
+    /// Since when the routes have not been accepted as they should be; absent while they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<Time>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -21,6 +21,12 @@ pub fn client(url: &str) -> Result<Client> {
     Ok(Client::new(endpoint.connect_lazy()))
 }
 
+/// The same, for requests to the host of `origin`, wherever the connection goes.
+pub fn client_of(url: &str, origin: &str) -> Result<Client> {
+    let endpoint = Endpoint::from_shared(url.to_owned())?.origin(origin.parse()?).timeout(Duration::from_secs(10));
+    Ok(Client::new(endpoint.connect_lazy()))
+}
+
 /// The request for one FP32 image of shape [1, 1, 28, 28].
 pub fn request(model: &str, tensor: &[u8]) -> ModelInferRequest {
     ModelInferRequest {

@@ -27,20 +27,53 @@ pub struct LoadPod {
     name: String,
 }
 
-impl LoadPod {
-    /// Returns when the load is on.
-    pub async fn start(space: &Space, service: &str, per_second: u32) -> Result<Self> {
+/// Where a load goes.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    address: IpAddr,
+    http: u16,
+    grpc: u16,
+    model: &'a str,
+    /// What the requests call it.
+    pub hostname: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    /// The ports `http` and `grpc` of a Service that answers for a model.
+    pub async fn of(space: &Space, service: &str, model: &'a str) -> Result<Self> {
         let spec = space.api::<Service>().get(service).await?.spec.context("no spec")?;
-        // Not its name: a look-up that fails would be a failed request that the model has no part in.
-        let address: IpAddr = spec.cluster_ip.context("no cluster IP")?.parse()?;
+        let address = spec.cluster_ip.context("no cluster IP")?.parse()?;
         let port = |name: &str| {
             let port = spec.ports.iter().flatten().find(|p| p.name.as_deref() == Some(name)).map(|p| p.port as u16);
-            anyhow::Ok(format!("http://{}", SocketAddr::new(address, port.with_context(|| format!("no port {name}"))?)))
+            port.with_context(|| format!("no port {name}"))
         };
+        Ok(Self { address, http: port("http")?, grpc: port("grpc")?, model, hostname: None })
+    }
+
+    fn url(&self, port: u16) -> String {
+        match self.hostname {
+            Some(name) => format!("http://{name}:{port}"),
+            // Not its name: a look-up that fails would be a failed request that the model has no part in.
+            None => format!("http://{}", SocketAddr::new(self.address, port)),
+        }
+    }
+}
+
+impl LoadPod {
+    /// Returns when the load on a model's own Service is on.
+    pub async fn start(space: &Space, service: &str, per_second: u32) -> Result<Self> {
+        Self::start_at(space, &Place::of(space, service, service).await?, per_second).await
+    }
+
+    /// Returns when the load is on.
+    pub async fn start_at(space: &Space, place: &Place<'_>, per_second: u32) -> Result<Self> {
         let rate = per_second.to_string();
-        let arguments = json!([port("http")?, port("grpc")?, service, rate, format!("/models/{EVALUATION}")]);
+        let urls = [place.url(place.http), place.url(place.grpc)];
+        let arguments = json!([urls[0], urls[1], place.model, rate, format!("/models/{EVALUATION}")]);
+        // In the pod's own /etc/hosts, for the same reason.
+        let aliases = place.hostname.map(|name| json!([{"ip": place.address, "hostnames": [name]}]));
         let pods = space.api::<Pod>();
-        let pod: Pod = pods.create(&PostParams::default(), &serde_json::from_value(pod(&arguments))?).await?;
+        let pod: Pod = pods.create(&PostParams::default(), &serde_json::from_value(pod(&arguments, &aliases))?).await?;
         let load = Self { space: space.clone(), name: pod.name_any() };
         let up = wait(Duration::from_secs(60), "the load's pod to be ready", || async {
             Ok(is_pod_ready(&pods.get(&load.name).await?).then_some(()))
@@ -73,13 +106,14 @@ impl LoadPod {
     }
 }
 
-fn pod(arguments: &Value) -> Value {
+fn pod(arguments: &Value, aliases: &Option<Value>) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"generateName": "load-"},
         "spec": {
             "restartPolicy": "Never",
+            "hostAliases": aliases,
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,

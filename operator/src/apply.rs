@@ -96,6 +96,8 @@ fn find<'a>(observed: &'a Observed, kind: ChildKind, name: &str) -> Option<&'a O
         ChildKind::Service => named(&observed.services, name),
         ChildKind::Autoscaler => named(&observed.autoscalers, name),
         ChildKind::Budget => named(&observed.budgets, name),
+        ChildKind::HttpRoute => named(&observed.http_routes, name),
+        ChildKind::GrpcRoute => named(&observed.grpc_routes, name),
     }
 }
 

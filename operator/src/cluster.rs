@@ -52,6 +52,11 @@ impl ClusterError {
         matches!(self, Self::Refused(s) if s.is_invalid())
     }
 
+    /// There is no such kind, or none that the operator may list.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Refused(s) if s.is_not_found() || s.is_forbidden())
+    }
+
     /// The object that was meant is not there: none has the name, or one with another uid has it now.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Refused(s) if s.is_not_found() || s.is_conflict())
@@ -84,7 +89,10 @@ pub trait ReadCluster: Sync {
     /// Everything of a kind that carries the target's labels.
     fn labelled<K: Kind>(&self, target: &Target) -> impl Future<Output = Result<Vec<K>, ClusterError>> + Send;
 
-    /// What a stable pod has seen of the canary; `None` if it does not say.
+    /// Whether the cluster has the Gateway API, as far as is known.
+    fn gateway_api(&self) -> bool;
+
+    /// What a pod has seen of the rollout; `None` if it does not say.
     fn split_window(&self, pod_ip: &str) -> impl Future<Output = Option<SplitWindow>> + Send;
 }
 

@@ -14,6 +14,7 @@ mod backoff;
 mod claim;
 mod cluster;
 mod config;
+mod gateway_api;
 mod lease;
 mod metrics;
 mod observe;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use drydock_contract::SplitWindow;
 use drydock_crds::ModelDeploymentStatus;
-use drydock_operator_core::{Observed, PodToAsk, pods_to_ask};
+use drydock_operator_core::{GrpcRoute, HttpRoute, Observed, PodToAsk, pods_to_ask};
 use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
@@ -17,14 +17,14 @@ const ASK_WITHIN: Duration = Duration::from_millis(500);
 /// Connections that one ModelDeployment may have open at once.
 const ASK_AT_ONCE: usize = 16;
 
-/// Reads a ModelDeployment's children, and what its stable pods have seen of the canary. All by LIST and GET: an answer
+/// Reads a ModelDeployment's children, and what its pods have seen of the rollout. All by LIST and GET: an answer
 /// is never older than the question, which a cache of the watches could not promise.
 pub async fn observe(
     cluster: &impl ReadCluster,
     target: &Target,
     status: Option<&ModelDeploymentStatus>,
 ) -> Result<Observed, ClusterError> {
-    let (claims, jobs, pods, revisions, deployments, services, autoscalers, budgets) = tokio::try_join!(
+    let (claims, jobs, pods, revisions, deployments, services, autoscalers, budgets, routes) = tokio::try_join!(
         cluster.labelled(target),
         cluster.labelled(target),
         cluster.labelled(target),
@@ -33,9 +33,43 @@ pub async fn observe(
         cluster.labelled(target),
         cluster.labelled(target),
         cluster.labelled(target),
+        routes(cluster, target),
     )?;
+    let gateway_api = routes.is_some();
+    let (http_routes, grpc_routes) = routes.unwrap_or_default();
     let splits = ask(cluster, pods_to_ask(&target.name, status, &pods)).await;
-    Ok(Observed { claims, jobs, pods, revisions, deployments, services, autoscalers, budgets, splits })
+    Ok(Observed {
+        claims,
+        jobs,
+        pods,
+        revisions,
+        deployments,
+        services,
+        autoscalers,
+        budgets,
+        gateway_api,
+        http_routes,
+        grpc_routes,
+        splits,
+    })
+}
+
+/// `None` where there is no Gateway API, or none for us: what does not ask for a gateway goes on all the same.
+async fn routes(
+    cluster: &impl ReadCluster,
+    target: &Target,
+) -> Result<Option<(Vec<HttpRoute>, Vec<GrpcRoute>)>, ClusterError> {
+    if !cluster.gateway_api() {
+        return Ok(None);
+    }
+    match tokio::try_join!(cluster.labelled(target), cluster.labelled(target)) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_unavailable() => {
+            tracing::warn!(%error, "routes of the Gateway API cannot be listed");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn ask(cluster: &impl ReadCluster, pods: Vec<PodToAsk>) -> BTreeMap<String, SplitWindow> {
@@ -73,6 +107,10 @@ mod tests {
 
         async fn labelled<K: Kind>(&self, _: &Target) -> Result<Vec<K>, ClusterError> {
             Ok(Vec::new())
+        }
+
+        fn gateway_api(&self) -> bool {
+            false
         }
 
         async fn split_window(&self, pod_ip: &str) -> Option<SplitWindow> {

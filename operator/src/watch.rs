@@ -4,7 +4,8 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use drydock_operator_core::{GrpcRoute, HttpRoute};
+use futures::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
@@ -14,11 +15,12 @@ use kube::api::{ListParams, PartialObjectMeta};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Kubernetes, MANAGED_BY, NAME_LABEL};
+use crate::cluster::{Kind, Kubernetes, MANAGED_BY, NAME_LABEL};
+use crate::gateway_api::GatewayApi;
 use crate::reconcile::{Context, Watched, after_error, reconcile};
 
 /// A rollout of a Deployment sends a burst of events: one pass after the burst, not one for each.
@@ -35,7 +37,10 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let ours = watcher::Config::default().labels(MANAGED_BY);
-    Controller::new(api::<Watched>(&client, namespace), watcher::Config::default())
+    let gateway_api = cx.cluster.gateway_api.clone();
+    let looking = gateway_api.clone();
+    let found = gateway_api.clone();
+    let passes = Controller::new(api::<Watched>(&client, namespace), watcher::Config::default())
         .owns(api::<Job>(&client, namespace), ours.clone())
         .owns(api::<Deployment>(&client, namespace), ours.clone())
         .owns(api::<Service>(&client, namespace), ours.clone())
@@ -45,6 +50,10 @@ pub async fn run(
         .owns(api::<ControllerRevision>(&client, namespace), ours.clone())
         // Not owned by the ModelDeployment but by a Job or a ReplicaSet: found by their label.
         .watches(api::<PartialObjectMeta<Pod>>(&client, namespace), ours, |pod| model_deployment_of(&pod))
+        // Not before the cluster has such kinds.
+        .reconcile_on(routes::<HttpRoute>(&client, namespace, gateway_api.clone()))
+        .reconcile_on(routes::<GrpcRoute>(&client, namespace, gateway_api))
+        .reconcile_all_on(stream::once(async move { found.found().await }))
         .with_config(controller::Config::default().concurrency(concurrency).debounce(DEBOUNCE))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile::<Kubernetes>, after_error, Arc::new(cx))
@@ -56,13 +65,44 @@ pub async fn run(
                 Err(error) => tracing::warn!(%error, "watching; it goes on by itself"),
             }
             ready(())
-        })
-        .await;
+        });
+    let look = async {
+        looking.look(&client).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = passes => {}
+        () = look => {}
+    }
 }
 
-fn model_deployment_of(pod: &PartialObjectMeta<Pod>) -> Option<ObjectRef<Watched>> {
-    let name = pod.labels().get(NAME_LABEL)?;
-    Some(ObjectRef::new(name).within(&pod.namespace()?))
+fn model_deployment_of<K>(child: &PartialObjectMeta<K>) -> Option<ObjectRef<Watched>>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let name = child.labels().get(NAME_LABEL)?;
+    Some(ObjectRef::new(name).within(&child.namespace()?))
+}
+
+/// Whose route has changed.
+fn routes<K: Kind>(
+    client: &Client,
+    namespace: Option<&str>,
+    gateway_api: GatewayApi,
+) -> impl Stream<Item = ObjectRef<Watched>> + Send + 'static {
+    let api = api::<PartialObjectMeta<K>>(client, namespace);
+    stream::once(async move { gateway_api.found().await })
+        .flat_map(move |()| watcher(api.clone(), watcher::Config::default().labels(MANAGED_BY)).default_backoff())
+        .touched_objects()
+        .filter_map(|route| {
+            ready(match route {
+                Ok(route) => model_deployment_of(&route),
+                Err(error) => {
+                    tracing::warn!(%error, "watching routes; it goes on by itself");
+                    None
+                }
+            })
+        })
 }
 
 /// Returns when ModelDeployments can be listed: the CRD may be installed after the operator.

@@ -56,6 +56,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
+# Routes of a ModelDeployment with `router: Gateway`; the cluster need not have these kinds.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes, grpcroutes]
+  verbs: [get, list, watch, create, patch, delete]
 # Replicas of a revision without an autoscaler.
 - apiGroups: [apps]
   resources: [deployments/scale]

@@ -54,6 +54,8 @@ pub(crate) struct Sent {
 pub(crate) struct Kept {
     generation: u64,
     began: Instant,
+    /// Nothing is sent on: this pod's own first requests are those that nobody's latency counts before.
+    is_alone: bool,
 }
 
 impl Sent {
@@ -177,15 +179,18 @@ impl Splitter {
     /// The canary is compared with what is not sent to it.
     pub(crate) fn keeps(&self) -> Option<Kept> {
         let state = self.state();
-        state.split.as_ref().map(|_| Kept { generation: state.generation, began: Instant::now() })
+        let split = state.split.as_ref()?;
+        let is_alone = split.weight == 0 && split.shadow == 0 && split.matches.is_empty();
+        Some(Kept { generation: state.generation, began: Instant::now(), is_alone })
     }
 
     pub(crate) fn kept(&self, kept: &Kept, failed: bool) {
         let took = kept.began.elapsed();
         self.count(kept.generation, |counts| {
-            let is_warm = counts.requests > WARM_UP_REQUESTS;
+            let by_canary = counts.requests;
             let stable = counts.stable.get_or_insert_default();
             stable.requests += 1;
+            let is_warm = if kept.is_alone { stable.requests } else { by_canary } > WARM_UP_REQUESTS;
             stable.errors += u64::from(failed);
             if is_warm && !failed {
                 count_latency(&mut stable.latencies, took);
@@ -284,6 +289,23 @@ mod tests {
         splitter.set(Some(split(100, "2")));
         splitter.kept(&late, false);
         assert_eq!(splitter.window().stable, None);
+    }
+
+    /// Behind a gateway the pods of both revisions are told a split of nothing, and count what they answer.
+    #[test]
+    fn a_pod_that_sends_nothing_counts_its_own_from_its_own_first_requests_on() {
+        let splitter = splitter();
+        splitter.set(Some(split(0, "1")));
+        for _ in 0..WARM_UP_REQUESTS + 3 {
+            assert!(splitter.next(&HeaderMap::new()).is_none());
+            splitter.kept(&splitter.keeps().unwrap(), false);
+        }
+        splitter.kept(&splitter.keeps().unwrap(), true);
+        let stable = splitter.window().stable.unwrap();
+        assert_eq!(
+            (stable.requests, stable.errors, stable.latencies.iter().sum::<u64>()),
+            (WARM_UP_REQUESTS + 4, 1, 3)
+        );
     }
 
     #[test]

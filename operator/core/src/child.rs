@@ -6,7 +6,9 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::route::{GrpcRoute, HttpRoute};
 
 /// A whole object as it should be, to be applied by server-side apply.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,8 @@ pub enum Child {
     Service(Box<Service>),
     Autoscaler(Box<HorizontalPodAutoscaler>),
     Budget(Box<PodDisruptionBudget>),
+    HttpRoute(Box<HttpRoute>),
+    GrpcRoute(Box<GrpcRoute>),
 }
 
 /// The kinds of children, in the order in which they are written.
@@ -30,6 +34,8 @@ pub enum ChildKind {
     Service,
     Autoscaler,
     Budget,
+    HttpRoute,
+    GrpcRoute,
 }
 
 /// One that exists.
@@ -42,8 +48,17 @@ pub struct ChildRef {
 }
 
 impl ChildKind {
-    pub const ALL: [Self; 7] =
-        [Self::Claim, Self::Job, Self::Revision, Self::Deployment, Self::Service, Self::Autoscaler, Self::Budget];
+    pub const ALL: [Self; 9] = [
+        Self::Claim,
+        Self::Job,
+        Self::Revision,
+        Self::Deployment,
+        Self::Service,
+        Self::Autoscaler,
+        Self::Budget,
+        Self::HttpRoute,
+        Self::GrpcRoute,
+    ];
 
     pub fn api_version(self) -> &'static str {
         match self {
@@ -52,6 +67,7 @@ impl ChildKind {
             Self::Revision | Self::Deployment => "apps/v1",
             Self::Autoscaler => "autoscaling/v2",
             Self::Budget => "policy/v1",
+            Self::HttpRoute | Self::GrpcRoute => "gateway.networking.k8s.io/v1",
         }
     }
 
@@ -64,6 +80,8 @@ impl ChildKind {
             Self::Service => "Service",
             Self::Autoscaler => "HorizontalPodAutoscaler",
             Self::Budget => "PodDisruptionBudget",
+            Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
         }
     }
 
@@ -76,6 +94,8 @@ impl ChildKind {
             Self::Service => "services",
             Self::Autoscaler => "horizontalpodautoscalers",
             Self::Budget => "poddisruptionbudgets",
+            Self::HttpRoute => "httproutes",
+            Self::GrpcRoute => "grpcroutes",
         }
     }
 }
@@ -110,6 +130,8 @@ impl Child {
             Self::Service(_) => ChildKind::Service,
             Self::Autoscaler(_) => ChildKind::Autoscaler,
             Self::Budget(_) => ChildKind::Budget,
+            Self::HttpRoute(_) => ChildKind::HttpRoute,
+            Self::GrpcRoute(_) => ChildKind::GrpcRoute,
         }
     }
 
@@ -126,6 +148,8 @@ impl Child {
             Self::Service(o) => &o.metadata,
             Self::Autoscaler(o) => &o.metadata,
             Self::Budget(o) => &o.metadata,
+            Self::HttpRoute(o) => &o.metadata,
+            Self::GrpcRoute(o) => &o.metadata,
         }
     }
 
@@ -138,6 +162,8 @@ impl Child {
             Self::Service(o) => &mut o.metadata,
             Self::Autoscaler(o) => &mut o.metadata,
             Self::Budget(o) => &mut o.metadata,
+            Self::HttpRoute(o) => &mut o.metadata,
+            Self::GrpcRoute(o) => &mut o.metadata,
         }
     }
 
@@ -151,8 +177,19 @@ impl Child {
             Self::Service(o) => serde_json::to_value(o),
             Self::Autoscaler(o) => serde_json::to_value(o),
             Self::Budget(o) => serde_json::to_value(o),
+            Self::HttpRoute(o) => serde_json::to_value(o).map(|json| self.typed(json)),
+            Self::GrpcRoute(o) => serde_json::to_value(o).map(|json| self.typed(json)),
         };
         // Plain data with string keys always serializes.
         json.unwrap_or_default()
+    }
+
+    /// Types of our own do not say their kind.
+    fn typed(&self, mut json: Value) -> Value {
+        if let Some(map) = json.as_object_mut() {
+            map.insert("apiVersion".to_owned(), json!(self.kind().api_version()));
+            map.insert("kind".to_owned(), json!(self.kind().kind()));
+        }
+        json
     }
 }

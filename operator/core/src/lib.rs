@@ -40,6 +40,7 @@ mod resolve;
 mod resolved;
 mod revision;
 mod rollout;
+mod route;
 mod selection;
 
 pub use applied::{Applied, FailedWrite};
@@ -52,3 +53,4 @@ pub use plan::{Notice, Plan, PodSplit, Scale, Wake, guard, plan};
 pub use report::{invalid_status, status};
 pub use resolve::{SpecError, SpecErrors, keep, resolve};
 pub use resolved::{Defaults, Resolved};
+pub use route::{GROUP as GATEWAY_API_GROUP, GrpcRoute, HttpRoute, ParentReference, RouteParentStatus, RouteStatus};

@@ -25,6 +25,10 @@ pub fn preview_service(md: &str) -> String {
     format!("{md}-preview")
 }
 
+pub fn route(md: &str) -> String {
+    md.to_owned()
+}
+
 pub fn budget(md: &str) -> String {
     md.to_owned()
 }
@@ -45,6 +49,7 @@ mod tests {
             (stable_service(&md), 0),
             (canary_service(&md), 0),
             (preview_service(&md), 0),
+            (route(&md), 0),
             (budget(&md), 0),
         ] {
             assert!(name.len() + suffix <= 63, "{name}");

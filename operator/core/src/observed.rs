@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::Child;
+use crate::route::{GrpcRoute, HttpRoute, RouteView};
 
 /// What is in the namespace now: everything that bears our labels, and, where it is cheap, whatever has the name of a child
 /// and belongs to something else (it is then left alone and reported).
@@ -22,7 +23,11 @@ pub struct Observed {
     pub services: Vec<Service>,
     pub autoscalers: Vec<HorizontalPodAutoscaler>,
     pub budgets: Vec<PodDisruptionBudget>,
-    /// What stable pods answered on their admin port, by pod name. Who is absent did not answer.
+    /// Whether the cluster has the Gateway API. Without it there are no routes.
+    pub gateway_api: bool,
+    pub http_routes: Vec<HttpRoute>,
+    pub grpc_routes: Vec<GrpcRoute>,
+    /// What stable pods, and with a gateway the canary's too, answered on their admin port, by pod name. Who is absent did not answer.
     pub splits: BTreeMap<String, SplitWindow>,
 }
 
@@ -36,6 +41,8 @@ impl Observed {
         let services = self.services.iter().cloned().map(|o| Child::Service(Box::new(o)));
         let autoscalers = self.autoscalers.iter().cloned().map(|o| Child::Autoscaler(Box::new(o)));
         let budgets = self.budgets.iter().cloned().map(|o| Child::Budget(Box::new(o)));
+        let http_routes = self.http_routes.iter().cloned().map(|o| Child::HttpRoute(Box::new(o)));
+        let grpc_routes = self.grpc_routes.iter().cloned().map(|o| Child::GrpcRoute(Box::new(o)));
         claims
             .chain(jobs)
             .chain(revisions)
@@ -43,6 +50,12 @@ impl Observed {
             .chain(services)
             .chain(autoscalers)
             .chain(budgets)
+            .chain(http_routes)
+            .chain(grpc_routes)
             .collect()
+    }
+
+    pub(crate) fn routes(&self) -> impl Iterator<Item = RouteView<'_>> {
+        self.http_routes.iter().map(RouteView::from).chain(self.grpc_routes.iter().map(RouteView::from))
     }
 }

@@ -1,6 +1,7 @@
 use drydock_crds::{RevisionStatus, TrackStatus};
 use jiff::Timestamp;
 
+use crate::rollout::Routes;
 use crate::selection::Verdict;
 
 /// What the report needs to know of a plan, beside its memory.
@@ -20,6 +21,10 @@ pub struct Outlook {
     pub(crate) canary: Option<TrackStatus>,
     /// Percent of the requests that go to the canary.
     pub(crate) weight: i32,
+    /// How a gateway's routes stand to what is asked for now.
+    pub(crate) routes: Routes,
+    /// For longer than it takes gateways to accept a route.
+    pub(crate) routes_are_late: bool,
     pub(crate) steps: usize,
     /// What the rollout waits for a person to do.
     pub(crate) waits: Option<String>,

@@ -3,6 +3,7 @@ mod diff;
 mod guard;
 mod retry;
 mod revisions;
+mod routing;
 mod tracks;
 
 use drydock_contract::Split;
@@ -11,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::rollout::Routes;
 use crate::selection::Verdict;
 use crate::{
     Child, ChildRef, Memory, Observed, Outlook, Resolved, labels, names, optimization, pod_state, record, rollout,
@@ -105,7 +107,7 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
 
     let revisions = Revisions::gather(resolved, observed, &verdict, &found, &memory.rollout);
     let before = Tracks::see(resolved, observed, &memory.rollout, now);
-    let signals = before.signals(resolved, observed, &revisions);
+    let signals = before.signals(resolved, observed, &memory.rollout, &revisions);
     let transition = rollout::advance(&memory.rollout, &signals, &resolved.rollout, now);
     let at = transition.next;
     let metrics = rollout::judge(&signals.counts, &resolved.rollout, memory.rollout.analysis.as_ref());
@@ -115,19 +117,33 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
 
     let tracks = Tracks::see(resolved, observed, &at, now);
     let desired = desired::children(resolved, observed, &at, &tracks, &revisions, is_stale, &news);
-    let diff = diff::diff(resolved, observed, desired, &desired::live(&at));
+    let mut diff = diff::diff(resolved, observed, desired, &desired::live(&at));
+    let routes = routing::see(resolved, observed, &tracks.shares(resolved, &at));
+    let is_unrouted = matches!(routes, Routes::Pending(_)) && !rollout::is_late(&at, now);
+    if is_unrouted {
+        // The gateway may send them requests yet.
+        diff.prune.retain(|gone| !routing::is_serving(gone.kind));
+    }
     Plan {
         scales: tracks.scales(resolved, observed, &diff),
         splits: tracks.splits(resolved, &at),
         outlook: Outlook {
             again_at,
+            routes,
             foreign: diff.foreign,
             ending: diff.ending,
             asked: revisions.asked,
             unknown: revisions.unknown,
             ..tracks.outlook(resolved, &at, Some(verdict), revisions.target, now)
         },
-        wake: wake(resolved, &at, &tracks, [stuck_at, again_at].into_iter().flatten().filter(|_| !is_stale), now),
+        wake: wake(
+            resolved,
+            &at,
+            &tracks,
+            is_unrouted,
+            [stuck_at, again_at].into_iter().flatten().filter(|_| !is_stale),
+            now,
+        ),
         writes: diff.writes,
         prune: diff.prune,
         memory: Memory { rollout: at, optimization: Some(found) },
@@ -196,6 +212,7 @@ fn wake(
     r: &Resolved,
     at: &RolloutStatus,
     tracks: &Tracks<'_>,
+    is_unrouted: bool,
     job_at: impl Iterator<Item = Timestamp>,
     now: Timestamp,
 ) -> Wake {
@@ -215,6 +232,7 @@ fn wake(
     if let Some(until) = at.previous_until.as_ref().filter(|_| at.previous.is_some()) {
         times.push(until.0.duration_since(now).max(LOOK));
     }
+    times.extend(is_unrouted.then_some(LOOK));
     times.extend(job_at.map(|at| at.duration_since(now).max(LOOK)));
     if at.stable.is_some() && !at.stable_was_ready && tracks.stable.desired > 0 {
         if tracks.stable.ready > 0 {

@@ -6,8 +6,8 @@ use std::fmt;
 
 use drydock_contract::{Dataset, Limits, Search, Task};
 use drydock_crds::{
-    Amount, ArtifactStore, Gates, Model, ModelDeployment, ModelDeploymentSpec, Optimization, Resources, Rollout,
-    Serving, Source,
+    Amount, ArtifactStore, Gates, Model, ModelDeployment, ModelDeploymentSpec, Optimization, ParentKind, Resources,
+    Rollout, Router, Serving, Source,
 };
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -110,6 +110,7 @@ fn read(errors: &mut SpecErrors, metadata: &ObjectMeta, spec: &ModelDeploymentSp
     };
     let optimization = work(errors, &spec.model, &optimization, &selection, defaults);
     let serving = serving(errors, &spec.serving, defaults);
+    check_gateway(errors, &spec.rollout);
 
     Resolved {
         owner: OwnerReference {
@@ -267,6 +268,25 @@ fn serving(errors: &mut SpecErrors, s: &Serving, defaults: &Defaults) -> Serving
             .as_ref()
             .map(|b| BatchingTemplate { max_size: b.max_size, max_delay_milliseconds: b.max_delay_milliseconds }),
         overlay: s.pod_template.as_ref().and_then(|t| overlay::overlay(errors, t)),
+    }
+}
+
+/// What the schema cannot say, `namespace` being a word of CEL.
+fn check_gateway(errors: &mut SpecErrors, rollout: &Rollout) {
+    let gateway = rollout.gateway.clone().unwrap_or_default();
+    let parents = [("http", gateway.http), ("grpc", gateway.grpc)];
+    if rollout.router == Router::Gateway && parents.iter().all(|(_, p)| p.is_none()) {
+        errors.add("spec.rollout.gateway", "is missing: router Gateway takes http, grpc or both");
+    }
+    for (protocol, parents) in parents {
+        for (i, parent) in parents.iter().flat_map(|p| &p.parent_refs).enumerate() {
+            if parent.kind == ParentKind::Service && parent.namespace.is_some() {
+                errors.add(
+                    format!("spec.rollout.gateway.{protocol}.parentRefs[{i}].namespace"),
+                    "a parent of kind Service is the ModelDeployment's own, in its namespace: take it out",
+                );
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod capacity;
 mod control;
 mod course;
 mod feedback;
+mod gateway;
 mod share;
 mod table;
 
@@ -21,10 +22,11 @@ use drydock_crds::{FailedRevision, Reason, RevisionStatus, Rollout, RolloutStage
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-pub use analysis::{judge, lacks, sum};
+pub use analysis::{beside, judge, lacks, sum};
 pub use capacity::{cap, needed};
 pub use course::course;
-pub use share::{split, wanted_size, wanted_weight, window};
+pub use gateway::{Routes, is_late};
+pub use share::{Shares, shares, split, wanted_size, wanted_weight, window};
 pub use table::waits;
 
 use crate::plan::Notice;
@@ -61,8 +63,12 @@ pub struct Signals {
     pub canary_excuse: Option<String>,
     /// Seen by the stable pods in the window of [`window`].
     pub counts: SplitWindow,
-    /// Stable pods that send requests to the canary and do not say what became of them.
+    /// Pods that were told to count, and do not say what they have counted.
     pub silent: i32,
+    /// How a gateway's routes stand to what the stage asks for.
+    pub routes: Routes,
+    /// The share that the stage asks for, as far as the canary can take it.
+    pub weight: i32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +97,7 @@ fn step_on(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) ->
             ..RolloutStatus::default()
         };
     }
+    gateway::follow(&mut next, s, policy, now);
     if next.stable.is_some() && s.stable_is_reachable {
         next.stable_was_ready = true;
         if next.canary.is_none() {
@@ -234,7 +241,7 @@ fn start(
     next.ab_test = None;
     let course = course_of(s, policy);
     let at_once = course.is_empty();
-    next.course = Some(course::digest(policy.strategy, &course));
+    next.course = Some(course::digest(policy, &course));
     next.stage = if at_once { RolloutStage::Promoting } else { RolloutStage::Scaling };
     next.takeover_replicas = s.together.filter(|_| at_once);
     next.since = Some(whole_seconds(now));

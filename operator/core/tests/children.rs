@@ -10,7 +10,7 @@ use drydock_crds::{Amount, Autoscaling, Batching, ImageSource, PodTemplate, Reso
 use drydock_operator_core::{Applied, Child, ChildKind, FailedWrite, Plan, resolve, status};
 use serde_json::json;
 use simulation::Cluster;
-use simulation::fixtures::{fashion, pvc};
+use simulation::fixtures::{behind_a_gateway, fashion, pvc};
 
 /// Everything that is written until the model is served.
 fn written(cluster: &mut Cluster) -> Vec<Child> {
@@ -41,7 +41,10 @@ fn every_kind() {
     md.spec.serving.replicas = None;
     md.spec.serving.autoscaling =
         Some(Autoscaling { min_replicas: 2, max_replicas: 6, target_cpu_utilization_percentage: 70 });
-    let all = written(&mut Cluster::new(md));
+    behind_a_gateway(&mut md.spec.rollout);
+    let mut cluster = Cluster::new(md);
+    cluster.observed.gateway_api = true;
+    let all = written(&mut cluster);
     for kind in ChildKind::ALL {
         let found = of(kind, &all);
         assert!(!found.is_empty(), "{kind} is never written");

@@ -8,12 +8,13 @@ use std::sync::LazyLock;
 
 use drydock_contract::Split;
 use drydock_crds::{
-    AbTest, Amount, Autoscaling, BlueGreen, ModelDeploymentSpec, RequestKey, RequestMatch, Resources, Rollout, Shadow,
+    AbTest, Amount, Autoscaling, BlueGreen, ModelDeploymentSpec, RequestKey, RequestMatch, Resources, Rollout,
+    RolloutStage, Router, Shadow,
 };
 use drydock_operator_core::ChildKind;
 use k8s_openapi::api::core::v1::Pod;
 use proptest::prelude::*;
-use simulation::fixtures::{fashion, recipe};
+use simulation::fixtures::{behind_a_gateway, fashion, recipe};
 use simulation::{Behaviour, Cluster};
 
 /// Something that happens to a ModelDeployment or its children.
@@ -45,6 +46,10 @@ enum Event {
     Strategy(u8),
     /// Who is sent on, by what, and copies.
     Sharing(u8),
+    /// Whether requests come through a gateway.
+    Router(bool),
+    /// It accepts routes after so many seconds; `None`: never.
+    Accepts(Option<i64>),
     /// What a person may say of the revision that is on its way, or was: a number for the word.
     Word(u8),
 }
@@ -73,12 +78,15 @@ fn event() -> impl Strategy<Value = Event> {
         3 => any::<u8>().prop_map(Event::Word),
         2 => (0..4u8).prop_map(Event::Strategy),
         2 => (0..8u8).prop_map(Event::Sharing),
+        2 => any::<bool>().prop_map(Event::Router),
+        1 => prop_oneof![Just(None), (0..12i64).prop_map(Some)].prop_map(Event::Accepts),
     ]
 }
 
 /// `sidecar:1` and `sidecar:0` are good; the others fail, each in its own way.
 fn cluster() -> Cluster {
     let mut cluster = Cluster::new(fashion());
+    cluster.observed.gateway_api = true;
     cluster.behaviours.insert("sidecar:2".into(), Behaviour { errors: 20, ..Behaviour::default() });
     cluster.behaviours.insert("sidecar:3".into(), Behaviour { ready_after: None, ..Behaviour::default() });
     cluster
@@ -133,11 +141,26 @@ fn edit(spec: &mut ModelDeploymentSpec, event: &Event) {
             let shadows = bits & 4 > 0 || spec.rollout.strategy == drydock_crds::Strategy::Shadow;
             spec.rollout.shadow = shadows.then_some(Shadow { percentage: 30 });
         }
+        Event::Router(gateway) => {
+            spec.rollout.router = Router::Sidecar;
+            spec.rollout.gateway = None;
+            if *gateway {
+                behind_a_gateway(&mut spec.rollout);
+            }
+        }
         Event::Invalid(on) => {
             let amounts = [("cpu".to_owned(), Amount("lots".into()))].into();
             spec.serving.resources = on.then(|| Resources { requests: amounts, ..Resources::default() });
         }
         _ => {}
+    }
+    if spec.rollout.router == Router::Gateway {
+        // The API server refuses what a gateway cannot do.
+        if matches!(spec.rollout.strategy, drydock_crds::Strategy::AbTest | drydock_crds::Strategy::Shadow) {
+            follow(&mut spec.rollout, 0);
+        }
+        spec.rollout.sticky = None;
+        spec.rollout.shadow = None;
     }
 }
 
@@ -215,6 +238,7 @@ fn happen(c: &mut Cluster, event: &Event) {
             }
         }
         Event::Traffic(n) => c.requests_per_second = *n,
+        Event::Accepts(after) => c.gateway.accepts_after = *after,
         Event::Word(n) => {
             let rollout = c.status().rollout.unwrap_or_default();
             let of = [rollout.canary, rollout.stable, rollout.previous].into_iter().flatten().map(|r| r.revision);
@@ -230,8 +254,28 @@ fn happen(c: &mut Cluster, event: &Event) {
 fn pass(c: &mut Cluster) {
     assert_eq!(c.plan(), c.plan(), "equal inputs give equal plans");
     let selected = c.selected();
+    let before = c.status().rollout.unwrap_or_default();
     let plan = c.reconcile(None);
     let rollout = &plan.memory.rollout;
+
+    // A step that a gateway has not accepted is not passed.
+    let is_gateway = c.md.spec.rollout.router == Router::Gateway;
+    let passed = before.stage == RolloutStage::Holding && before.canary == rollout.canary && rollout.step > before.step;
+    let is_skipped = rollout.promoted != before.promoted || before.course != rollout.course;
+    if is_gateway && passed && !is_skipped && c.md.spec.rollout.strategy == drydock_crds::Strategy::Canary {
+        let step = &c.md.spec.rollout.steps[usize::try_from(before.step).unwrap()];
+        assert_eq!(c.gateway.weight, step.weight, "passed without its weight: {before:?}");
+    }
+    // What a gateway still sends the canary finds its pods.
+    let is_given_up = rollout
+        .gateway
+        .as_ref()
+        .is_some_and(|g| g.pending_since.as_ref().is_some_and(|since| c.now.duration_since(since.0).as_secs() > 30));
+    if is_gateway && c.gateway.weight > 0 && !is_given_up && !c.routes().is_empty() {
+        let ends =
+            |revision: &str| plan.prune.iter().any(|g| g.kind == ChildKind::Deployment && g.name.ends_with(revision));
+        assert!(!before.canary.as_ref().is_some_and(|canary| ends(&canary.revision)), "{plan:#?}");
+    }
 
     // What is pruned is neither selected nor about to be.
     let stable = rollout.stable.as_ref().map(|r| r.revision.clone());
@@ -253,6 +297,10 @@ fn pass(c: &mut Cluster) {
     let Some(stable) = stable else { return };
     let canary = rollout.canary.as_ref().map(|r| r.revision.clone());
     let ready = canary.as_ref().map_or(0, |r| c.ready(r));
+    for weight in c.asked_of_the_gateway() {
+        let load = usize::try_from(weight).unwrap();
+        assert!(load == 0 || (ready > 0 && load * c.ready(&stable) <= 100 * ready), "{weight} %: {ready} ready");
+    }
     for pod in &c.observed.pods {
         let of = pod.metadata.labels.as_ref().unwrap().get("drydock.dev/revision");
         let split = pod.metadata.annotations.as_ref().and_then(|a| a.get(drydock_contract::SPLIT_ANNOTATION));
@@ -263,11 +311,15 @@ fn pass(c: &mut Cluster) {
                 (Some(split), None) => panic!("{split:?} without a canary"),
                 (Some(split), Some(canary)) => {
                     assert_eq!(&split.revision, canary);
-                    assert!(split.weight > 0 || split.shadow > 0 || !split.matches.is_empty());
+                    let sends = split.weight > 0 || split.shadow > 0 || !split.matches.is_empty();
+                    assert_eq!(sends, !is_gateway, "{split:?}: divided twice, or not at all");
+                    assert!(is_gateway || c.asked_of_the_gateway().iter().all(|weight| *weight == 0));
                     let load = usize::from(split.weight) + usize::from(split.shadow);
                     assert!(ready > 0 && load * c.ready(&stable) <= 100 * ready, "{split:?}: {ready} ready");
                 }
             }
+        } else if is_gateway && of == canary.as_ref() {
+            assert!(split.is_none_or(|s| s.weight == 0 && s.shadow == 0 && s.matches.is_empty()));
         } else if canary.is_some() {
             assert_eq!(split, None, "only the stable revision sends on");
         }
@@ -277,6 +329,7 @@ fn pass(c: &mut Cluster) {
 fn heal(c: &mut Cluster) {
     c.unready.clear();
     c.requests_per_second = 100;
+    c.gateway.accepts_after = Some(1);
     c.edit(|s| {
         s.suspend = false;
         s.serving.resources = None;

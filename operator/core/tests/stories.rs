@@ -4,6 +4,8 @@
 
 #[path = "stories/control.rs"]
 mod control;
+#[path = "stories/gateway.rs"]
+mod gateway;
 #[path = "stories/meddling.rs"]
 mod meddling;
 #[path = "stories/optimization.rs"]

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::{ClusterError, Kind, MANAGED_BY, NAME_LABEL, ReadCluster, WriteCluster};
 use crate::claim::Claim;
+use crate::gateway_api::GatewayApi;
 use crate::metrics::Metrics;
 use crate::target::Target;
 
@@ -34,6 +35,7 @@ pub struct Kubernetes {
     pods: reqwest::Client,
     claim: Arc<Claim>,
     metrics: Metrics,
+    pub gateway_api: GatewayApi,
 }
 
 impl Kubernetes {
@@ -45,7 +47,7 @@ impl Kubernetes {
         // A pod may run whatever image its user likes: it must not send the operator elsewhere.
         let redirect = reqwest::redirect::Policy::none();
         let pods = reqwest::Client::builder().no_proxy().redirect(redirect).timeout(SPLIT_WITHIN).build()?;
-        Ok(Self { client, pods, claim, metrics })
+        Ok(Self { client, pods, claim, metrics, gateway_api: GatewayApi::default() })
     }
 
     /// Every write passes here.
@@ -84,6 +86,10 @@ impl ReadCluster for Kubernetes {
     async fn labelled<K: Kind>(&self, target: &Target) -> Result<Vec<K>, ClusterError> {
         let labels = format!("{NAME_LABEL}={},{MANAGED_BY}", target.name);
         Ok(self.api(&target.namespace).list(&ListParams::default().labels(&labels)).await?.items)
+    }
+
+    fn gateway_api(&self) -> bool {
+        self.gateway_api.is_there()
     }
 
     async fn split_window(&self, pod_ip: &str) -> Option<SplitWindow> {

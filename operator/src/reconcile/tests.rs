@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cluster::Kubernetes;
 use crate::fixtures::{Asked, Log, Objects, cluster, lines, refusal, writes};
+use crate::gateway_api::GatewayApi;
 
 const PATH: &str = "/apis/drydock.dev/v1alpha1/namespaces/ns/modeldeployments/m";
 
@@ -47,6 +48,27 @@ async fn comes_to_rest_and_writes_nothing_then() {
     assert_eq!(lines(&log).len(), 9, "{:#?}", lines(&log));
     let selected = "labelSelector=drydock.dev%2Fname%3Dm%2Capp.kubernetes.io%2Fmanaged-by%3Ddrydock";
     assert!(lines(&log)[1..].iter().all(|l| l.ends_with(selected)), "{:#?}", lines(&log));
+}
+
+/// The chart of an earlier version grants no right to routes: what does not ask for a gateway goes on.
+#[tokio::test]
+async fn routes_are_asked_for_where_there_are_such_and_those_that_cannot_be_listed_are_no_error() {
+    for may_list in [true, false] {
+        let objects = Mutex::new(Objects([(PATH.to_owned(), model_deployment())].into()));
+        let (mut cluster, log) = cluster(move |asked| match asked.path.ends_with("grpcroutes") {
+            true if !may_list => refusal(403, "Forbidden", "grpcroutes is forbidden"),
+            _ => objects.lock().unwrap().answer(asked),
+        });
+        cluster.gateway_api = GatewayApi::there();
+        let cx = context(cluster);
+        go(&cx).await.unwrap();
+        let asked = |kind: &str| {
+            let path = format!("GET /apis/gateway.networking.k8s.io/v1/namespaces/ns/{kind} ");
+            lines(&log).iter().filter(|l| l.starts_with(&path)).count()
+        };
+        assert_eq!((asked("httproutes"), asked("grpcroutes")), (1, 1), "{:#?}", lines(&log));
+        assert!(writes(&log).iter().any(|l| l.contains("/jobs/")), "{:#?}", writes(&log));
+    }
 }
 
 #[tokio::test]

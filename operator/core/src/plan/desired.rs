@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use drydock_crds::{Autoscaling, CandidateStatus, Decision, RevisionStatus, RolloutStatus, Strategy};
 
 use super::revisions::Revisions;
+use super::routing;
 use super::tracks::Tracks;
 use crate::children::{autoscaler, budget, claim, controller_revision, optimization_job, service, serving_deployment};
 use crate::resolved::Replicas;
@@ -80,6 +81,8 @@ pub fn serving(
     }
     if at.stable.is_some() {
         all.push(Child::Budget(Box::new(budget::budget(r))));
+        // After the Services: with a selector that has changed, or that no longer is the canary's, any weight is right.
+        all.extend(routing::wanted(r, observed, &tracks.shares(r, at)));
     }
     all
 }

@@ -1,9 +1,11 @@
+use drydock_crds::Router;
 use jiff::Timestamp;
 
 use super::revisions::Revisions;
 use super::tracks::Tracks;
-use super::{Plan, Wake, desired, diff};
+use super::{Plan, Wake, desired, diff, routing};
 use crate::resolved::Replicas;
+use crate::rollout::{Routes, Shares};
 use crate::{Memory, Observed, Outlook, Resolved};
 
 /// One pass while the spec cannot be worked with: what is served is kept as it was made, the canary that nobody can judge
@@ -17,8 +19,14 @@ pub fn guard(kept: &Resolved, observed: &Observed, memory: &Memory, now: Timesta
         memory.rollout.since = None;
         memory.rollout.step_since = None;
     }
-    let at = &memory.rollout;
     let mut kept = kept.clone();
+    kept_gateway(&mut kept, observed);
+    if let Some(gateway) = &mut memory.rollout.gateway
+        && routing::see(&kept, observed, &Shares::default()) == Routes::InForce
+    {
+        gateway.weight = 0;
+    }
+    let at = &memory.rollout;
     if matches!(kept.serving.replicas, Replicas::Fixed(_)) && !observed.autoscalers.is_empty() {
         // Those of the last valid spec are not pruned, and a number that is set beside one does not stay.
         kept.serving.replicas = Replicas::Unknown;
@@ -38,5 +46,15 @@ pub fn guard(kept: &Resolved, observed: &Observed, memory: &Memory, now: Timesta
         notices: Vec::new(),
         wake: Wake::OnChange,
         memory,
+    }
+}
+
+/// Where the spec cannot be read, the routes that are there: the gateway must not go on sending the canary its share.
+fn kept_gateway(kept: &mut Resolved, observed: &Observed) {
+    if kept.rollout.gateway.is_none()
+        && let Some(gateway) = routing::found(kept, observed)
+    {
+        kept.rollout.router = Router::Gateway;
+        kept.rollout.gateway = Some(gateway);
     }
 }

@@ -1,17 +1,19 @@
 use drydock_contract::{SPLIT_ANNOTATION, Split, SplitWindow};
-use drydock_crds::{RevisionStatus, RolloutStatus, Strategy, TrackStatus};
+use drydock_crds::{RevisionStatus, RolloutStatus, Router, Strategy, TrackStatus};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
 
 use super::diff::Diff;
 use super::revisions::Revisions;
-use super::{PodSplit, Scale};
+use super::{PodSplit, Scale, routing};
 use crate::labels::{self, annotation};
 use crate::outlook::Outlook;
 use crate::pod_state::{crash_loop, excuse, is_reachable, is_ready, of_revision};
 use crate::resolved::Replicas;
-use crate::rollout::{self, Signals, cap, course, needed, split, sum, wanted_size, wanted_weight, window};
+use crate::rollout::{
+    self, Routes, Shares, Signals, beside, cap, course, needed, shares, split, sum, wanted_size, wanted_weight, window,
+};
 use crate::selection::Verdict;
 use crate::{ChildKind, Observed, Resolved, names};
 
@@ -60,13 +62,24 @@ impl<'a> Tracks<'a> {
             // because a stable pod stumbles.
             canary.desired = needed(wanted_size(at, &r.rollout), stable.desired.max(stable.ready));
             canary.desired = canary.desired.max(at.takeover_replicas.unwrap_or(0));
+            // What a gateway still sends it needs pods, whatever is asked for now.
+            let sent = at.gateway.as_ref().map(|g| g.weight).filter(|weight| *weight > 0);
+            canary.desired = canary.desired.max(sent.map_or(0, |weight| needed(weight, stable.desired)));
         }
         previous.desired = replicas(r, observed, &previous).unwrap_or(0);
-        let weight = cap(wanted_weight(at, &r.rollout), canary.ready, stable.ready);
-        let may_send = canary.ready;
-        let counts = sum(windows(observed, at, &stable));
+        let may_send = if routing::other_sends(r, observed, &stable.pods) { 0 } else { canary.ready };
+        let weight = cap(wanted_weight(at, &r.rollout), may_send, stable.ready);
         let told = |p: &Pod| is_ready(p) && is_told(p, &window(at));
-        let silent = count(&stable.pods, told) - i32::try_from(windows(observed, at, &stable).count()).unwrap_or(0);
+        let unheard = |track: &Track<'_>| {
+            count(&track.pods, told) - i32::try_from(windows(observed, at, track).count()).unwrap_or(0)
+        };
+        let (counts, silent) = match r.rollout.router {
+            Router::Sidecar => (sum(windows(observed, at, &stable)), unheard(&stable)),
+            Router::Gateway => {
+                let counts = beside(windows(observed, at, &canary), windows(observed, at, &stable));
+                (counts, unheard(&stable) + unheard(&canary))
+            }
+        };
         let stable_is_reachable = stable.pods.iter().any(|p| is_reachable(p, now));
         let flipped = stable.revision.as_ref().is_some_and(|of| selects(r, observed, &of.revision));
         Self {
@@ -83,7 +96,7 @@ impl<'a> Tracks<'a> {
         }
     }
 
-    pub fn signals(&self, r: &Resolved, observed: &Observed, revisions: &Revisions) -> Signals {
+    pub fn signals(&self, r: &Resolved, observed: &Observed, at: &RolloutStatus, revisions: &Revisions) -> Signals {
         let stable = self.stable.revision.as_ref();
         let failed =
             observed.deployments.iter().find(|d| d.metadata.name == self.canary.deployment(r)).and_then(refusal);
@@ -105,7 +118,14 @@ impl<'a> Tracks<'a> {
             canary_excuse: excuse(&self.canary.pods).or(failed),
             counts: self.counts.clone(),
             silent: self.silent,
+            routes: routing::see(r, observed, &self.shares(r, at)),
+            weight: self.weight,
         }
+    }
+
+    /// What a gateway's routes should say.
+    pub fn shares(&self, r: &Resolved, at: &RolloutStatus) -> Shares {
+        shares(at, &r.rollout, self.weight, self.may_send)
     }
 
     /// Pods that an autoscaler keeps for both: what the new revision begins with when it has every request. The load may have
@@ -145,8 +165,9 @@ impl<'a> Tracks<'a> {
     pub fn splits(&self, r: &Resolved, at: &RolloutStatus) -> Vec<PodSplit> {
         let wanted = split(at, &r.rollout, self.weight, self.may_send, self.stable.ready);
         let mut splits: Vec<PodSplit> = self.stable.pods.iter().filter_map(|p| tell(p, wanted.as_ref())).collect();
-        // A revision that was stable before may still have a share to send on, now to itself.
-        splits.extend(self.canary.pods.iter().filter_map(|p| tell(p, None)));
+        // A revision that was stable before may still have a share to send on, now to itself. Behind a gateway it counts.
+        let counts = wanted.as_ref().filter(|_| r.rollout.router == Router::Gateway);
+        splits.extend(self.canary.pods.iter().filter_map(|p| tell(p, counts)));
         if self.canary.revision.is_some() {
             // Those of the replaced revision go on as they were while they end, but not into the next canary.
             splits.extend(self.previous.pods.iter().filter_map(|p| tell(p, None)));
@@ -172,7 +193,10 @@ impl<'a> Tracks<'a> {
             target,
             stable: self.stable.status(),
             canary: self.canary.status(),
-            weight: self.weight,
+            // A weight that a gateway has not accepted is not there yet.
+            weight: at.gateway.as_ref().map_or(self.weight, |g| g.weight),
+            routes: Routes::InForce,
+            routes_are_late: rollout::is_late(at, now),
             steps: course(&r.rollout).len(),
             waits: rollout::waits(at, &r.rollout, now),
             stable_crash: crash_loop(&self.stable.pods, self.since),
@@ -213,14 +237,10 @@ fn replicas(r: &Resolved, observed: &Observed, track: &Track<'_>) -> Option<i32>
 }
 
 /// The counts of this stage; what a pod says of another one is of no use.
-fn windows<'b>(
-    observed: &'b Observed,
-    at: &RolloutStatus,
-    stable: &Track<'b>,
-) -> impl Iterator<Item = &'b SplitWindow> {
+fn windows<'b>(observed: &'b Observed, at: &RolloutStatus, track: &Track<'b>) -> impl Iterator<Item = &'b SplitWindow> {
     let name = window(at);
     let revision = at.canary.as_ref().map(|c| c.revision.clone());
-    let pods: Vec<&str> = stable.pods.iter().filter_map(|p| p.metadata.name.as_deref()).collect();
+    let pods: Vec<&str> = track.pods.iter().filter_map(|p| p.metadata.name.as_deref()).collect();
     pods.into_iter()
         .filter_map(|pod| observed.splits.get(pod))
         .filter(move |w| w.window == name && Some(&w.revision) == revision.as_ref())

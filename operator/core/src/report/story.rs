@@ -1,6 +1,6 @@
 use drydock_crds::{CandidateState, CandidateStatus, FailedRevision, Phase, Reason, RolloutStage};
 
-use crate::rollout::course;
+use crate::rollout::{Routes, course};
 use crate::selection::{Verdict, reason_of};
 use crate::{Applied, Plan, Resolved};
 
@@ -27,6 +27,7 @@ pub enum Progress {
 impl Story {
     pub fn tell(r: &Resolved, plan: &Plan, applied: &Applied) -> Self {
         let mut story = of_plan(r, plan);
+        story.route(plan);
         if !applied.failed.is_empty() {
             let each: Vec<String> = applied.failed.iter().map(ToString::to_string).collect();
             let is_terminal = applied.failed.iter().any(|f| f.is_terminal);
@@ -41,6 +42,30 @@ impl Story {
             }
         }
         story
+    }
+
+    /// Requests come through a gateway: what it has not accepted is not served.
+    fn route(&mut self, plan: &Plan) {
+        let outlook = &plan.outlook;
+        let (reason, why, is_stalled) = match &outlook.routes {
+            Routes::InForce => return,
+            Routes::ApiMissing => {
+                let why = "rollout.router is Gateway, and the cluster has no HTTPRoute and GRPCRoute of gateway.networking.k8s.io/v1: \
+                           install the Gateway API, or use router Sidecar";
+                (Reason::GatewayApiMissing, why.to_owned(), true)
+            }
+            Routes::Pending(_) if outlook.stable.is_none() || outlook.suspended => return,
+            Routes::Pending(why) => (Reason::RouteNotAccepted, why.clone(), outlook.routes_are_late),
+        };
+        self.message = if is_stalled { format!("{why}; {}", self.message) } else { format!("{}; {why}", self.message) };
+        if is_stalled && self.progress != Progress::Stalled {
+            self.is_ready = false;
+            self.progress = Progress::Stalled;
+            self.reason = reason;
+        } else if self.progress == Progress::Settled {
+            self.progress = Progress::Reconciling;
+            self.reason = reason;
+        }
     }
 
     fn blocked(&mut self, progress: Progress, message: String) {

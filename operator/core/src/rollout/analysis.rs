@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use drydock_contract::{Feedback, SplitWindow, StableWindow, latency_edges};
-use drydock_crds::{Analysis, AnalysisStatus, Metric, MetricOutcome, MetricStatus, Reason, Rollout, RolloutStatus};
+use drydock_crds::{
+    Analysis, AnalysisStatus, Metric, MetricOutcome, MetricStatus, Reason, Rollout, RolloutStatus, Router,
+};
 use drydock_sequential::{Evidence, Levels, Outcome, Tally, Test, quantile_ratio, rate, rate_increase};
 use jiff::{SignedDuration, Timestamp};
 
@@ -34,6 +36,21 @@ pub fn sum<'a>(windows: impl Iterator<Item = &'a SplitWindow>) -> SplitWindow {
         },
         ..sum
     })
+}
+
+/// The same where each pod has counted its own: what the canary's pods have answered, beside the stable ones.
+pub fn beside<'a>(
+    canary: impl Iterator<Item = &'a SplitWindow>,
+    stable: impl Iterator<Item = &'a SplitWindow>,
+) -> SplitWindow {
+    let own = sum(canary).stable.unwrap_or_default();
+    SplitWindow {
+        requests: own.requests,
+        errors: own.errors,
+        latencies: own.latencies,
+        stable: sum(stable).stable,
+        ..SplitWindow::default()
+    }
 }
 
 fn each(a: &[u64], b: &[u64]) -> Vec<u64> {
@@ -77,7 +94,9 @@ fn judge_window(c: &SplitWindow, policy: &Rollout) -> Vec<MetricStatus> {
     // One failure of any metric in any window rolls back, so these share alpha (Bonferroni): a step has one while it is held, and one
     // with its share while the next is scaled for. A pass needs every metric of every step, and what is bad in one of them has to get
     // by that one (intersection-union).
-    let looks = (metrics * 2 * course(policy).len().max(1)) as f64;
+    // With a gateway there is one more, until the step's weight is accepted.
+    let windows = if policy.router == Router::Gateway { 3 } else { 2 };
+    let looks = (metrics * windows * course(policy).len().max(1)) as f64;
     let levels = Levels {
         fail: rules.alpha / looks,
         pass: rules.alpha,

@@ -1,6 +1,6 @@
 //! What each strategy asks of a canary, as data: the state machine knows steps alone.
 
-use drydock_crds::{CanaryStep, Rollout, Strategy};
+use drydock_crds::{CanaryStep, Rollout, Router, Strategy};
 use serde_json::json;
 
 use crate::hash::hash;
@@ -45,11 +45,16 @@ pub fn course(policy: &Rollout) -> Vec<Step> {
 
 /// Names a course by what its steps send to the canary. How long they hold, and whether they wait, is not in it: the time that a
 /// canary has had its share counts, whatever is asked of it later.
-pub fn digest(strategy: Strategy, course: &[Step]) -> String {
+///
+/// Another router counts in other places: what was counted before it is not of this course either.
+pub fn digest(policy: &Rollout, course: &[Step]) -> String {
     let shares: Vec<_> = course.iter().map(|s| [s.weight, s.shadow, s.size]).collect();
     // Without steps all strategies are the same.
-    let strategy = (!course.is_empty()).then_some(strategy);
-    hash(&json!([strategy, shares]), 8)
+    let strategy = (!course.is_empty()).then_some(policy.strategy);
+    match policy.router {
+        Router::Sidecar => hash(&json!([strategy, shares]), 8),
+        Router::Gateway => hash(&json!([strategy, shares, policy.router]), 8),
+    }
 }
 
 impl Step {

@@ -1,7 +1,7 @@
 //! What a stage asks for: the canary's share of the requests, and its size.
 
 use drydock_contract::Split;
-use drydock_crds::{FeedbackMetric, RequestKey, RequestMatch, Rollout, RolloutStage, RolloutStatus};
+use drydock_crds::{FeedbackMetric, RequestKey, RequestMatch, Rollout, RolloutStage, RolloutStatus, Router};
 
 use super::cap;
 use super::course::{Step, course};
@@ -47,7 +47,7 @@ pub fn window(at: &RolloutStatus) -> String {
     format!("{revision}-{}-{since}", at.step)
 }
 
-/// What the stable pods are told: the canary, with so many ready pods, gets `weight` percent, as [`super::cap`] leaves it, and what
+/// What the pods are told: the canary, with so many ready pods, gets `weight` percent, as [`super::cap`] leaves it, and what
 /// copies it can take besides.
 pub fn split(at: &RolloutStatus, policy: &Rollout, weight: i32, canary_ready: i32, stable_ready: i32) -> Option<Split> {
     let canary = at.canary.as_ref()?;
@@ -58,7 +58,7 @@ pub fn split(at: &RolloutStatus, policy: &Rollout, weight: i32, canary_ready: i3
     let shadow = percent(cap(100, canary_ready, stable_ready).saturating_sub(weight).min(step.shadow));
     let weight = percent(weight);
     let compares = policy.analysis.min_agreement.is_some();
-    (weight > 0 || shadow > 0 || !matches.is_empty()).then(|| Split {
+    let split = (weight > 0 || shadow > 0 || !matches.is_empty()).then(|| Split {
         weight,
         revision: canary.revision.clone(),
         window: window(at),
@@ -69,5 +69,28 @@ pub fn split(at: &RolloutStatus, policy: &Rollout, weight: i32, canary_ready: i3
         shadow,
         metrics: policy.analysis.metrics.iter().map(FeedbackMetric::told).collect(),
         tolerance: policy.analysis.tolerance.iter().map(|(output, t)| (output.clone(), t.told())).collect(),
-    })
+    });
+    match policy.router {
+        Router::Sidecar => split,
+        // The routes send; the pods of both revisions count what they answer.
+        Router::Gateway => split.map(|s| Split { weight: 0, compare: 0, matches: Vec::new(), ..s }),
+    }
+}
+
+/// What a gateway's routes say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// Percent of the requests that go to the canary.
+    pub weight: i32,
+    /// Headers, and the values with which a request goes to the canary whatever the weight.
+    pub headers: Vec<(String, String)>,
+}
+
+/// As [`split`], for the routes. Without a canary, or before it may get anything: every request is the stable revision's.
+pub fn shares(at: &RolloutStatus, policy: &Rollout, weight: i32, canary_ready: i32) -> Shares {
+    if in_force(at, policy).is_none() || canary_ready <= 0 {
+        return Shares::default();
+    }
+    let headers = policy.matches.iter().filter_map(|m| Some((m.header.clone()?, m.value.clone()))).collect();
+    Shares { weight, headers }
 }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::ab_test::{self, End};
 use super::course::{Step, course, digest};
-use super::{Signals, Transition, analysis, control, needed, promote, roll_back, whole_seconds};
+use super::{Routes, Signals, Transition, analysis, control, needed, promote, roll_back, whole_seconds};
 use crate::plan::Notice;
 
 /// A canary and everything that its next step depends on.
@@ -22,7 +22,7 @@ pub struct Sight<'a> {
 type Row<'a> = (&'static [RolloutStage], fn(&Sight<'a>) -> bool, fn(Sight<'a>) -> Transition);
 
 /// Where the canary is, what is seen, and what follows. The first row that holds decides; none: it stays as it is.
-fn table<'a>() -> [Row<'a>; 18] {
+fn table<'a>() -> [Row<'a>; 19] {
     use RolloutStage::{Holding, Idle, Promoting, Scaling};
     [
         (&[Idle, Scaling, Holding, Promoting], Sight::is_aborted, abort),
@@ -33,6 +33,7 @@ fn table<'a>() -> [Row<'a>; 18] {
         (&[Idle], Sight::always, enter),
         (&[Scaling], Sight::may_go_on, enter),
         (&[Holding], Sight::lacks_pods, lose_pods),
+        (&[Holding], Sight::is_unrouted, stay),
         (&[Holding], Sight::holds, stay),
         (&[Holding], Sight::waits, wait),
         (&[Holding], Sight::is_unheard_for_long, give_up_listening),
@@ -169,7 +170,7 @@ impl<'a> Sight<'a> {
     }
 
     fn digest(&self) -> String {
-        digest(self.policy.strategy, self.course)
+        digest(self.policy, self.course)
     }
 
     /// A status from before there was this note begins with it, unless its step is none of this course's.
@@ -188,9 +189,15 @@ impl<'a> Sight<'a> {
         self.signals.canary_ready < self.wanted()
     }
 
+    /// A weight that a gateway has not accepted says nothing of the canary. What a person has called back waits for no gateway: it
+    /// takes over by the Service's selector.
+    fn is_unrouted(&self) -> bool {
+        self.signals.routes != Routes::InForce && !self.signals.rolls_back
+    }
+
     /// A preview that nobody can reach does not begin.
     fn may_go_on(&self) -> bool {
-        !self.lacks_pods() && !self.is_paused() && !self.signals.preview_is_taken
+        !self.lacks_pods() && !self.is_paused() && !self.signals.preview_is_taken && !self.is_unrouted()
     }
 
     /// An A/B test may end by its sample, too.
@@ -361,6 +368,7 @@ fn go_to(sight: Sight<'_>, step: usize) -> Transition {
     let index = i32::try_from(step).unwrap_or(i32::MAX);
     let step_since = if sight.at.step == index { sight.at.step_since.clone() } else { since.clone() };
     let count = sight.course.len();
+    let is_unrouted = sight.is_unrouted();
     let next = RolloutStatus { step_since, since, held: false, ..sight.at };
     let Some(to) = sight.course.get(step) else {
         let step = i32::try_from(count).unwrap_or(i32::MAX);
@@ -370,7 +378,7 @@ fn go_to(sight: Sight<'_>, step: usize) -> Transition {
         return Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] };
     };
     let has_pods = sight.signals.canary_ready >= needed(to.size, sight.signals.stable_ready);
-    if has_pods && !sight.signals.preview_is_taken {
+    if has_pods && !sight.signals.preview_is_taken && !is_unrouted {
         let note = format!("step {} of {count}: {}", step + 1, to.tell());
         let next = RolloutStatus { stage: RolloutStage::Holding, step: index, ..next };
         return Transition { next, because: vec![Notice::normal(Reason::CanaryProgressing, note)] };

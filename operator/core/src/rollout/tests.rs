@@ -361,7 +361,7 @@ fn a_step_of_another_course_begins_anew() {
     let shadow =
         Rollout { strategy: Strategy::Shadow, shadow: Some(Shadow { percentage: 20 }), steps: Vec::new(), ..policy() };
     let of = |policy: &Rollout, step, seconds_ago| {
-        let course = Some(course::digest(policy.strategy, &course(policy)));
+        let course = Some(course::digest(policy, &course(policy)));
         RolloutStatus { course, ..canary(RolloutStage::Holding, step, seconds_ago) }
     };
     let now = Some(Time(at(NOW)));

@@ -1,5 +1,5 @@
 use drydock_contract::SPLIT_ANNOTATION;
-use drydock_operator_core::{Child, ChildKind, ChildRef, Plan};
+use drydock_operator_core::{Child, ChildKind, ChildRef, GrpcRoute, HttpRoute, Plan};
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
@@ -112,6 +112,20 @@ impl Cluster {
             }
             Child::Autoscaler(o) => upsert!(autoscalers, o, nothing),
             Child::Budget(o) => upsert!(budgets, o, nothing),
+            Child::HttpRoute(o) => {
+                self.gateway.changed.insert("HTTPRoute", self.now.as_second());
+                upsert!(http_routes, o, |next: &mut HttpRoute, before: Option<&HttpRoute>| {
+                    next.metadata.generation = Some(before.and_then(|b| b.metadata.generation).unwrap_or(0) + 1);
+                    next.status = before.and_then(|b| b.status.clone());
+                });
+            }
+            Child::GrpcRoute(o) => {
+                self.gateway.changed.insert("GRPCRoute", self.now.as_second());
+                upsert!(grpc_routes, o, |next: &mut GrpcRoute, before: Option<&GrpcRoute>| {
+                    next.metadata.generation = Some(before.and_then(|b| b.metadata.generation).unwrap_or(0) + 1);
+                    next.status = before.and_then(|b| b.status.clone());
+                });
+            }
         }
     }
 
@@ -126,6 +140,8 @@ impl Cluster {
             ChildKind::Service => o.services.retain(|x| stays(&x.metadata)),
             ChildKind::Autoscaler => o.autoscalers.retain(|x| stays(&x.metadata)),
             ChildKind::Budget => o.budgets.retain(|x| stays(&x.metadata)),
+            ChildKind::HttpRoute => o.http_routes.retain(|x| stays(&x.metadata)),
+            ChildKind::GrpcRoute => o.grpc_routes.retain(|x| stays(&x.metadata)),
         }
         // Their pods go with them.
         let owners: Vec<String> = self

@@ -1,10 +1,11 @@
 use drydock_contract::{CORRECT, Feedback, SPLIT_ANNOTATION, Split, SplitWindow};
+use drydock_operator_core::{RouteParentStatus, RouteStatus};
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod,
     PodCondition, PodStatus,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, OwnerReference, Time};
 
 use super::fixtures::report;
 use super::{Behaviour, Cluster, Outcome};
@@ -18,7 +19,52 @@ impl Cluster {
         self.deployments();
         self.kubelet();
         self.jobs();
+        self.accept();
         self.sidecars();
+    }
+
+    /// Each parent says what it makes of a route.
+    fn accept(&mut self) {
+        let now = self.now.as_second();
+        let changed = &self.gateway.changed;
+        let after = self.gateway.accepts_after;
+        let is_due = |kind| changed.get(kind).is_some_and(|at| now - at >= after.unwrap_or(1));
+        let is_accepted = after.is_some();
+        let mut all_due = true;
+        let parents = |metadata: &ObjectMeta, refs: &[drydock_operator_core::ParentReference]| {
+            let condition = |type_: &str| Condition {
+                type_: type_.into(),
+                status: if is_accepted { "True" } else { "False" }.into(),
+                reason: if is_accepted { "Accepted" } else { "NotAllowedByListeners" }.into(),
+                message: String::new(),
+                observed_generation: metadata.generation,
+                last_transition_time: Time(self.now),
+            };
+            let conditions = vec![condition("Accepted"), condition("ResolvedRefs")];
+            let one = |r: &drydock_operator_core::ParentReference| RouteParentStatus {
+                parent_ref: r.clone(),
+                conditions: conditions.clone(),
+            };
+            Some(RouteStatus { parents: refs.iter().map(one).collect() })
+        };
+        for route in &mut self.observed.http_routes {
+            if is_due("HTTPRoute") {
+                route.status = parents(&route.metadata, &route.spec.parent_refs);
+            }
+            all_due &= is_due("HTTPRoute");
+        }
+        for route in &mut self.observed.grpc_routes {
+            if is_due("GRPCRoute") {
+                route.status = parents(&route.metadata, &route.spec.parent_refs);
+            }
+            all_due &= is_due("GRPCRoute");
+        }
+        let asked = self.asked_of_the_gateway();
+        if asked.is_empty() {
+            self.gateway.weight = 0;
+        } else if all_due && is_accepted {
+            self.gateway.weight = asked[0];
+        }
     }
 
     /// Only the least and the most: there is no load here.
@@ -232,11 +278,20 @@ impl Cluster {
             let compared = sent * u64::from(split.compare) / 100 + copies;
             window.compared += compared;
             window.agreed += compared - compared * behaviour.disagreements / 100;
-            let kept = self.requests_per_second - sent;
-            let stable = window.stable.get_or_insert_default();
-            stable.requests += kept;
-            users(&split, &behaviour, sent, &mut window.feedback);
-            users(&split, &Behaviour::default(), kept, &mut stable.feedback);
+            let own = window.stable.get_or_insert_default();
+            if self.routes().is_empty() {
+                let kept = self.requests_per_second - sent;
+                own.requests += kept;
+                users(&split, &behaviour, sent, &mut window.feedback);
+                users(&split, &Behaviour::default(), kept, &mut own.feedback);
+            } else {
+                // The gateway divides, and each counts its own.
+                let is_canary = pod.metadata.labels.as_ref().unwrap()[REVISION] == split.revision;
+                let weight = u64::try_from(self.gateway.weight).unwrap();
+                let answered = self.requests_per_second * if is_canary { weight } else { 100 - weight } / 100;
+                own.requests += answered;
+                own.errors += if is_canary { answered * behaviour.errors / 100 } else { 0 };
+            }
             answers.insert(name, window);
         }
         self.observed.splits = answers;

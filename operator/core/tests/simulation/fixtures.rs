@@ -3,8 +3,8 @@ use drydock_contract::{
     MemoryMeasurement, Quantize, Recipe, SizeMeasurement, Technique,
 };
 use drydock_crds::{
-    Analysis, CanaryStep, Dataset, Model, ModelDeployment, ModelDeploymentSpec, Optimization, Rollout, Serving, Source,
-    UrlSource, VolumeSource,
+    Analysis, CanaryStep, Dataset, Gateway, Model, ModelDeployment, ModelDeploymentSpec, Optimization, ParentRef,
+    Rollout, RouteParents, Router, Serving, Source, UrlSource, VolumeSource,
 };
 
 pub fn url(name: &str) -> Source {
@@ -57,6 +57,18 @@ pub fn fashion() -> ModelDeployment {
     md.metadata.uid = Some("md-uid".into());
     md.metadata.generation = Some(1);
     md
+}
+
+/// Both routes, at a Gateway of the infrastructure's.
+pub fn behind_a_gateway(rollout: &mut Rollout) {
+    let parent = ParentRef { name: "public".into(), namespace: Some("infra".into()), ..ParentRef::default() };
+    let of = |section: &str, hostname: &str| {
+        let parent_refs = vec![ParentRef { section_name: Some(section.into()), ..parent.clone() }];
+        Some(RouteParents { parent_refs, hostnames: vec![hostname.into()] })
+    };
+    rollout.router = Router::Gateway;
+    rollout.gateway =
+        Some(Gateway { http: of("http", "fashion.example.com"), grpc: of("grpc", "grpc.fashion.example.com") });
 }
 
 /// A good result: the original, or a quarter of it and 3.8 times as fast.

@@ -11,9 +11,11 @@ use std::collections::{BTreeMap, VecDeque};
 use drydock_contract::CandidateReport;
 use drydock_crds::{ModelDeployment, ModelDeploymentStatus};
 use drydock_operator_core::{
-    Applied, ChildKind, ChildRef, Defaults, Memory, Observed, Plan, guard, invalid_status, keep, plan, resolve, status,
+    Applied, Child, ChildKind, ChildRef, Defaults, Memory, Observed, Plan, guard, invalid_status, keep, plan, resolve,
+    status,
 };
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 /// How pods with one image behave.
 #[derive(Clone, Debug)]
@@ -57,6 +59,24 @@ pub struct Cluster {
     pub serial: u64,
     /// Pods made unready by hand.
     pub unready: std::collections::BTreeSet<String>,
+    pub gateway: Gateway,
+}
+
+/// An implementation of the Gateway API.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Seconds until a change of a route is accepted; `None`: refused.
+    pub accepts_after: Option<i64>,
+    /// When each route changed, by its kind.
+    pub changed: BTreeMap<&'static str, i64>,
+    /// The canary's share, in percent, that was accepted last.
+    pub weight: i32,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self { accepts_after: Some(1), changed: BTreeMap::new(), weight: 0 }
+    }
 }
 
 pub const START: i64 = 1_700_000_000;
@@ -77,6 +97,7 @@ impl Cluster {
             requests_per_second: 100,
             serial: 0,
             unready: std::collections::BTreeSet::new(),
+            gateway: Gateway::default(),
         }
     }
 
@@ -163,7 +184,7 @@ impl Cluster {
                 }));
             )*};
         }
-        list!(claims: Claim, jobs: Job, revisions: Revision, deployments: Deployment, services: Service, autoscalers: Autoscaler, budgets: Budget);
+        list!(claims: Claim, jobs: Job, revisions: Revision, deployments: Deployment, services: Service, autoscalers: Autoscaler, budgets: Budget, http_routes: HttpRoute, grpc_routes: GrpcRoute);
         all
     }
 
@@ -190,6 +211,10 @@ impl Cluster {
             )*};
         }
         list!(claims, jobs, revisions, deployments, services, autoscalers, budgets);
+        for route in self.routes() {
+            let json = route.to_json();
+            all.insert(format!("{route}"), json!({ "spec": json["spec"], "labels": json["metadata"]["labels"] }));
+        }
         for pod in self
             .observed
             .pods
@@ -200,6 +225,21 @@ impl Cluster {
             all.insert(format!("split {}", pod.metadata.name.as_deref().unwrap()), serde_json::json!(split));
         }
         all
+    }
+
+    pub fn routes(&self) -> Vec<Child> {
+        let http = self.observed.http_routes.iter().map(|o| Child::HttpRoute(Box::new(o.clone())));
+        http.chain(self.observed.grpc_routes.iter().map(|o| Child::GrpcRoute(Box::new(o.clone())))).collect()
+    }
+
+    /// The canary's shares, in percent, that the routes ask for.
+    pub fn asked_of_the_gateway(&self) -> Vec<i32> {
+        let weight = |json: serde_json::Value| {
+            let rules = json["spec"]["rules"].as_array().unwrap().clone();
+            let backends = rules.last().unwrap()["backendRefs"].as_array().unwrap().clone();
+            i32::try_from(backends[1]["weight"].as_i64().unwrap()).unwrap()
+        };
+        self.routes().iter().map(|r| weight(r.to_json())).collect()
     }
 
     /// Ready pods of a revision.

@@ -20,6 +20,18 @@ fn sends(split: &Split) -> String {
     text
 }
 
+/// `, 80 fashion and 20 fashion-canary`.
+fn shares(route: &serde_json::Value) -> String {
+    let rules = route["spec"]["rules"].as_array().unwrap();
+    let rule = |rule: &serde_json::Value| {
+        let backends = rule["backendRefs"].as_array().unwrap().iter();
+        let each: Vec<_> = backends.map(|b| format!("{} {}", b["weight"], b["name"].as_str().unwrap())).collect();
+        let headers = rule["matches"].as_array().map(|m| format!(" of {} headers", m.len())).unwrap_or_default();
+        format!(", {}{headers}", each.join(" and "))
+    };
+    rules.iter().map(rule).collect()
+}
+
 /// What happens to a cluster, as text: a line when something changes, with the reason.
 #[derive(Debug)]
 pub struct Story {
@@ -83,6 +95,7 @@ impl Story {
         for child in &plan.writes {
             let least = match child {
                 Child::Autoscaler(hpa) => format!(", at least {}", hpa.spec.min_replicas.unwrap_or(1)),
+                Child::HttpRoute(_) | Child::GrpcRoute(_) => shares(&child.to_json()),
                 _ => String::new(),
             };
             writeln!(told, "{t:>4}s    write {child}{least}").unwrap();

@@ -6,7 +6,8 @@ use super::*;
 #[test]
 fn deleted_by_hand() {
     let mut story = serving();
-    for kind in ChildKind::ALL.into_iter().filter(|k| !matches!(k, ChildKind::Claim | ChildKind::Autoscaler)) {
+    use ChildKind::{Autoscaler, Claim, GrpcRoute, HttpRoute};
+    for kind in ChildKind::ALL.into_iter().filter(|k| !matches!(k, Claim | Autoscaler | HttpRoute | GrpcRoute)) {
         let gone = story.cluster.children().into_iter().find(|c| c.kind == kind).unwrap();
         story.act(&format!("somebody deletes the {kind}"), |c| c.remove(&gone));
         story.run(15);

@@ -1,0 +1,45 @@
+//! A gateway as the router: a weight counts when every parent of the routes has accepted it.
+
+use drydock_crds::{GatewayStatus, Rollout, RolloutStage, RolloutStatus, Router};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Signals, whole_seconds};
+
+/// For a parent to accept a route. It takes gateways well under a second; one that is just being installed takes more.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
+
+/// How the routes stand to what is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Routes {
+    /// Every parent has accepted them just as they should be; or there is another router.
+    #[default]
+    InForce,
+    /// Not written, or not accepted; why.
+    Pending(String),
+    /// The cluster does not have the Gateway API.
+    ApiMissing,
+}
+
+/// Keeps in mind what the gateway does. A stage's time, and its counts, begin when its weight counts.
+pub fn follow(next: &mut RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) {
+    if policy.router != Router::Gateway {
+        next.gateway = None;
+        return;
+    }
+    let before = next.gateway.clone().unwrap_or_default();
+    next.gateway = Some(if s.routes == Routes::InForce {
+        GatewayStatus { weight: s.weight, pending_since: None }
+    } else {
+        GatewayStatus { pending_since: before.pending_since.clone().or_else(|| Some(whole_seconds(now))), ..before }
+    });
+    let is_news = before.pending_since.is_some() || before.weight != s.weight;
+    if s.routes == Routes::InForce && is_news && next.stage == RolloutStage::Holding && next.since.is_some() {
+        next.since = Some(whole_seconds(now));
+    }
+}
+
+/// Whether the routes have not been accepted for longer than that should take.
+pub fn is_late(at: &RolloutStatus, now: Timestamp) -> bool {
+    let since = at.gateway.as_ref().and_then(|g| g.pending_since.as_ref());
+    since.is_some_and(|since| now.duration_since(since.0) > PATIENCE)
+}
