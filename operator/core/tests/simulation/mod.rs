@@ -27,11 +27,13 @@ pub struct Behaviour {
     pub errors: u64,
     /// Of 100 answers compared.
     pub disagreements: u64,
+    /// It does not say what it has counted.
+    pub silent: bool,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { ready_after: Some(2), crashes: false, errors: 0, disagreements: 0 }
+        Self { ready_after: Some(2), crashes: false, errors: 0, disagreements: 0, silent: false }
     }
 }
 
