@@ -23,9 +23,12 @@ const NAME: &str = "fashion-gateway";
 /// The example's; only the pods of the load know it.
 const HOSTNAME: &str = "fashion.example.com";
 
-/// The next version of the example, with `change` over it.
+/// The next version of the example, with `change` over it. Its first step lasts for as long as the test looks at it.
 fn next(change: &Value) -> Result<Value> {
-    let version = json!({"spec": {"serving": {"podTemplate": {"labels": {"version": "2"}}}}});
+    let version = json!({"spec": {
+        "serving": {"podTemplate": {"labels": {"version": "2"}}},
+        "rollout": {"steps": [{"weight": 20, "holdSeconds": 10, "pause": true}, {"weight": 50, "holdSeconds": 5}]},
+    }});
     Ok(changed(changed(example("gateway.yaml")?, &version), change))
 }
 
@@ -71,7 +74,6 @@ async fn a_canary_behind_a_gateway() -> Result<()> {
     // The share of everybody, in the middle of the step.
     sleep(Duration::from_secs(2)).await;
     let first = traffic.seen().await?;
-    by_header(&gateway, &canary).await?;
     sleep(Duration::from_secs(15)).await;
     let object = space.api::<ModelDeployment>().get(NAME).await?;
     let last = traffic.seen().await?;
@@ -81,7 +83,10 @@ async fn a_canary_behind_a_gateway() -> Result<()> {
     let error = 4.5 * (n * 0.2 * 0.8).sqrt();
     println!("20 %: {of} of {n} answers are the canary's; binomial error at 4.5 deviations: {error:.0}");
     assert!(n >= 500.0 && (of - 0.2 * n).abs() <= error, "{seen:?}");
+    by_header(&gateway, &canary).await?;
 
+    let proceed = json!({"spec": {"rollout": {"control": {"proceed": format!("{canary}/0")}}}});
+    space.apply(next(&proceed)?).await?;
     let promoted = |m: &ModelDeployment| is_ready(m) && stable_revision(m) == canary;
     space.until(NAME, ROLLED_OUT, "a promotion", promoted).await?;
     assert_eq!(routes(&space).await?, both("100 0"));
