@@ -268,6 +268,9 @@ pub struct GatewayStatus {
     /// Since when the routes have not been accepted as they should be; absent while they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_since: Option<Time>,
+    /// Since when pods that were told to count have not said what they have counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<Time>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

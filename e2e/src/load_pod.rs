@@ -35,7 +35,7 @@ pub struct Place<'a> {
     grpc: u16,
     model: &'a str,
     /// What the requests call it.
-    pub hostname: Option<&'a str>,
+    hostname: Option<&'a str>,
 }
 
 impl<'a> Place<'a> {
@@ -48,6 +48,12 @@ impl<'a> Place<'a> {
             port.with_context(|| format!("no port {name}"))
         };
         Ok(Self { address, http: port("http")?, grpc: port("grpc")?, model, hostname: None })
+    }
+
+    /// Asked for by this name, which only the pod of the load knows.
+    #[must_use]
+    pub fn called(self, hostname: &'a str) -> Self {
+        Self { hostname: Some(hostname), ..self }
     }
 
     fn url(&self, port: u16) -> String {

@@ -23,8 +23,12 @@ const NAME: &str = "fashion-gateway";
 /// The example's; only the pods of the load know it.
 const HOSTNAME: &str = "fashion.example.com";
 
-fn version(n: usize, change: &Value) -> Result<Value> {
-    let version = json!({"spec": {"serving": {"podTemplate": {"labels": {"version": n.to_string()}}}}});
+/// The next version of the example, with `change` over it. Its first step lasts for as long as the test looks at it.
+fn next(change: &Value) -> Result<Value> {
+    let version = json!({"spec": {
+        "serving": {"podTemplate": {"labels": {"version": "2"}}},
+        "rollout": {"steps": [{"weight": 20, "holdSeconds": 10, "pause": true}, {"weight": 50, "holdSeconds": 5}]},
+    }});
     Ok(changed(changed(example("gateway.yaml")?, &version), change))
 }
 
@@ -53,21 +57,16 @@ async fn a_canary_behind_a_gateway() -> Result<()> {
     let space = space("gateway").await?;
     let gateway = Space { name: "gateway".into(), ..space.clone() };
     space.apply_example("gateway.yaml").await?;
-    space.until(NAME, OPTIMIZED, "to be served", is_ready).await?;
+    let stable = stable_revision(&space.until(NAME, OPTIMIZED, "to be served", is_ready).await?);
     assert_eq!(routes(&space).await?, both("100 0"));
 
-    let refused = space.apply(version(1, &json!({"spec": {"rollout": {"sticky": {"cookie": "session"}}}}))?).await;
+    let refused = space.apply(next(&json!({"spec": {"rollout": {"sticky": {"cookie": "session"}}}}))?).await;
     let refused = refused.err().context("sticky users behind a gateway were accepted")?.to_string();
     assert!(refused.contains("router Gateway cannot keep users to one model"), "{refused}");
 
-    let before = space.apply(version(1, &json!({}))?).await?;
-    let stable = space
-        .until(NAME, ROLLED_OUT, "version 1", |m| is_ready(m) && m.metadata.generation >= before.metadata.generation);
-    let stable = stable_revision(&stable.await?);
-
-    let place = Place { hostname: Some(HOSTNAME), ..Place::of(&gateway, "gateway", NAME).await? };
+    let place = Place::of(&gateway, "gateway", NAME).await?.called(HOSTNAME);
     let traffic = LoadPod::start_at(&space, &place, RATE).await?;
-    space.apply(version(2, &json!({}))?).await?;
+    space.apply(next(&json!({}))?).await?;
     let object = space.until(NAME, ROLLED_OUT, "the first step's weight", |m| weight(m) == "20%").await?;
     let canary = canary_revision(&object);
     assert_eq!(routes(&space).await?, both("80 20"));
@@ -75,7 +74,6 @@ async fn a_canary_behind_a_gateway() -> Result<()> {
     // The share of everybody, in the middle of the step.
     sleep(Duration::from_secs(2)).await;
     let first = traffic.seen().await?;
-    by_header(&gateway, &canary).await?;
     sleep(Duration::from_secs(15)).await;
     let object = space.api::<ModelDeployment>().get(NAME).await?;
     let last = traffic.seen().await?;
@@ -85,7 +83,10 @@ async fn a_canary_behind_a_gateway() -> Result<()> {
     let error = 4.5 * (n * 0.2 * 0.8).sqrt();
     println!("20 %: {of} of {n} answers are the canary's; binomial error at 4.5 deviations: {error:.0}");
     assert!(n >= 500.0 && (of - 0.2 * n).abs() <= error, "{seen:?}");
+    by_header(&gateway, &canary).await?;
 
+    let proceed = json!({"spec": {"rollout": {"control": {"proceed": format!("{canary}/0")}}}});
+    space.apply(next(&proceed)?).await?;
     let promoted = |m: &ModelDeployment| is_ready(m) && stable_revision(m) == canary;
     space.until(NAME, ROLLED_OUT, "a promotion", promoted).await?;
     assert_eq!(routes(&space).await?, both("100 0"));
@@ -98,7 +99,7 @@ async fn a_canary_behind_a_gateway() -> Result<()> {
 
     // Back to the sidecars: nothing of ours is left at the gateway.
     let sidecar = json!({"spec": {"rollout": {"router": "Sidecar", "gateway": null}}});
-    space.apply(version(2, &sidecar)?).await?;
+    space.apply(next(&sidecar)?).await?;
     wait(ROLLED_OUT, "the routes to go", || async { Ok(routes(&space).await?.is_empty().then_some(())) }).await?;
     space.until(NAME, ROLLED_OUT, "to be served on", is_ready).await?;
     space.delete().await

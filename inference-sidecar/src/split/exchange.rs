@@ -73,7 +73,7 @@ pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchan
         let kept = splitter.keeps();
         let answer = exchange.serve().await;
         if let Some(kept) = kept {
-            splitter.kept(&kept, E::is_failure(&answer));
+            splitter.kept(kept, E::is_failure(&answer));
         }
         // A stable model that has enough to do answers, and compares later.
         if E::is_ok(&answer)

@@ -52,10 +52,26 @@ pub(crate) struct Sent {
 /// A request that the stable model answers while others go to the canary.
 #[derive(Debug)]
 pub(crate) struct Kept {
+    splitter: Arc<Splitter>,
     generation: u64,
     began: Instant,
     /// Nothing is sent on: this pod's own first requests are those that nobody's latency counts before.
     is_alone: bool,
+    is_counted: bool,
+}
+
+/// A user who has given up has no answer. While others are sent on, the stable model's own are nobody's fault; behind a gateway this
+/// is how a model that hangs shows.
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if self.is_alone && !self.is_counted {
+            self.splitter.count(self.generation, |counts| {
+                let own = counts.stable.get_or_insert_default();
+                own.requests += 1;
+                own.errors += 1;
+            });
+        }
+    }
 }
 
 impl Sent {
@@ -177,14 +193,16 @@ impl Splitter {
     }
 
     /// The canary is compared with what is not sent to it.
-    pub(crate) fn keeps(&self) -> Option<Kept> {
+    pub(crate) fn keeps(self: &Arc<Self>) -> Option<Kept> {
         let state = self.state();
         let split = state.split.as_ref()?;
         let is_alone = split.weight == 0 && split.shadow == 0 && split.matches.is_empty();
-        Some(Kept { generation: state.generation, began: Instant::now(), is_alone })
+        let (splitter, generation) = (self.clone(), state.generation);
+        Some(Kept { splitter, generation, began: Instant::now(), is_alone, is_counted: false })
     }
 
-    pub(crate) fn kept(&self, kept: &Kept, failed: bool) {
+    pub(crate) fn kept(&self, mut kept: Kept, failed: bool) {
+        kept.is_counted = true;
         let took = kept.began.elapsed();
         self.count(kept.generation, |counts| {
             let by_canary = counts.requests;
@@ -232,8 +250,8 @@ mod tests {
     use super::*;
     use crate::test_support::metrics;
 
-    fn splitter() -> Splitter {
-        Splitter::new(None, None, 8, 1, metrics())
+    fn splitter() -> Arc<Splitter> {
+        Arc::new(Splitter::new(None, None, 8, 1, metrics()))
     }
 
     fn split(weight: u8, window: &str) -> Split {
@@ -276,10 +294,10 @@ mod tests {
         splitter.set(Some(split(100, "1")));
         for _ in 0..12 {
             splitter.ended(&splitter.next(&HeaderMap::new()).unwrap(), None);
-            splitter.kept(&splitter.keeps().unwrap(), false);
+            splitter.kept(splitter.keeps().unwrap(), false);
         }
         splitter.ended(&splitter.next(&HeaderMap::new()).unwrap(), Some(Failure::Error));
-        splitter.kept(&splitter.keeps().unwrap(), true);
+        splitter.kept(splitter.keeps().unwrap(), true);
         let window = splitter.window();
         let stable = window.stable.unwrap();
         assert_eq!((window.requests, stable.requests, stable.errors), (13, 13, 1));
@@ -287,7 +305,7 @@ mod tests {
 
         let late = splitter.keeps().unwrap();
         splitter.set(Some(split(100, "2")));
-        splitter.kept(&late, false);
+        splitter.kept(late, false);
         assert_eq!(splitter.window().stable, None);
     }
 
@@ -298,14 +316,24 @@ mod tests {
         splitter.set(Some(split(0, "1")));
         for _ in 0..WARM_UP_REQUESTS + 3 {
             assert!(splitter.next(&HeaderMap::new()).is_none());
-            splitter.kept(&splitter.keeps().unwrap(), false);
+            splitter.kept(splitter.keeps().unwrap(), false);
         }
-        splitter.kept(&splitter.keeps().unwrap(), true);
+        splitter.kept(splitter.keeps().unwrap(), true);
         let stable = splitter.window().stable.unwrap();
         assert_eq!(
             (stable.requests, stable.errors, stable.latencies.iter().sum::<u64>()),
             (WARM_UP_REQUESTS + 4, 1, 3)
         );
+    }
+
+    #[test]
+    fn a_user_who_gives_up_has_no_answer() {
+        let splitter = splitter();
+        for (weight, counted) in [(50, None), (0, Some((1, 1)))] {
+            splitter.set(Some(split(weight, &weight.to_string())));
+            drop(splitter.keeps());
+            assert_eq!(splitter.window().stable.map(|s| (s.requests, s.errors)), counted, "{weight} %");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::ab_test::{self, End};
 use super::course::{Step, course, digest};
-use super::{Routes, Signals, Transition, analysis, control, needed, promote, roll_back, whole_seconds};
+use super::{Routes, Signals, Transition, analysis, control, gateway, needed, promote, roll_back, whole_seconds};
 use crate::plan::Notice;
 
 /// A canary and everything that its next step depends on.
@@ -34,6 +34,7 @@ fn table<'a>() -> [Row<'a>; 19] {
         (&[Scaling], Sight::may_go_on, enter),
         (&[Holding], Sight::lacks_pods, lose_pods),
         (&[Holding], Sight::is_unrouted, stay),
+        (&[Holding], Sight::is_silent_behind_a_gateway, give_up_listening),
         (&[Holding], Sight::holds, stay),
         (&[Holding], Sight::waits, wait),
         (&[Holding], Sight::is_unheard_for_long, give_up_listening),
@@ -232,6 +233,10 @@ impl<'a> Sight<'a> {
         self.signals.silent > 0
     }
 
+    fn is_silent_behind_a_gateway(&self) -> bool {
+        gateway::is_silent(&self.at, self.now) && !self.signals.rolls_back
+    }
+
     fn is_unheard_for_long(&self) -> bool {
         // A step that has waited for a person begins to listen when it goes on.
         self.is_unheard() && self.elapsed().min(self.in_step()) > self.hold() + self.deadline()
@@ -319,8 +324,9 @@ fn lose_pods(sight: Sight<'_>) -> Transition {
 }
 
 fn give_up_listening(sight: Sight<'_>) -> Transition {
+    let who = if sight.at.gateway.is_some() { "pods" } else { "stable pods" };
     let message = format!(
-        "{} stable pods do not say what they saw of the canary: is port 8082 of the pods reachable for the operator?",
+        "{} {who} do not say what they saw of the canary: is port 8082 of the pods reachable for the operator?",
         sight.signals.silent
     );
     roll_back(sight.at, Reason::ProgressDeadlineExceeded, message, sight.now)

@@ -291,6 +291,9 @@ impl Cluster {
                 let answered = self.requests_per_second * if is_canary { weight } else { 100 - weight } / 100;
                 own.requests += answered;
                 own.errors += if is_canary { answered * behaviour.errors / 100 } else { 0 };
+                if is_canary && behaviour.silent {
+                    continue;
+                }
             }
             answers.insert(name, window);
         }

@@ -30,11 +30,21 @@ pub struct Behaviour {
     /// Of 100 answers, and what users say of each: right, and every metric of the spec at its greatest.
     pub correct: u64,
     pub conversions: u64,
+    /// It does not say what it has counted.
+    pub silent: bool,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { ready_after: Some(2), crashes: false, errors: 0, disagreements: 0, correct: 90, conversions: 10 }
+        Self {
+            ready_after: Some(2),
+            crashes: false,
+            errors: 0,
+            disagreements: 0,
+            correct: 90,
+            conversions: 10,
+            silent: false,
+        }
     }
 }
 

@@ -40,6 +40,17 @@ fn gateway_and_a_bad_canary() {
     story.check("gateway_and_a_bad_canary");
 }
 
+/// Nobody answers in its place: it is not waited for as long as one whose stable pods are silent.
+#[test]
+fn gateway_and_a_silent_canary() {
+    let mut story = behind(|c| {
+        c.behaviours.insert("sidecar:2".into(), Behaviour { silent: true, ..Behaviour::default() });
+    });
+    next(&mut story);
+    story.run(50);
+    story.check("gateway_and_a_silent_canary");
+}
+
 /// No step is passed, and the parent's reason is told; then somebody corrects the listener.
 #[test]
 fn gateway_that_refuses() {
