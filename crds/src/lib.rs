@@ -20,7 +20,7 @@ mod strategy;
 
 pub use artifact_store::{AccessMode, ArtifactStore};
 pub use conditions::{ConditionType, Reason};
-pub use control::Control;
+pub use control::{Control, SaidBy};
 pub use manifest::{crd_yaml, generated};
 pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
 // What the optimizer's search compares by is in the contract; it is a part of the API all the same.

@@ -5,7 +5,7 @@ use drydock_crds::{Analysis, AnalysisStatus, Metric, MetricOutcome, MetricStatus
 use drydock_sequential::{Evidence, Levels, Outcome, Tally, Test, quantile_ratio, rate, rate_increase};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Signals, course, whole_seconds, window};
+use super::{Signals, whole_seconds, window};
 
 /// Between two looks that are written down, while no outcome changes: each write of the status wakes the next pass.
 const REFRESH: SignedDuration = SignedDuration::from_secs(10);
@@ -37,14 +37,14 @@ fn each(a: &[u64], b: &[u64]) -> Vec<u64> {
     (0..a.len().max(b.len())).map(|i| at(a, i).saturating_add(at(b, i))).collect()
 }
 
-/// Every metric that is judged, as it stands; `before`: what was last written of this canary.
+/// Every metric that is judged, as it stands, on a way of so many steps; `before`: what was last written of this canary.
 ///
 /// Which class two models name has nothing to do with how many requests they get: an agreement that has passed in one step need not
 /// be shown again in the next, where it can still fail.
-pub fn judge(c: &SplitWindow, policy: &Rollout, before: Option<&AnalysisStatus>) -> Vec<MetricStatus> {
+pub fn judge(c: &SplitWindow, policy: &Rollout, steps: usize, before: Option<&AnalysisStatus>) -> Vec<MetricStatus> {
     let is = |m: &MetricStatus, outcome| m.metric == Metric::Agreement && m.outcome == outcome;
     let agreed = before.and_then(|a| a.metrics.iter().find(|m| is(m, MetricOutcome::Pass)));
-    let mut all = judge_window(c, policy);
+    let mut all = judge_window(c, policy, steps);
     if let Some(agreed) = agreed
         && let Some(unknown) = all.iter_mut().find(|m| is(m, MetricOutcome::NotEnoughEvidence))
     {
@@ -53,13 +53,13 @@ pub fn judge(c: &SplitWindow, policy: &Rollout, before: Option<&AnalysisStatus>)
     all
 }
 
-fn judge_window(c: &SplitWindow, policy: &Rollout) -> Vec<MetricStatus> {
+fn judge_window(c: &SplitWindow, policy: &Rollout, steps: usize) -> Vec<MetricStatus> {
     let rules = &policy.analysis;
     let metrics = 2 + usize::from(rules.max_latency_ratio.is_some()) + usize::from(rules.min_agreement.is_some());
     // One failure of any metric in any window rolls back, so these share alpha (Bonferroni): a step has one while it is held, and one
     // with its share while the next is scaled for. A pass needs every metric of every step, and what is bad in one of them has to get
     // by that one (intersection-union).
-    let looks = (metrics * 2 * course(policy).len().max(1)) as f64;
+    let looks = (metrics * 2 * steps.max(1)) as f64;
     let levels = Levels {
         fail: rules.alpha / looks,
         pass: rules.alpha,
@@ -196,10 +196,21 @@ pub fn failure(s: &Signals, metrics: &[MetricStatus]) -> Option<(Reason, String)
 
 /// What a step whose time is over lacks; `None` when every metric passes.
 pub fn lacks(metrics: &[MetricStatus]) -> Option<String> {
-    let each: Vec<String> =
-        metrics.iter().filter(|m| m.outcome == MetricOutcome::NotEnoughEvidence).map(lack).collect();
+    let heard = metrics.iter().any(|m| m.metric == Metric::ErrorRate && m.samples > 0);
+    let each: Vec<String> = metrics
+        .iter()
+        .filter(|m| m.outcome == MetricOutcome::NotEnoughEvidence)
+        .map(|m| match m.metric {
+            Metric::LatencyRatio if heard && m.samples == 0 => UNTIMED.to_owned(),
+            _ => lack(m),
+        })
+        .collect();
     (!each.is_empty()).then(|| format!("not enough evidence: {}", each.join("; ")))
 }
+
+/// Requests were counted and not timed: more of them would not help.
+const UNTIMED: &str = "latency of no request, though requests were counted: an inference-sidecar of this age does not measure it; take \
+                       analysis.maxLatencyRatio out for this rollout, which brings a newer one";
 
 fn lack(m: &MetricStatus) -> String {
     let what = match m.metric {

@@ -34,6 +34,28 @@ fn canary(stage: RolloutStage, step: i32, seconds_ago: i64) -> RolloutStatus {
     RolloutStatus { canary: Some(revision("b")), stage, step, since: Some(Time(at(NOW - seconds_ago))), ..served() }
 }
 
+fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
+    super::advance(at, s, Rules { policy, course: &course(policy) }, now)
+}
+
+fn waits(at: &RolloutStatus, policy: &Rollout, now: Timestamp) -> Option<String> {
+    super::waits(at, Rules { policy, course: &course(policy) }, now)
+}
+
+fn wanted_weight(at: &RolloutStatus, policy: &Rollout) -> i32 {
+    super::wanted_weight(at, &course(policy))
+}
+
+fn split(
+    at: &RolloutStatus,
+    policy: &Rollout,
+    weight: i32,
+    canary_ready: i32,
+    stable_ready: i32,
+) -> Option<drydock_contract::Split> {
+    super::split(at, Rules { policy, course: &course(policy) }, weight, canary_ready, stable_ready)
+}
+
 /// Two stable pods, `b` asked for.
 fn signals(canary_ready: i32) -> Signals {
     Signals {
@@ -251,7 +273,7 @@ fn transitions() {
         },
     ];
     for case in cases {
-        let Transition { next, because } = advance(&case.from, &case.signals, &policy(), at(NOW));
+        let Transition { next, because, .. } = advance(&case.from, &case.signals, &policy(), at(NOW));
         let seen =
             (next.stage, next.step, next.canary.as_ref().map(|c| c.revision.as_str()), wanted_weight(&next, &policy()));
         assert_eq!(seen, case.to, "{}", case.name);
