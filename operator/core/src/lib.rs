@@ -54,3 +54,4 @@ pub use report::{invalid_status, status};
 pub use resolve::{SpecError, SpecErrors, keep, resolve};
 pub use resolved::{Defaults, Resolved};
 pub use rollout::{Step, course};
+pub use selection::numbers;

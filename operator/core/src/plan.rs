@@ -122,7 +122,8 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
     let tracks = Tracks::see(resolved, observed, &at, now);
     let desired = desired::children(resolved, observed, &at, &tracks, &revisions, is_stale, &news);
     let diff = diff::diff(resolved, observed, desired, &desired::live(&at));
-    let (records, writes) = diff.writes.iter().cloned().partition(|child| desired::tells_of_a_promotion(child, &decided));
+    let (records, writes) =
+        diff.writes.iter().cloned().partition(|child| desired::tells_of_a_promotion(child, &decided));
     Plan {
         scales: tracks.scales(resolved, observed, &diff),
         splits: tracks.splits(resolved, &at),

@@ -46,7 +46,8 @@ pub fn decisions(
         };
         all.push((was, decided(what, before, why, metrics)));
     }
-    let refused = after.failed.as_ref().filter(|f| before.failed.as_ref() != Some(f) && was.as_ref() != Some(&f.revision));
+    let refused =
+        after.failed.as_ref().filter(|f| before.failed.as_ref() != Some(f) && was.as_ref() != Some(&f.revision));
     if let Some(f) = refused {
         let window = format!("{}-refused-{}", f.revision, after.retried.as_deref().unwrap_or_default());
         let why = format!("{}: {}", f.reason, f.message);
@@ -110,7 +111,10 @@ mod tests {
     }
 
     fn told(before: &RolloutStatus, after: &RolloutStatus) -> Vec<(String, Decided)> {
-        decisions(before, after, &[], &Control::default(), Timestamp::UNIX_EPOCH).into_iter().map(|(r, d)| (r, d.what)).collect()
+        decisions(before, after, &[], &Control::default(), Timestamp::UNIX_EPOCH)
+            .into_iter()
+            .map(|(r, d)| (r, d.what))
+            .collect()
     }
 
     #[test]
@@ -213,7 +217,9 @@ mod tests {
 
     #[test]
     fn nothing_is_written_twice_and_not_without_end() {
-        let (_, d) = decisions(&of("a", None, 0), &of("a", Some("b"), 0), &[], &Control::default(), Timestamp::UNIX_EPOCH).remove(0);
+        let (_, d) =
+            decisions(&of("a", None, 0), &of("a", Some("b"), 0), &[], &Control::default(), Timestamp::UNIX_EPOCH)
+                .remove(0);
         let once = with(Record::default(), std::slice::from_ref(&d));
         assert_eq!(with(once.clone(), std::slice::from_ref(&d)), once);
         let many: Vec<_> = (0..100).map(|i| Decision { window: i.to_string(), ..d.clone() }).collect();

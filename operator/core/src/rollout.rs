@@ -22,8 +22,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use analysis::{lacks, sum};
-pub use control::{proceeds, promotes};
 pub use capacity::{cap, needed};
+pub use control::{proceeds, promotes};
 pub use course::{Step, course};
 pub use share::{split, wanted_size, wanted_weight, window};
 pub use table::waits;
@@ -100,13 +100,7 @@ pub fn advance(at: &RolloutStatus, s: &Signals, rules: Rules<'_>, now: Timestamp
     Transition { metrics, ..transition }
 }
 
-fn step_on(
-    at: &RolloutStatus,
-    s: &Signals,
-    rules: Rules<'_>,
-    metrics: &[MetricStatus],
-    now: Timestamp,
-) -> Transition {
+fn step_on(at: &RolloutStatus, s: &Signals, rules: Rules<'_>, metrics: &[MetricStatus], now: Timestamp) -> Transition {
     let mut next = at.clone();
     if next.stable.is_some() && !s.stable_is_known {
         // Its record and its Deployment are gone: there is nothing to go on with, or to compare with.

@@ -246,9 +246,8 @@ fn selects(r: &Resolved, observed: &Observed, revision: &str) -> bool {
 /// The Service that the canary is reached by, where it is not there or belongs to something else: the stable pods send to a name.
 fn service_is_lost(r: &Resolved, observed: &Observed) -> Option<String> {
     let is_ours = |name: &String| {
-        let is = |s: &Service| {
-            s.metadata.name.as_ref() == Some(name) && labels::is_controlled_by(&s.metadata, &r.owner.uid)
-        };
+        let is =
+            |s: &Service| s.metadata.name.as_ref() == Some(name) && labels::is_controlled_by(&s.metadata, &r.owner.uid);
         observed.services.iter().any(is)
     };
     let preview = (r.rollout.strategy == Strategy::BlueGreen).then(|| names::preview_service(&r.name));

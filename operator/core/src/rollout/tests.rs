@@ -410,6 +410,57 @@ fn a_step_of_another_course_begins_anew() {
 }
 
 #[test]
+fn a_hold_stands_still_while_pods_are_missing_and_goes_on() {
+    let judged = |s: Signals| Signals { counts: SplitWindow { requests: 200, ..SplitWindow::default() }, ..s };
+    let course = Some(course::digest(policy().strategy, &course(&policy())));
+    // Seven of ten seconds are held, then two pods of which one is needed are gone, twice.
+    let held = RolloutStatus { course, ..canary(RolloutStage::Holding, 0, 7) };
+    let lost = advance(&held, &judged(signals(0)), &policy(), at(NOW)).next;
+    assert_eq!((lost.stage, lost.held, lost.held_seconds), (RolloutStage::Scaling, true, 7));
+    let back = advance(&lost, &judged(signals(1)), &policy(), at(NOW + 20)).next;
+    assert_eq!((back.stage, back.step, back.held_seconds), (RolloutStage::Holding, 0, 7));
+    assert_ne!(window(&back), window(&held), "its requests are counted anew");
+    let lost = advance(&back, &judged(signals(0)), &policy(), at(NOW + 21)).next;
+    assert_eq!(lost.held_seconds, 8);
+    let back = advance(&lost, &judged(signals(1)), &policy(), at(NOW + 30)).next;
+    assert_eq!(advance(&back, &judged(signals(1)), &policy(), at(NOW + 31)).next.step, 0);
+    let passed = advance(&back, &judged(signals(1)), &policy(), at(NOW + 32)).next;
+    assert_eq!((passed.step, passed.held_seconds), (1, 0), "the next step has all of its own");
+    // At another share nothing is held already.
+    let mut other = policy();
+    other.steps[0].weight = 30;
+    let begun = advance(&lost, &judged(signals(1)), &other, at(NOW + 30)).next;
+    assert_eq!((begun.stage, begun.step, begun.held_seconds), (RolloutStage::Holding, 0, 0));
+}
+
+#[test]
+fn nothing_goes_on_without_the_service_and_nothing_is_late_for_it() {
+    let lost = |ready| Signals { service_is_lost: Some("m-canary".into()), ..signals(ready) };
+    let held = canary(RolloutStage::Holding, 0, 7);
+    let t = advance(&held, &lost(1), &policy(), at(NOW));
+    assert_eq!((t.next.stage, t.next.held_seconds), (RolloutStage::Scaling, 7));
+    assert!(t.because[0].note.contains("m-canary"), "{:?}", t.because);
+    let waits = advance(&t.next, &lost(1), &policy(), at(NOW + 1)).next;
+    let later = advance(&waits, &lost(0), &policy(), at(NOW + 99_999)).next;
+    assert_eq!((later.stage, &later.failed), (RolloutStage::Scaling, &None));
+    let back = advance(&later, &signals(1), &policy(), at(NOW + 100_000)).next;
+    assert_eq!((back.stage, back.step, back.held_seconds), (RolloutStage::Holding, 0, 7));
+    let begins = advance(&served(), &lost(2), &policy(), at(NOW)).next;
+    assert_eq!(advance(&begins, &lost(2), &policy(), at(NOW + 1)).next.stage, RolloutStage::Scaling);
+    // Nobody is sent there once every request is to go to it by its own Service.
+    let promoting = canary(RolloutStage::Promoting, 2, 1);
+    assert_eq!(advance(&promoting, &lost(2), &policy(), at(NOW)).next.stable, Some(revision("b")));
+}
+
+#[test]
+fn a_pass_tells_the_numbers_that_it_decided_by() {
+    let t = advance(&canary(RolloutStage::Holding, 0, 1), &failing(100, 50), &policy(), at(NOW));
+    assert!(t.next.failed.is_some() && t.next.analysis.is_none());
+    assert!(t.metrics.iter().any(|m| m.outcome == MetricOutcome::Fail && m.samples == 100), "{:?}", t.metrics);
+    assert!(advance(&served(), &failing(100, 50), &policy(), at(NOW)).metrics.is_empty(), "no canary yet");
+}
+
+#[test]
 fn what_pods_are_told() {
     let at = canary(RolloutStage::Holding, 0, 0);
     assert_eq!(split(&at, &policy(), 0, 0, 2), None);
