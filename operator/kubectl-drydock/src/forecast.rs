@@ -55,7 +55,8 @@ fn heard(observed: &Observed) -> Observed {
         let told = pod.metadata.annotations.as_ref().and_then(|a| a.get(SPLIT_ANNOTATION));
         let told: Option<Split> = told.and_then(|t| serde_json::from_str(t).ok());
         if let (Some(Split { window, revision, .. }), Some(name)) = (told, &pod.metadata.name) {
-            observed.splits.insert(name.clone(), SplitWindow { window, revision, ..SplitWindow::default() });
+            let none = SplitWindow { window, revision, ..SplitWindow::default() };
+            observed.splits.entry(name.clone()).or_insert(none);
         }
     }
     observed

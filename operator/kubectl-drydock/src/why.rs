@@ -76,12 +76,23 @@ pub fn metrics(all: &[MetricStatus]) -> Vec<String> {
         vec![
             format!("{:?}", m.metric),
             format!("{:?}", m.outcome),
-            format!("evidence {} of {}", m.statistic, m.threshold),
+            format!("evidence {} of {}", digits(m.statistic), digits(m.threshold)),
             format!("{} samples{more}", m.samples),
             m.message.clone(),
         ]
     };
     table(&all.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Three of them: the rest says nothing.
+fn digits(x: f64) -> String {
+    let places = match x.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        1.0.. => 2,
+        _ => 3,
+    };
+    format!("{x:.places$}")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a person decides, and the way back.
 
 use super::*;
-use drydock_crds::{Decided, RECORD_ANNOTATION, Record, SaidBy};
+use drydock_crds::SaidBy;
 use drydock_operator_core::Wake;
 
 /// A step that waits for a person, and every word of `control`.
