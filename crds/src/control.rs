@@ -38,4 +38,32 @@ pub struct Control {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([a-z0-9]{1,63}|sha256:[0-9a-f]{64})$"))]
     pub roll_back_to: Option<String>,
+    /// Who said each word, for the records. What stands here is a claim: nobody checks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<SaidBy>,
+}
+
+/// Names of people or machines, beside the words that they said: `kubectl drydock` writes its user's, in Git it is what stands
+/// there.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SaidBy {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 320))]
+    pub paused: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 320))]
+    pub promote: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 320))]
+    pub proceed: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 320))]
+    pub abort: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 320))]
+    pub retry: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 320))]
+    pub roll_back_to: Option<String>,
 }

@@ -24,7 +24,7 @@ mod strategy;
 pub use ab_test::{AbTest, OnNoWinner, OnWinner};
 pub use artifact_store::{AccessMode, ArtifactStore};
 pub use conditions::{ConditionType, Reason};
-pub use control::Control;
+pub use control::{Control, SaidBy};
 pub use feedback::{Better, FeedbackMetric, Tolerance};
 pub use gateway::{Gateway, ParentKind, ParentRef, RouteParents, Router};
 pub use manifest::{crd_yaml, generated};

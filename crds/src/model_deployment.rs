@@ -30,8 +30,11 @@ use crate::{ArtifactStore, ModelDeploymentStatus, Optimization, Rollout, Serving
         .message("metadata.name names Services and pods: at most 40 characters, a-z, 0-9 and '-', beginning with a letter and not ending with '-'"),
     validation = Rule::new("!has(self.spec.model.detection) || !has(self.spec.optimization) || (!has(self.spec.optimization.search) && (!has(self.spec.optimization.recipes) || self.spec.optimization.recipes.all(r, r.techniques.all(t, !has(t.distill)))))")
         .message("search and distill are for classifiers: leave them out where model.detection is set, and give recipes of other techniques"),
-    validation = Rule::new("!self.metadata.name.endsWith('-canary') && !self.metadata.name.endsWith('-preview')")
-        .message("metadata.name must not end with '-canary' or '-preview': 'x-canary' and 'x-preview' are Services of 'x'; write it another way, 'canary-x' say"),
+    validation = Rule::new("!self.metadata.name.endsWith('-canary')")
+        .message("metadata.name must not end with '-canary': 'x-canary' is a Service of 'x'; write it another way, 'canary-x' say"),
+    // Younger than the API: what was there before has a status, which nobody can create.
+    validation = Rule::new("has(self.status) || !self.metadata.name.endsWith('-preview')")
+        .message("metadata.name must not end with '-preview': 'x-preview' is a Service of 'x'; write it another way, 'preview-x' say"),
     validation = Rule::new("!has(self.spec.rollout.gateway) || ((!has(self.spec.rollout.gateway.http) || self.spec.rollout.gateway.http.parentRefs.all(r, r.kind != 'Service' || r.name == self.metadata.name)) && (!has(self.spec.rollout.gateway.grpc) || self.spec.rollout.gateway.grpc.parentRefs.all(r, r.kind != 'Service' || r.name == self.metadata.name)))")
         .message("rollout.gateway: a parent of kind Service is the ModelDeployment's own, so its name is metadata.name"),
 )]

@@ -29,6 +29,9 @@ pub struct Decision {
     /// Of a rollback: a reason of docs/runbook.md, and what was found. Of a promotion after an A/B test: what that has found.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// Who said the word that it follows from, as `control.by` has it: a claim. Nothing where the operator decided by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// As they stood.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricStatus>,
@@ -45,4 +48,6 @@ pub enum Decided {
     RolledBack,
     /// The spec asked for something else.
     Superseded,
+    /// `control.retry`: its failure is forgotten.
+    Retried,
 }

@@ -191,6 +191,9 @@ pub struct RolloutStatus {
     /// The step was held before, and is scaled for again: the canary keeps the step's share, as far as its pods can take it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// Seconds that the step was held, at its share, before it was scaled for again: they count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_seconds: i32,
     /// The canary was replaced a moment ago and is called back by `control.rollBackTo`: it takes over with the pods that it has.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub called_back: bool,

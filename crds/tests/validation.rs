@@ -40,6 +40,16 @@ fn rejects_with_a_message_that_helps() {
     }
 }
 
+/// The name cannot be changed any more, and everything else of it must still be: to take it out of the cluster, say.
+#[test]
+fn a_preview_that_was_made_before_the_rule_can_be_edited() {
+    let table = table::read();
+    let before = serde_json::json!({ "metadata": { "name": "fashion-preview" }, "status": { "phase": "Serving" } });
+    validate_cel(&object(&table.base, &before)).unwrap();
+    let fresh = serde_json::json!({ "metadata": { "name": "fashion-preview" } });
+    assert!(validate_cel(&object(&table.base, &fresh)).is_err());
+}
+
 /// A rule that is added without a case is found here.
 #[test]
 fn every_rule_has_a_case() {

@@ -4,8 +4,9 @@ use kube::{Resource, ResourceExt as _};
 
 use crate::cluster::{ClusterError, WriteCluster};
 
-/// Carries a plan out, in its order: children, replicas, splits, and at last what goes. One failure does not keep the
-/// rest from being tried, except that nothing is deleted after one: what was to take its place may not be there.
+/// Carries a plan out, in its order: children, replicas, splits, and at last records of what has happened, and what goes. One
+/// failure does not keep the rest from being tried, except that after one nothing is said to have happened, and nothing is deleted: what
+/// was to take its place may not be there.
 pub async fn apply(cluster: &impl WriteCluster, namespace: &str, observed: &Observed, plan: &Plan) -> Applied {
     let mut done = Done::default();
     for child in &plan.writes {
@@ -28,6 +29,11 @@ pub async fn apply(cluster: &impl WriteCluster, namespace: &str, observed: &Obse
             // Ended since it was observed; the pod in its place reads its own split.
             Err(error) if error.is_gone() => {}
             result => done.wrote(format!("Pod {}", split.pod), result.map_err(Into::into)),
+        }
+    }
+    for child in &plan.records {
+        if done.0.failed.is_empty() {
+            done.wrote(child.to_string(), write(cluster, namespace, observed, child).await);
         }
     }
     for child in &plan.prune {

@@ -1,5 +1,7 @@
 //! An API server of a few lines for the shell's tests, behind the real client: what is tested is the requests.
 
+#![allow(clippy::unwrap_used, clippy::missing_fields_in_debug, reason = "tests alone use it")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -7,6 +7,7 @@
 //! ```
 //!
 //! `reconcile` is the pipe, `cluster` the edge that all its I/O passes, `run` what surrounds it: election, HTTP, signals.
+//! `kubectl drydock` reads with the same `observe`.
 
 mod admin;
 mod apply;
@@ -26,9 +27,12 @@ mod target;
 mod telemetry;
 mod watch;
 
+pub use cluster::{ClusterError, Kind, Kubernetes, ReadCluster};
 pub use config::{Config, LeaseName};
+pub use observe::observe;
 pub use run::run;
+pub use target::Target;
 pub use telemetry::init as init_telemetry;
 
-#[cfg(test)]
-mod fixtures;
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixtures;

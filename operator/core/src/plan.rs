@@ -22,7 +22,7 @@ pub use guard::guard;
 use revisions::Revisions;
 use tracks::Tracks;
 
-/// One pass, decided. To be carried out in the order of the fields; `prune` only if everything before it succeeded.
+/// One pass, decided. To be carried out in the order of the fields; `records` and `prune` only if everything before them succeeded.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// What is missing or differs, whole. A child that is not in [`Observed`] may still exist and belong to something else:
@@ -32,6 +32,8 @@ pub struct Plan {
     pub scales: Vec<Scale>,
     /// To the pods' annotation [`drydock_contract::SPLIT_ANNOTATION`].
     pub splits: Vec<PodSplit>,
+    /// Of what has happened once the writes above have: a promotion that failed is not written down as one.
+    pub records: Vec<Child>,
     /// Ours, there, and no longer wanted.
     pub prune: Vec<ChildRef>,
     pub memory: Memory,
@@ -73,7 +75,11 @@ pub enum Wake {
 impl Plan {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.scales.is_empty() && self.splits.is_empty() && self.prune.is_empty()
+        self.writes.is_empty()
+            && self.scales.is_empty()
+            && self.splits.is_empty()
+            && self.records.is_empty()
+            && self.prune.is_empty()
     }
 }
 
@@ -108,10 +114,10 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
     let revisions = Revisions::gather(resolved, observed, &verdict, &found, &memory.rollout);
     let before = Tracks::see(resolved, observed, &memory.rollout, now);
     let signals = before.signals(resolved, observed, &memory.rollout, &revisions);
-    let transition = rollout::advance(&memory.rollout, &signals, &resolved.rollout, now);
+    let transition = rollout::advance(&memory.rollout, &signals, resolved.rules(), now);
     let at = transition.next;
-    let metrics = rollout::judge(&signals.counts, &resolved.rollout, memory.rollout.analysis.as_ref());
-    let decided = record::decisions(&memory.rollout, &at, &metrics, now);
+    let control = &resolved.rollout.control;
+    let decided = record::decisions(&memory.rollout, &at, &transition.metrics, control, now);
     let news = desired::News { decided: &decided, candidates: &found.candidates };
     notices.extend(transition.because);
 
@@ -124,6 +130,8 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
         // The gateway may send them requests yet.
         diff.prune.retain(|gone| !routing::is_serving(gone.kind));
     }
+    let (records, writes) =
+        diff.writes.iter().cloned().partition(|child| desired::tells_of_a_promotion(child, &decided));
     Plan {
         scales: tracks.scales(resolved, observed, &diff),
         splits: tracks.splits(resolved, &at),
@@ -144,7 +152,8 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
             [stuck_at, again_at].into_iter().flatten().filter(|_| !is_stale),
             now,
         ),
-        writes: diff.writes,
+        writes,
+        records,
         prune: diff.prune,
         memory: Memory { rollout: at, optimization: Some(found) },
         notices,
@@ -218,16 +227,24 @@ fn wake(
 ) -> Wake {
     /// Between two looks at a rollout that is on its way.
     const LOOK: SignedDuration = SignedDuration::from_secs(1);
+    /// While it waits for a person, who may take days. Only the stable pods know how the canary does, and have to be asked.
+    const SLOW_LOOK: SignedDuration = SignedDuration::from_secs(5);
     let since = at.since.as_ref().map_or(now, |t| t.0);
     let left = |from: Timestamp, seconds: i32| SignedDuration::from_secs(seconds.into()) - now.duration_since(from);
     let mut times = Vec::new();
     if at.canary.is_some() && !r.suspend {
-        let course = rollout::course(&r.rollout);
-        let step = usize::try_from(at.step).ok().and_then(|step| course.get(step));
-        let hold = step.filter(|_| at.stage == RolloutStage::Holding).map(|s| left(since, s.hold_seconds));
+        let step = usize::try_from(at.step).ok().and_then(|step| r.course.get(step));
+        let hold = step.filter(|_| at.stage == RolloutStage::Holding);
+        let hold = hold.map(|s| left(since, s.hold_seconds.saturating_sub(at.held_seconds)));
         // A step that is over and held for want of evidence is looked at no more often than the others.
         let hold = hold.filter(SignedDuration::is_positive);
-        times.push(hold.map_or(LOOK, |left| left.clamp(SignedDuration::from_millis(10), LOOK)));
+        let look = hold.map_or(LOOK, |left| left.clamp(SignedDuration::from_millis(10), LOOK));
+        match (rollout::waits(at, r.rules(), now), tracks.sends(r, at)) {
+            (None, _) => times.push(look),
+            (Some(_), true) => times.push(SLOW_LOOK),
+            // Nothing to judge: the watches see the person's word, and the pods.
+            (Some(_), false) => {}
+        }
     }
     if let Some(until) = at.previous_until.as_ref().filter(|_| at.previous.is_some()) {
         times.push(until.0.duration_since(now).max(LOOK));

@@ -1,6 +1,6 @@
 //! What is written down of a revision when something is decided about it, and at no other time.
 
-use drydock_crds::{Decided, Decision, MetricStatus, Record, RevisionStatus, RolloutStatus};
+use drydock_crds::{Control, Decided, Decision, MetricStatus, Reason, Record, RevisionStatus, RolloutStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -11,6 +11,7 @@ pub fn decisions(
     before: &RolloutStatus,
     after: &RolloutStatus,
     metrics: &[MetricStatus],
+    control: &Control,
     now: Timestamp,
 ) -> Vec<(String, Decision)> {
     let name = |of: &Option<RevisionStatus>| of.as_ref().map(|r| r.revision.clone());
@@ -21,9 +22,20 @@ pub fn decisions(
         step: at.step,
         window: rollout::window(at),
         why,
+        by: said_by(what, before, after, control),
         metrics: metrics.to_vec(),
     };
     let mut all = Vec::new();
+    let forgotten = before.failed.as_ref().filter(|f| {
+        let of = after.retried.as_ref().filter(|word| before.retried.as_ref() != Some(word));
+        of.and_then(|word| word.split_once('@')).is_some_and(|(revision, _)| revision == f.revision)
+    });
+    if let Some(f) = forgotten {
+        // Its number tells one from the next.
+        let window = after.retried.clone().unwrap_or_default();
+        let why = format!("{}: {}", f.reason, f.message);
+        all.push((f.revision.clone(), Decision { window, ..decided(Decided::Retried, after, why, &[]) }));
+    }
     let stable = name(&after.stable).filter(|stable| name(&before.stable).as_ref() != Some(stable));
     if let Some(was) = was.clone().filter(|was| is.as_ref() != Some(was)) {
         let failed = after.failed.as_ref().filter(|f| f.revision == was);
@@ -36,6 +48,13 @@ pub fn decisions(
             None => (Decided::Superseded, String::new()),
         };
         all.push((was, decided(what, before, why, metrics)));
+    }
+    let refused =
+        after.failed.as_ref().filter(|f| before.failed.as_ref() != Some(f) && was.as_ref() != Some(&f.revision));
+    if let Some(f) = refused {
+        let window = format!("{}-refused-{}", f.revision, after.retried.as_deref().unwrap_or_default());
+        let why = format!("{}: {}", f.reason, f.message);
+        all.push((f.revision.clone(), Decision { window, ..decided(Decided::RolledBack, after, why, &[]) }));
     }
     if let Some(stable) = stable.filter(|stable| was.as_ref() != Some(stable)) {
         all.push((stable, decided(Decided::Deployed, after, String::new(), &[])));
@@ -50,6 +69,22 @@ pub fn decisions(
         _ => {}
     }
     all
+}
+
+/// Whose word it follows from, if it follows from one.
+fn said_by(what: Decided, before: &RolloutStatus, after: &RolloutStatus, control: &Control) -> Option<String> {
+    let by = control.by.as_ref()?;
+    let rolls_back = control.roll_back_to.is_some();
+    let is_aborted = || after.failed.as_ref().is_some_and(|f| f.reason == Reason::Aborted.as_str());
+    let proceeds = || usize::try_from(before.step).is_ok_and(|step| rollout::proceeds(control, before, step));
+    match what {
+        Decided::Started | Decided::Promoted if rolls_back => by.roll_back_to.clone(),
+        Decided::Promoted | Decided::StepPassed if rollout::promotes(control, before) => by.promote.clone(),
+        Decided::StepPassed if proceeds() => by.proceed.clone(),
+        Decided::RolledBack if is_aborted() => by.abort.clone(),
+        Decided::Retried => by.retry.clone(),
+        _ => None,
+    }
 }
 
 /// The record with what was decided in it; one that a pass wrote before it died is not written again.
@@ -71,7 +106,7 @@ pub fn with(mut record: Record, decided: &[Decision]) -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use drydock_crds::FailedRevision;
+    use drydock_crds::{FailedRevision, SaidBy};
 
     fn of(stable: &str, canary: Option<&str>, step: i32) -> RolloutStatus {
         let revision = |r: &str| RevisionStatus { revision: r.into(), ..RevisionStatus::default() };
@@ -79,7 +114,10 @@ mod tests {
     }
 
     fn told(before: &RolloutStatus, after: &RolloutStatus) -> Vec<(String, Decided)> {
-        decisions(before, after, &[], Timestamp::UNIX_EPOCH).into_iter().map(|(r, d)| (r, d.what)).collect()
+        decisions(before, after, &[], &Control::default(), Timestamp::UNIX_EPOCH)
+            .into_iter()
+            .map(|(r, d)| (r, d.what))
+            .collect()
     }
 
     #[test]
@@ -107,8 +145,84 @@ mod tests {
     }
 
     #[test]
+    fn who_said_the_word_stands_beside_what_follows_from_it_and_nothing_else() {
+        let word = |w: &str| Some(w.to_owned());
+        let by = SaidBy {
+            paused: word("peter"),
+            promote: word("paula"),
+            proceed: word("paul"),
+            abort: word("anna"),
+            retry: word("rita"),
+            roll_back_to: word("bob"),
+        };
+        let control = |change: fn(&mut Control)| {
+            let mut control = Control { by: Some(by.clone()), ..Control::default() };
+            change(&mut control);
+            control
+        };
+        let failed = |reason: Reason| {
+            let (at, text) = (Time(Timestamp::UNIX_EPOCH), String::new);
+            let reason = reason.as_str().to_owned();
+            Some(FailedRevision { revision: "b".into(), candidate: text(), reason, message: text(), at })
+        };
+        let was_failed = RolloutStatus { failed: failed(Reason::ErrorRate), ..of("a", None, 0) };
+        let promoted = |c: &mut Control| c.promote = Some("b".into());
+        let spent = RolloutStatus { promoted: word("b"), ..of("a", Some("b"), 1) };
+        let retried = RolloutStatus { retried: word("b@1"), ..of("a", None, 0) };
+        let cases: [(&str, RolloutStatus, RolloutStatus, Control, Option<&str>); 10] = [
+            ("by itself", of("a", Some("b"), 1), of("b", None, 0), control(|_| ()), None),
+            ("promoted", of("a", Some("b"), 1), of("b", None, 0), control(promoted), Some("paula")),
+            ("promoted once before", spent, of("b", None, 0), control(promoted), None),
+            ("steps skipped", of("a", Some("b"), 0), of("a", Some("b"), 2), control(promoted), Some("paula")),
+            (
+                "a pause ended",
+                of("a", Some("b"), 0),
+                of("a", Some("b"), 1),
+                control(|c| c.proceed = Some("b/0".into())),
+                Some("paul"),
+            ),
+            (
+                "another's pause",
+                of("a", Some("b"), 0),
+                of("a", Some("b"), 1),
+                control(|c| c.proceed = Some("b/1".into())),
+                None,
+            ),
+            (
+                "aborted",
+                of("a", Some("b"), 0),
+                RolloutStatus { failed: failed(Reason::Aborted), ..of("a", None, 0) },
+                control(|c| c.abort = Some("b".into())),
+                Some("anna"),
+            ),
+            (
+                "refused before it began",
+                of("a", None, 0),
+                RolloutStatus { failed: failed(Reason::Aborted), ..of("a", None, 0) },
+                control(|c| c.abort = Some("b".into())),
+                Some("anna"),
+            ),
+            ("retried", was_failed, retried, control(|c| c.retry = Some("b@1".into())), Some("rita")),
+            (
+                "called back",
+                of("a", Some("b"), 0),
+                of("b", None, 0),
+                control(|c| c.roll_back_to = Some("b".into())),
+                Some("bob"),
+            ),
+        ];
+        for (name, before, after, control, expected) in cases {
+            let all = decisions(&before, &after, &[], &control, Timestamp::UNIX_EPOCH);
+            let told: Vec<_> = all.iter().map(|(revision, d)| (revision.as_str(), d.by.as_deref())).collect();
+            assert_eq!(told, [("b", expected)], "{name}");
+        }
+    }
+
+    #[test]
     fn nothing_is_written_twice_and_not_without_end() {
-        let (_, d) = decisions(&of("a", None, 0), &of("a", Some("b"), 0), &[], Timestamp::UNIX_EPOCH).remove(0);
+        let (_, d) =
+            decisions(&of("a", None, 0), &of("a", Some("b"), 0), &[], &Control::default(), Timestamp::UNIX_EPOCH)
+                .remove(0);
         let once = with(Record::default(), std::slice::from_ref(&d));
         assert_eq!(with(once.clone(), std::slice::from_ref(&d)), once);
         let many: Vec<_> = (0..100).map(|i| Decision { window: i.to_string(), ..d.clone() }).collect();

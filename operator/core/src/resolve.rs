@@ -18,6 +18,7 @@ use crate::hash::hash;
 use crate::quantity;
 use crate::resolved::{Defaults, Mount, OptimizationWork, Replicas, Resolved, SelectionRules, ServingWish};
 use crate::revision::BatchingTemplate;
+use crate::rollout;
 
 /// Everything that is wrong with a spec, not only the first thing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
@@ -127,6 +128,7 @@ fn read(errors: &mut SpecErrors, metadata: &ObjectMeta, spec: &ModelDeploymentSp
         optimization,
         selection,
         serving,
+        course: rollout::course(&spec.rollout),
         rollout: spec.rollout.clone(),
         store: spec.artifact_store.clone(),
     }

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::revision::Overlay;
+use crate::rollout::{Rules, Step};
 
 /// What the operator was installed with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +28,15 @@ pub struct Resolved {
     pub selection: SelectionRules,
     pub serving: ServingWish,
     pub rollout: Rollout,
+    /// The steps that `rollout` asks for.
+    pub course: Vec<Step>,
     pub store: ArtifactStore,
+}
+
+impl Resolved {
+    pub(crate) fn rules(&self) -> Rules<'_> {
+        Rules { policy: &self.rollout, course: &self.course }
+    }
 }
 
 /// Everything that the results of an optimization Job depend on.

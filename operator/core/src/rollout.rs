@@ -18,18 +18,22 @@ mod share;
 mod table;
 
 use drydock_contract::SplitWindow;
-use drydock_crds::{FailedRevision, Reason, RevisionStatus, Rollout, RolloutStage, RolloutStatus};
+use drydock_crds::{
+    Control, FailedRevision, MetricStatus, Reason, RevisionStatus, Rollout, RolloutStage, RolloutStatus,
+};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-pub use analysis::{beside, judge, lacks, sum};
+pub use analysis::{beside, lacks, sum};
 pub use capacity::{cap, needed};
-pub use course::course;
+pub use control::{proceeds, promotes};
+pub use course::{Step, course};
 pub use gateway::{Routes, is_late};
 pub use share::{Shares, shares, split, wanted_size, wanted_weight, window};
 pub use table::waits;
 
 use crate::plan::Notice;
+use analysis::judge;
 use table::Sight;
 
 /// What the rollout depends on, seen now.
@@ -55,8 +59,8 @@ pub struct Signals {
     pub canary_ready: i32,
     /// As many as the autoscalers of both revisions keep; `None` without autoscalers.
     pub together: Option<i32>,
-    /// Whether a Service that is not ours has the name of the preview's.
-    pub preview_is_taken: bool,
+    /// The name of a Service that the canary is reached by and that is not ours, or not there.
+    pub service_is_lost: Option<String>,
     /// Why the canary cannot stay up.
     pub canary_crash: Option<String>,
     /// What the canary's pods say of themselves.
@@ -76,16 +80,35 @@ pub struct Transition {
     pub next: RolloutStatus,
     /// What to tell; empty if nothing happened.
     pub because: Vec<Notice>,
+    /// How the canary stood, for the records too: what is written down is what was decided by.
+    pub metrics: Vec<MetricStatus>,
+}
+
+impl Transition {
+    fn to(next: RolloutStatus, because: Vec<Notice>) -> Self {
+        Self { next, because, metrics: Vec::new() }
+    }
+}
+
+/// What a rollout goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    pub policy: &'a Rollout,
+    /// [`course`] of it.
+    pub course: &'a [Step],
 }
 
 /// One step on, if it is time for one.
-pub fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
-    let mut transition = step_on(at, s, policy, now);
+pub fn advance(at: &RolloutStatus, s: &Signals, rules: Rules<'_>, now: Timestamp) -> Transition {
+    let Rules { policy, course } = rules;
+    let judged = at.canary.as_ref().map(|_| judge(&s.counts, policy, course.len(), at.analysis.as_ref()));
+    let metrics = judged.unwrap_or_default();
+    let mut transition = step_on(at, s, rules, &metrics, now);
     control::spend(at, &mut transition.next, &policy.control);
-    transition
+    Transition { metrics, ..transition }
 }
 
-fn step_on(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
+fn step_on(at: &RolloutStatus, s: &Signals, rules: Rules<'_>, metrics: &[MetricStatus], now: Timestamp) -> Transition {
     let mut next = at.clone();
     if next.stable.is_some() && !s.stable_is_known {
         // Its record and its Deployment are gone: there is nothing to go on with, or to compare with.
@@ -97,7 +120,7 @@ fn step_on(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) ->
             ..RolloutStatus::default()
         };
     }
-    gateway::follow(&mut next, s, policy, now);
+    gateway::follow(&mut next, s, rules.policy, now);
     if next.stable.is_some() && s.stable_is_reachable {
         next.stable_was_ready = true;
         if next.canary.is_none() {
@@ -111,7 +134,7 @@ fn step_on(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) ->
             next.takeover_replicas = None;
         }
     }
-    let mut because = control::retry(&mut next, &policy.control);
+    let mut because = control::retry(&mut next, &rules.policy.control);
     if s.suspended {
         // The clock stands still: the stage begins again when the rollout goes on.
         if next.canary.is_some() {
@@ -119,56 +142,62 @@ fn step_on(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) ->
             next.step_since = None;
             next.ab_test = None;
         }
-        return Transition { next, because };
+        return Transition::to(next, because);
     }
     if next.canary.is_some() && next.since.is_none() {
         next.since = Some(whole_seconds(now));
         next.step_since.clone_from(&next.since);
     }
-    let mut transition = towards(next, s, policy, now);
+    let mut transition = towards(next, s, rules, metrics, now);
     because.append(&mut transition.because);
     Transition { because, ..transition }
 }
 
-fn towards(mut next: RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
+fn towards(
+    mut next: RolloutStatus,
+    s: &Signals,
+    rules: Rules<'_>,
+    metrics: &[MetricStatus],
+    now: Timestamp,
+) -> Transition {
+    let policy = rules.policy;
     let Some(target) = &s.target else {
         // The spec asks for something else, and nobody knows yet what: what it asked for before is not it.
         let because = superseded(&mut next, "the spec changed");
-        return Transition { next, because };
+        return Transition::to(next, because);
     };
     let is_asked = |revision: &str| s.asked.as_ref().is_some_and(|asked| asked.revision == revision);
     next.failed.take_if(|f| f.revision != target.revision && !is_asked(&f.revision));
     let is_stable = |of: &RolloutStatus| of.stable.as_ref().is_some_and(|r| r.revision == target.revision);
     if is_stable(&next) {
         let because = superseded(&mut next, "the spec asks for the stable revision again");
-        return Transition { next, because };
+        return Transition::to(next, because);
     }
     if next.stable.is_none() || !next.stable_was_ready {
         return deploy(next, target, now);
     }
     if next.failed.as_ref().is_some_and(|f| f.revision == target.revision) {
         let because = superseded(&mut next, "the spec asks for a revision that was rolled back");
-        return Transition { next, because };
+        return Transition::to(next, because);
     }
     let is_aborted = policy.control.abort.as_ref() == Some(&target.revision);
     let is_paused = policy.control.paused && !s.rolls_back;
     // Nobody sends requests to 0 pods; what was decided about the revision holds all the same when there are some again.
     let nobody_to_protect = s.stable_desired == 0 && s.stable_ready == 0 && !is_aborted && !is_paused;
     if !nobody_to_protect && next.canary.as_ref().is_some_and(|canary| canary.revision == target.revision) {
-        let course = course_of(s, policy);
-        return table::proceed(Sight { signals: s, policy, course: &course, now, at: next, metrics: Vec::new() });
+        return table::proceed(Sight { signals: s, policy, course: rules.course, now, at: next, metrics });
     }
     if is_aborted {
-        return refuse(next, target, now);
+        return refuse(next, target, &policy.control, now);
     }
     if is_paused {
         let because = superseded(&mut next, "the spec changed");
-        return Transition { next, because };
+        return Transition::to(next, because);
     }
     if nobody_to_protect {
         return deploy(next, target, now);
     }
-    start(next, target, s, policy, now)
+    start(next, target, s, rules, now)
 }
 
 /// At once: there is nothing to compare it with.
@@ -182,12 +211,7 @@ fn deploy(mut next: RolloutStatus, target: &RevisionStatus, now: Timestamp) -> T
         Reason::Deploying,
         format!("revision {} (candidate {}) starts", target.revision, target.candidate),
     ));
-    Transition { next, because }
-}
-
-/// `rollBackTo` takes no steps.
-fn course_of(s: &Signals, policy: &Rollout) -> Vec<course::Step> {
-    if s.rolls_back { Vec::new() } else { course(policy) }
+    Transition::to(next, because)
 }
 
 /// Drops the canary, if there is one.
@@ -205,17 +229,18 @@ fn idle(next: &mut RolloutStatus) {
     next.course = None;
     next.takeover_replicas = None;
     next.held = false;
+    next.held_seconds = 0;
     next.called_back = false;
     next.analysis = None;
 }
 
 /// A revision that was aborted before it began.
-fn refuse(mut next: RolloutStatus, target: &RevisionStatus, now: Timestamp) -> Transition {
+fn refuse(mut next: RolloutStatus, target: &RevisionStatus, control: &Control, now: Timestamp) -> Transition {
     let mut because = superseded(&mut next, "the spec changed");
     let mut transition = roll_back(
         RolloutStatus { canary: Some(target.clone()), ..next },
         Reason::Aborted,
-        "control.abort names it".to_owned(),
+        control::names_it(control),
         now,
     );
     because.append(&mut transition.because);
@@ -226,9 +251,10 @@ fn start(
     mut next: RolloutStatus,
     target: &RevisionStatus,
     s: &Signals,
-    policy: &Rollout,
+    rules: Rules<'_>,
     now: Timestamp,
 ) -> Transition {
+    let Rules { policy, course } = rules;
     let mut because = superseded(&mut next, "the spec changed");
     if next.previous.as_ref().is_some_and(|p| p.revision == target.revision) {
         next.called_back = s.rolls_back;
@@ -239,9 +265,8 @@ fn start(
     next.step = 0;
     next.analysis = None;
     next.ab_test = None;
-    let course = course_of(s, policy);
     let at_once = course.is_empty();
-    next.course = Some(course::digest(policy, &course));
+    next.course = Some(course::digest(policy, course));
     next.stage = if at_once { RolloutStage::Promoting } else { RolloutStage::Scaling };
     next.takeover_replicas = s.together.filter(|_| at_once);
     next.since = Some(whole_seconds(now));
@@ -250,11 +275,11 @@ fn start(
         Reason::CanaryProgressing,
         format!("canary {} (candidate {}) starts", target.revision, target.candidate),
     ));
-    Transition { next, because }
+    Transition::to(next, because)
 }
 
 fn promote(mut next: RolloutStatus, policy: &Rollout, now: Timestamp) -> Transition {
-    let Some(canary) = next.canary.take() else { return Transition { next, because: Vec::new() } };
+    let Some(canary) = next.canary.take() else { return Transition::to(next, Vec::new()) };
     let note = format!("revision {} (candidate {}) is stable", canary.revision, canary.candidate);
     let delay = SignedDuration::from_secs(policy.scale_down_delay_seconds.into());
     next.previous = next.stable.replace(canary);
@@ -263,11 +288,11 @@ fn promote(mut next: RolloutStatus, policy: &Rollout, now: Timestamp) -> Transit
     let takeover_replicas = next.takeover_replicas.take();
     idle(&mut next);
     next.takeover_replicas = takeover_replicas;
-    Transition { next, because: vec![Notice::normal(Reason::Promoted, note)] }
+    Transition::to(next, vec![Notice::normal(Reason::Promoted, note)])
 }
 
 fn roll_back(mut next: RolloutStatus, reason: Reason, message: String, now: Timestamp) -> Transition {
-    let Some(canary) = next.canary.take() else { return Transition { next, because: Vec::new() } };
+    let Some(canary) = next.canary.take() else { return Transition::to(next, Vec::new()) };
     let note =
         format!("canary {} (candidate {}) is rolled back: {reason}: {message}", canary.revision, canary.candidate);
     next.failed = Some(FailedRevision {
@@ -278,7 +303,7 @@ fn roll_back(mut next: RolloutStatus, reason: Reason, message: String, now: Time
         at: whole_seconds(now),
     });
     idle(&mut next);
-    Transition { next, because: vec![Notice::warning(Reason::RolledBack, note)] }
+    Transition::to(next, vec![Notice::warning(Reason::RolledBack, note)])
 }
 
 /// Kubernetes' times have no fractions. Rounded up, so that what lasts "at least" does.

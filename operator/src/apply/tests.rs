@@ -64,6 +64,24 @@ fn accept(asked: &Asked) -> (u16, Value) {
     (200, if is_merge { json!({ "metadata": {} }) } else { asked.body.clone() })
 }
 
+/// A record of what has not happened would stand for good.
+#[tokio::test]
+async fn what_has_happened_is_recorded_once_it_has() {
+    for (code, expected) in [(200, true), (500, false)] {
+        let (observed, mut plan) = everything();
+        let mut record = service("us");
+        record.metadata.name = Some("m-record".into());
+        plan.records = vec![Child::Service(Box::new(record))];
+        let (cluster, log) = cluster(move |asked: &Asked| match asked.path.rsplit('/').next() {
+            Some("m") if code != 200 => refusal(code, "InternalError", "no"),
+            Some("m-record") if asked.method == "GET" => not_found(),
+            _ => accept(asked),
+        });
+        apply(&cluster, "ns", &observed, &plan).await;
+        assert_eq!(writes(&log).iter().any(|l| l.contains("m-record")), expected, "{:#?}", lines(&log));
+    }
+}
+
 #[tokio::test]
 async fn in_the_plans_order_each_concern_under_its_manager() {
     let (cluster, log) = cluster(|asked| match asked.method.as_str() {

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,12 @@ const STATUS: &str = "drydock/status";
 const ADMIN_PORT: u16 = 8082;
 const SPLIT_WITHIN: Duration = Duration::from_millis(500);
 
+impl fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kubernetes").finish_non_exhaustive()
+    }
+}
+
 /// The cluster behind a [`Client`].
 pub struct Kubernetes {
     client: Client,
@@ -48,6 +55,11 @@ impl Kubernetes {
         let redirect = reqwest::redirect::Policy::none();
         let pods = reqwest::Client::builder().no_proxy().redirect(redirect).timeout(SPLIT_WITHIN).build()?;
         Ok(Self { client, pods, claim, metrics, gateway_api: GatewayApi::default() })
+    }
+
+    /// Who only looks: without the right to write, nothing is ever written.
+    pub fn reading(client: Client) -> Result<Self, reqwest::Error> {
+        Self::new(client, Arc::new(Claim::not_held()), Metrics::new())
     }
 
     /// Every write passes here.

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use drydock_crds::{Autoscaling, CandidateStatus, Decision, RevisionStatus, RolloutStatus, Strategy};
+use drydock_crds::{Autoscaling, CandidateStatus, Decided, Decision, RevisionStatus, RolloutStatus, Strategy};
 
 use super::revisions::Revisions;
 use super::routing;
@@ -15,6 +15,13 @@ pub struct News<'a> {
     /// By revision.
     pub decided: &'a [(String, Decision)],
     pub candidates: &'a [CandidateStatus],
+}
+
+/// Whether it is the record of a revision that is promoted in this pass.
+pub fn tells_of_a_promotion(child: &Child, decided: &[(String, Decision)]) -> bool {
+    let of = labels::label(child.metadata(), labels::REVISION);
+    let is = |(revision, d): &(String, Decision)| d.what == Decided::Promoted && Some(revision.as_str()) == of;
+    matches!(child, Child::Revision(_)) && decided.iter().any(is)
 }
 
 /// Everything that should be there, in the order in which it is written.

@@ -42,6 +42,7 @@ pub fn guard(kept: &Resolved, observed: &Observed, memory: &Memory, now: Timesta
         splits: tracks.splits(&kept, at),
         outlook: Outlook { foreign: diff.foreign, ending: diff.ending, ..tracks.outlook(&kept, at, None, None, now) },
         writes: diff.writes,
+        records: Vec::new(),
         prune: Vec::new(),
         notices: Vec::new(),
         wake: Wake::OnChange,

@@ -169,6 +169,7 @@ mod tests {
                         step: 0,
                         window: String::new(),
                         why: String::new(),
+                        by: None,
                         metrics: Vec::new(),
                     })
                     .collect();

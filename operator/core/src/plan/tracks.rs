@@ -12,7 +12,7 @@ use crate::outlook::Outlook;
 use crate::pod_state::{crash_loop, excuse, is_reachable, is_ready, of_revision};
 use crate::resolved::Replicas;
 use crate::rollout::{
-    self, Routes, Shares, Signals, beside, cap, course, needed, shares, split, sum, wanted_size, wanted_weight, window,
+    self, Routes, Shares, Signals, beside, cap, needed, shares, split, sum, wanted_size, wanted_weight, window,
 };
 use crate::selection::Verdict;
 use crate::{ChildKind, Observed, Resolved, names};
@@ -40,6 +40,7 @@ pub struct Tracks<'a> {
     silent: i32,
     stable_is_reachable: bool,
     flipped: bool,
+    service_is_lost: Option<String>,
     since: Option<Timestamp>,
 }
 
@@ -60,15 +61,18 @@ impl<'a> Tracks<'a> {
         if canary.revision.is_some() {
             // Of what the stable revision should have, not of what it has ready this second: a canary does not shrink
             // because a stable pod stumbles.
-            canary.desired = needed(wanted_size(at, &r.rollout), stable.desired.max(stable.ready));
+            canary.desired = needed(wanted_size(at, &r.course), stable.desired.max(stable.ready));
             canary.desired = canary.desired.max(at.takeover_replicas.unwrap_or(0));
             // What a gateway still sends it needs pods, whatever is asked for now.
             let sent = at.gateway.as_ref().map(|g| g.weight).filter(|weight| *weight > 0);
             canary.desired = canary.desired.max(sent.map_or(0, |weight| needed(weight, stable.desired)));
         }
         previous.desired = replicas(r, observed, &previous).unwrap_or(0);
-        let may_send = if routing::other_sends(r, observed, &stable.pods) { 0 } else { canary.ready };
-        let weight = cap(wanted_weight(at, &r.rollout), may_send, stable.ready);
+        let service_is_lost = service_is_lost(r, observed);
+        // Whoever has the name of the canary's Service would get its requests.
+        let is_elsewhere = service_is_lost.is_some() || routing::other_sends(r, observed, &stable.pods);
+        let may_send = if is_elsewhere { 0 } else { canary.ready };
+        let weight = cap(wanted_weight(at, &r.course), may_send, stable.ready);
         let told = |p: &Pod| is_ready(p) && is_told(p, &window(at));
         let unheard = |track: &Track<'_>| {
             count(&track.pods, told) - i32::try_from(windows(observed, at, track).count()).unwrap_or(0)
@@ -92,6 +96,7 @@ impl<'a> Tracks<'a> {
             silent: silent.max(0),
             stable_is_reachable,
             flipped,
+            service_is_lost,
             since: at.since.as_ref().map(|t| t.0),
         }
     }
@@ -113,7 +118,7 @@ impl<'a> Tracks<'a> {
             stable_desired: self.stable.desired,
             flipped: self.flipped,
             canary_ready: self.canary.ready,
-            preview_is_taken: preview_is_taken(r, observed),
+            service_is_lost: self.service_is_lost.clone(),
             canary_crash: crash_loop(&self.canary.pods, self.since),
             canary_excuse: excuse(&self.canary.pods).or(failed),
             counts: self.counts.clone(),
@@ -125,7 +130,7 @@ impl<'a> Tracks<'a> {
 
     /// What a gateway's routes should say.
     pub fn shares(&self, r: &Resolved, at: &RolloutStatus) -> Shares {
-        shares(at, &r.rollout, self.weight, self.may_send)
+        shares(at, r.rules(), self.weight, self.may_send)
     }
 
     /// Pods that an autoscaler keeps for both: what the new revision begins with when it has every request. The load may have
@@ -163,7 +168,7 @@ impl<'a> Tracks<'a> {
 
     /// What each pod is to be told that it has not been told yet.
     pub fn splits(&self, r: &Resolved, at: &RolloutStatus) -> Vec<PodSplit> {
-        let wanted = split(at, &r.rollout, self.weight, self.may_send, self.stable.ready);
+        let wanted = split(at, r.rules(), self.weight, self.may_send, self.stable.ready);
         let mut splits: Vec<PodSplit> = self.stable.pods.iter().filter_map(|p| tell(p, wanted.as_ref())).collect();
         // A revision that was stable before may still have a share to send on, now to itself. Behind a gateway it counts.
         let counts = wanted.as_ref().filter(|_| r.rollout.router == Router::Gateway);
@@ -173,6 +178,11 @@ impl<'a> Tracks<'a> {
             splits.extend(self.previous.pods.iter().filter_map(|p| tell(p, None)));
         }
         splits
+    }
+
+    /// Whether the canary gets anything, that it could be judged by.
+    pub fn sends(&self, r: &Resolved, at: &RolloutStatus) -> bool {
+        split(at, r.rules(), self.weight, self.may_send, self.stable.ready).is_some()
     }
 
     pub fn outlook(
@@ -197,8 +207,8 @@ impl<'a> Tracks<'a> {
             weight: at.gateway.as_ref().map_or(self.weight, |g| g.weight),
             routes: Routes::InForce,
             routes_are_late: rollout::is_late(at, now),
-            steps: course(&r.rollout).len(),
-            waits: rollout::waits(at, &r.rollout, now),
+            steps: r.course.len(),
+            waits: rollout::waits(at, r.rules(), now),
             stable_crash: crash_loop(&self.stable.pods, self.since),
             stable_excuse: excuse(&self.stable.pods),
             canary_excuse: excuse(&self.canary.pods),
@@ -254,11 +264,15 @@ fn selects(r: &Resolved, observed: &Observed, revision: &str) -> bool {
     })
 }
 
-fn preview_is_taken(r: &Resolved, observed: &Observed) -> bool {
-    let name = names::preview_service(&r.name);
-    let is_foreign =
-        |s: &Service| s.metadata.name.as_ref() == Some(&name) && !labels::is_controlled_by(&s.metadata, &r.owner.uid);
-    r.rollout.strategy == Strategy::BlueGreen && observed.services.iter().any(is_foreign)
+/// The Service that the canary is reached by, where it is not there or belongs to something else: the stable pods send to a name.
+fn service_is_lost(r: &Resolved, observed: &Observed) -> Option<String> {
+    let is_ours = |name: &String| {
+        let is =
+            |s: &Service| s.metadata.name.as_ref() == Some(name) && labels::is_controlled_by(&s.metadata, &r.owner.uid);
+        observed.services.iter().any(is)
+    };
+    let preview = (r.rollout.strategy == Strategy::BlueGreen).then(|| names::preview_service(&r.name));
+    [Some(names::canary_service(&r.name)), preview].into_iter().flatten().find(|name| !is_ours(name))
 }
 
 /// Why a Deployment has no pods at all: a quota, an admission webhook.

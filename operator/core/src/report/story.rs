@@ -1,6 +1,6 @@
 use drydock_crds::{CandidateState, CandidateStatus, FailedRevision, Phase, Reason, RolloutStage};
 
-use crate::rollout::{Routes, course};
+use crate::rollout::Routes;
 use crate::selection::{Verdict, reason_of};
 use crate::{Applied, Plan, Resolved};
 
@@ -208,8 +208,7 @@ fn canary(r: &Resolved, plan: &Plan) -> Story {
         let message = format!("canary {revision} takes over: {pods}, {weight} % of the requests{excuse}");
         return Story::reconciling(Phase::Promoting, Reason::Promoting, message);
     }
-    let course = course(&r.rollout);
-    let asked = course.get(step).map_or("100 %".to_owned(), |s| match s.weight {
+    let asked = r.course.get(step).map_or("100 %".to_owned(), |s| match s.weight {
         0 => s.share(),
         weight => format!("{weight} %"),
     });

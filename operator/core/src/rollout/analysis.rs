@@ -9,7 +9,7 @@ use drydock_crds::{
 use drydock_sequential::{Evidence, Levels, Outcome, Tally, Test, quantile_ratio, rate, rate_increase};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Signals, course, feedback, whole_seconds, window};
+use super::{Signals, feedback, whole_seconds, window};
 
 /// Between two looks that are written down, while no outcome changes: each write of the status wakes the next pass.
 pub(super) const REFRESH: SignedDuration = SignedDuration::from_secs(10);
@@ -68,13 +68,13 @@ fn together(a: &BTreeMap<String, Feedback>, b: &BTreeMap<String, Feedback>) -> B
     all
 }
 
-/// Every metric that is judged, as it stands; `before`: what was last written of this canary.
+/// Every metric that is judged, as it stands, on a way of so many steps; `before`: what was last written of this canary.
 ///
 /// What two models answer, and how right they are, has nothing to do with how many requests they get: an agreement, or an accuracy, that
 /// has passed in one step need not be shown again in the next, where it can still fail.
-pub fn judge(c: &SplitWindow, policy: &Rollout, before: Option<&AnalysisStatus>) -> Vec<MetricStatus> {
+pub fn judge(c: &SplitWindow, policy: &Rollout, steps: usize, before: Option<&AnalysisStatus>) -> Vec<MetricStatus> {
     let is_of_answers = |m: &MetricStatus| matches!(m.metric, Metric::Agreement | Metric::Accuracy | Metric::Feedback);
-    let mut all = judge_window(c, policy);
+    let mut all = judge_window(c, policy, steps);
     for unknown in all.iter_mut().filter(|m| is_of_answers(m) && m.outcome == MetricOutcome::NotEnoughEvidence) {
         let is_it =
             |m: &&MetricStatus| (m.metric, &m.name, m.outcome) == (unknown.metric, &unknown.name, MetricOutcome::Pass);
@@ -85,7 +85,7 @@ pub fn judge(c: &SplitWindow, policy: &Rollout, before: Option<&AnalysisStatus>)
     all
 }
 
-fn judge_window(c: &SplitWindow, policy: &Rollout) -> Vec<MetricStatus> {
+fn judge_window(c: &SplitWindow, policy: &Rollout, steps: usize) -> Vec<MetricStatus> {
     let rules = &policy.analysis;
     let metrics = 2
         + usize::from(rules.max_latency_ratio.is_some())
@@ -96,7 +96,7 @@ fn judge_window(c: &SplitWindow, policy: &Rollout) -> Vec<MetricStatus> {
     // by that one (intersection-union).
     // With a gateway there is one more, until the step's weight is accepted.
     let windows = if policy.router == Router::Gateway { 3 } else { 2 };
-    let looks = (metrics * windows * course(policy).len().max(1)) as f64;
+    let looks = (metrics * windows * steps.max(1)) as f64;
     let levels = Levels {
         fail: rules.alpha / looks,
         pass: rules.alpha,
@@ -241,10 +241,21 @@ pub fn failure(s: &Signals, metrics: &[MetricStatus]) -> Option<(Reason, String)
 
 /// What a step whose time is over lacks; `None` when every metric passes.
 pub fn lacks(metrics: &[MetricStatus]) -> Option<String> {
-    let each: Vec<String> =
-        metrics.iter().filter(|m| m.outcome == MetricOutcome::NotEnoughEvidence).map(lack).collect();
+    let heard = metrics.iter().any(|m| m.metric == Metric::ErrorRate && m.samples > 0);
+    let each: Vec<String> = metrics
+        .iter()
+        .filter(|m| m.outcome == MetricOutcome::NotEnoughEvidence)
+        .map(|m| match m.metric {
+            Metric::LatencyRatio if heard && m.samples == 0 => UNTIMED.to_owned(),
+            _ => lack(m),
+        })
+        .collect();
     (!each.is_empty()).then(|| format!("not enough evidence: {}", each.join("; ")))
 }
+
+/// Requests were counted and not timed: more of them would not help.
+const UNTIMED: &str = "latency of no request, though requests were counted: an inference-sidecar of this age does not measure it; take \
+                       analysis.maxLatencyRatio out for this rollout, which brings a newer one";
 
 fn lack(m: &MetricStatus) -> String {
     let what = match m.metric {

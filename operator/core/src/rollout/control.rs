@@ -17,6 +17,16 @@ pub fn promotes(control: &Control, at: &RolloutStatus) -> bool {
     revision.is_some() && control.promote.as_ref() == revision && at.promoted != control.promote
 }
 
+/// Why a revision is rolled back that `control.abort` names.
+pub fn names_it(control: &Control) -> String {
+    format!("control.abort names it{}", told(control.by.as_ref().and_then(|by| by.abort.as_ref())))
+}
+
+/// `, by jane`, as somebody claims.
+pub fn told(by: Option<&String>) -> String {
+    by.map(|by| format!(", by {by}")).unwrap_or_default()
+}
+
 /// A word that has had its effect stays so for as long as the spec has it: what was meant for one attempt is not said of a
 /// later one of the same revision.
 pub fn spend(before: &RolloutStatus, next: &mut RolloutStatus, control: &Control) {
@@ -42,8 +52,9 @@ pub fn retry(next: &mut RolloutStatus, control: &Control) -> Vec<Notice> {
     next.retried = Some(retry.clone());
     let of = retry.split_once('@').map_or(retry.as_str(), |(revision, _)| revision);
     let Some(failed) = next.failed.take_if(|f| f.revision == of) else { return Vec::new() };
+    let by = told(control.by.as_ref().and_then(|by| by.retry.as_ref()));
     let note =
-        format!("the failure of revision {} is forgotten ({}: {})", failed.revision, failed.reason, failed.message);
+        format!("the failure of revision {} is forgotten{by} ({}: {})", failed.revision, failed.reason, failed.message);
     vec![Notice::normal(Reason::Retried, note)]
 }
 

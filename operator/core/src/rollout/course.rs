@@ -19,8 +19,11 @@ pub struct Step {
     pub pause: bool,
 }
 
-/// The steps in order; after the last one the canary is promoted.
+/// The steps in order; after the last one the canary is promoted. `rollBackTo` takes none.
 pub fn course(policy: &Rollout) -> Vec<Step> {
+    if policy.control.roll_back_to.is_some() {
+        return Vec::new();
+    }
     let shadow = policy.shadow.map_or(0, |s| s.percentage);
     let step = |weight: i32, hold_seconds: i32, pause: bool| {
         let size = (weight + shadow).min(100);

@@ -1,16 +1,15 @@
 //! What a stage asks for: the canary's share of the requests, and its size.
 
 use drydock_contract::Split;
-use drydock_crds::{FeedbackMetric, RequestKey, RequestMatch, Rollout, RolloutStage, RolloutStatus, Router};
+use drydock_crds::{FeedbackMetric, RequestKey, RequestMatch, RolloutStage, RolloutStatus, Router};
 
-use super::cap;
-use super::course::{Step, course};
+use super::course::Step;
+use super::{Rules, cap};
 
 /// The step whose shares are in force: while the next one is scaled for, the one before it. A step that was held already keeps its
 /// own while it is scaled for again.
-fn in_force(at: &RolloutStatus, policy: &Rollout) -> Option<Step> {
+fn in_force(at: &RolloutStatus, course: &[Step]) -> Option<Step> {
     at.canary.as_ref()?;
-    let course = course(policy);
     let step = usize::try_from(at.step).unwrap_or(0);
     let in_force = match at.stage {
         RolloutStage::Idle => None,
@@ -24,13 +23,13 @@ fn in_force(at: &RolloutStatus, policy: &Rollout) -> Option<Step> {
 }
 
 /// The weight that the stage asks for, before [`super::cap`].
-pub fn wanted_weight(at: &RolloutStatus, policy: &Rollout) -> i32 {
-    in_force(at, policy).map_or(0, |s| s.weight)
+pub fn wanted_weight(at: &RolloutStatus, course: &[Step]) -> i32 {
+    in_force(at, course).map_or(0, |s| s.weight)
 }
 
 /// The share of the stable revision's size that the stage needs the canary to have, in percent.
-pub fn wanted_size(at: &RolloutStatus, policy: &Rollout) -> i32 {
-    match (at.stage, usize::try_from(at.step).ok().and_then(|step| course(policy).get(step).copied())) {
+pub fn wanted_size(at: &RolloutStatus, course: &[Step]) -> i32 {
+    match (at.stage, usize::try_from(at.step).ok().and_then(|step| course.get(step))) {
         (RolloutStage::Scaling | RolloutStage::Holding, Some(step)) => step.size,
         _ => 100,
     }
@@ -49,9 +48,10 @@ pub fn window(at: &RolloutStatus) -> String {
 
 /// What the pods are told: the canary, with so many ready pods, gets `weight` percent, as [`super::cap`] leaves it, and what
 /// copies it can take besides.
-pub fn split(at: &RolloutStatus, policy: &Rollout, weight: i32, canary_ready: i32, stable_ready: i32) -> Option<Split> {
+pub fn split(at: &RolloutStatus, rules: Rules<'_>, weight: i32, canary_ready: i32, stable_ready: i32) -> Option<Split> {
+    let Rules { policy, course } = rules;
     let canary = at.canary.as_ref()?;
-    let step = in_force(at, policy).filter(|_| canary_ready > 0)?;
+    let step = in_force(at, course).filter(|_| canary_ready > 0)?;
     let percent = |n: i32| u8::try_from(n.clamp(0, 100)).unwrap_or(0);
     let matches: Vec<_> = policy.matches.iter().filter_map(RequestMatch::told).collect();
     // Whole requests come first: a copy that finds no room is no loss.
@@ -87,8 +87,9 @@ pub struct Shares {
 }
 
 /// As [`split`], for the routes. Without a canary, or before it may get anything: every request is the stable revision's.
-pub fn shares(at: &RolloutStatus, policy: &Rollout, weight: i32, canary_ready: i32) -> Shares {
-    if in_force(at, policy).is_none() || canary_ready <= 0 {
+pub fn shares(at: &RolloutStatus, rules: Rules<'_>, weight: i32, canary_ready: i32) -> Shares {
+    let Rules { policy, course } = rules;
+    if in_force(at, course).is_none() || canary_ready <= 0 {
         return Shares::default();
     }
     let headers = policy.matches.iter().filter_map(|m| Some((m.header.clone()?, m.value.clone()))).collect();

@@ -4,8 +4,10 @@ use drydock_crds::{Control, MetricStatus, OnNotEnoughEvidence, Reason, Rollout, 
 use jiff::{SignedDuration, Timestamp};
 
 use super::ab_test::{self, End};
-use super::course::{Step, course, digest};
-use super::{Routes, Signals, Transition, analysis, control, gateway, needed, promote, roll_back, whole_seconds};
+use super::course::{Step, digest};
+use super::{
+    Routes, Rules, Signals, Transition, analysis, control, gateway, needed, promote, roll_back, whole_seconds,
+};
 use crate::plan::Notice;
 
 /// A canary and everything that its next step depends on.
@@ -16,13 +18,13 @@ pub struct Sight<'a> {
     pub now: Timestamp,
     pub at: RolloutStatus,
     /// How it stands, in the words of the analysis.
-    pub metrics: Vec<MetricStatus>,
+    pub metrics: &'a [MetricStatus],
 }
 
 type Row<'a> = (&'static [RolloutStage], fn(&Sight<'a>) -> bool, fn(Sight<'a>) -> Transition);
 
 /// Where the canary is, what is seen, and what follows. The first row that holds decides; none: it stays as it is.
-fn table<'a>() -> [Row<'a>; 19] {
+fn table<'a>() -> [Row<'a>; 21] {
     use RolloutStage::{Holding, Idle, Promoting, Scaling};
     [
         (&[Idle, Scaling, Holding, Promoting], Sight::is_aborted, abort),
@@ -35,6 +37,7 @@ fn table<'a>() -> [Row<'a>; 19] {
         (&[Holding], Sight::lacks_pods, lose_pods),
         (&[Holding], Sight::is_unrouted, stay),
         (&[Holding], Sight::is_silent_behind_a_gateway, give_up_listening),
+        (&[Holding], Sight::lacks_service, lose_service),
         (&[Holding], Sight::holds, stay),
         (&[Holding], Sight::waits, wait),
         (&[Holding], Sight::is_unheard_for_long, give_up_listening),
@@ -43,7 +46,7 @@ fn table<'a>() -> [Row<'a>; 19] {
         (&[Holding], Sight::awaits_evidence, stay),
         (&[Holding], Sight::lacks_evidence_for_good, give_up_waiting),
         (&[Holding], Sight::always, pass),
-        (&[Promoting], Sight::may_go_on, take_over),
+        (&[Promoting], Sight::may_take_over, take_over),
         (&[Scaling, Promoting], Sight::is_late, run_late),
     ]
 }
@@ -51,7 +54,7 @@ fn table<'a>() -> [Row<'a>; 19] {
 /// One step on, if it is time for one.
 pub fn proceed(mut sight: Sight<'_>) -> Transition {
     sight.set_clocks();
-    sight.judge();
+    sight.note_analysis();
     sight.note_course();
     let row = table().into_iter().find(|(stages, when, _)| stages.contains(&sight.at.stage) && when(&sight));
     match row {
@@ -61,9 +64,11 @@ pub fn proceed(mut sight: Sight<'_>) -> Transition {
 }
 
 impl<'a> Sight<'a> {
-    /// To wait for a person is not to be late: the clocks that deadlines are measured by stand still meanwhile.
+    /// To wait for a person is not to be late: the clocks that deadlines are measured by stand still meanwhile. Only a person gives a
+    /// Service its name back, too.
     fn set_clocks(&mut self) {
-        if self.is_paused() {
+        let lacks_service = self.at.stage == RolloutStage::Scaling && self.lacks_service();
+        if self.is_paused() || lacks_service {
             self.at.step_since = None;
             if matches!(self.at.stage, RolloutStage::Scaling | RolloutStage::Promoting) {
                 self.at.since = None;
@@ -73,9 +78,8 @@ impl<'a> Sight<'a> {
         }
     }
 
-    fn judge(&mut self) {
-        self.metrics = analysis::judge(&self.signals.counts, self.policy, self.at.analysis.as_ref());
-        self.at.analysis = Some(analysis::noted(&self.at, self.metrics.clone(), self.now));
+    fn note_analysis(&mut self) {
+        self.at.analysis = Some(analysis::noted(&self.at, self.metrics.to_vec(), self.now));
         if self.at.stage == RolloutStage::Holding {
             let test = ab_test::noted(&self.at, &self.signals.counts, self.policy, self.now);
             self.at.ab_test = test.map(Box::new);
@@ -111,6 +115,11 @@ impl<'a> Sight<'a> {
         SignedDuration::from_secs(self.step().map_or(0, |s| s.hold_seconds).into())
     }
 
+    /// What is left of it: the time before pods were lost counts.
+    fn left_to_hold(&self) -> SignedDuration {
+        self.hold() - SignedDuration::from_secs(self.at.held_seconds.into())
+    }
+
     /// In the stage.
     fn elapsed(&self) -> SignedDuration {
         self.at.since.as_ref().map_or(SignedDuration::ZERO, |since| self.now.duration_since(since.0))
@@ -144,13 +153,13 @@ impl<'a> Sight<'a> {
     }
 
     fn is_worse(&self) -> bool {
-        analysis::failure(self.signals, &self.metrics).is_some()
+        analysis::failure(self.signals, self.metrics).is_some()
     }
 
     /// What the step lacks to be passed. One that sends the canary nothing, such as a preview, is not judged.
     fn lacking(&self) -> Option<String> {
         let sends = self.step().is_some_and(|s| s.weight > 0 || s.shadow > 0);
-        analysis::lacks(&self.metrics).filter(|_| sends)
+        analysis::lacks(self.metrics).filter(|_| sends)
     }
 
     fn awaits_evidence(&self) -> bool {
@@ -196,16 +205,24 @@ impl<'a> Sight<'a> {
         self.signals.routes != Routes::InForce && !self.signals.rolls_back
     }
 
-    /// A preview that nobody can reach does not begin.
+    /// What has the Service's name may lead anywhere: nothing is sent there, and a preview that nobody can reach does not begin.
+    fn lacks_service(&self) -> bool {
+        self.signals.service_is_lost.is_some()
+    }
+
     fn may_go_on(&self) -> bool {
-        !self.lacks_pods() && !self.is_paused() && !self.signals.preview_is_taken && !self.is_unrouted()
+        self.may_take_over() && !self.lacks_service()
+    }
+
+    fn may_take_over(&self) -> bool {
+        !self.lacks_pods() && !self.is_paused() && !self.is_unrouted()
     }
 
     /// An A/B test may end by its sample, too.
     fn holds(&self) -> bool {
         match ab_test::named(self.policy).filter(|_| !self.signals.rolls_back) {
             Some(_) => !ab_test::of_window(&self.at).is_some_and(|t| t.ended),
-            None => self.elapsed() < self.hold(),
+            None => self.elapsed() < self.left_to_hold(),
         }
     }
 
@@ -252,20 +269,21 @@ impl<'a> Sight<'a> {
 }
 
 fn stay(sight: Sight<'_>) -> Transition {
-    Transition { next: sight.at, because: Vec::new() }
+    Transition::to(sight.at, Vec::new())
 }
 
 /// The step's clock stands still: to wait for a person is not to be late.
 fn wait(sight: Sight<'_>) -> Transition {
-    Transition { next: RolloutStatus { step_since: None, ..sight.at }, because: Vec::new() }
+    Transition::to(RolloutStatus { step_since: None, ..sight.at }, Vec::new())
 }
 
 fn abort(sight: Sight<'_>) -> Transition {
-    roll_back(sight.at, Reason::Aborted, "control.abort names it".to_owned(), sight.now)
+    let why = control::names_it(sight.control());
+    roll_back(sight.at, Reason::Aborted, why, sight.now)
 }
 
 fn fail(sight: Sight<'_>) -> Transition {
-    match analysis::failure(sight.signals, &sight.metrics) {
+    match analysis::failure(sight.signals, sight.metrics) {
         Some((reason, message)) => roll_back(sight.at, reason, message, sight.now),
         None => stay(sight),
     }
@@ -275,7 +293,8 @@ fn fail(sight: Sight<'_>) -> Transition {
 fn skip(sight: Sight<'_>) -> Transition {
     let since = Some(whole_seconds(sight.now));
     let reached = sight.index() + usize::from(sight.at.held || sight.at.stage == RolloutStage::Holding);
-    let note = format!("control.promote names canary {}: what is left of its steps is skipped", sight.revision());
+    let by = control::told(sight.control().by.as_ref().and_then(|by| by.promote.as_ref()));
+    let note = format!("control.promote names canary {}{by}: what is left of its steps is skipped", sight.revision());
     let next = RolloutStatus {
         stage: RolloutStage::Promoting,
         step: i32::try_from(reached.min(sight.course.len())).unwrap_or(i32::MAX),
@@ -283,9 +302,10 @@ fn skip(sight: Sight<'_>) -> Transition {
         since,
         takeover_replicas: sight.signals.together,
         held: false,
+        held_seconds: 0,
         ..sight.at
     };
-    Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] }
+    Transition::to(next, vec![Notice::normal(Reason::Promoting, note)])
 }
 
 fn enter(sight: Sight<'_>) -> Transition {
@@ -301,6 +321,7 @@ fn begin_again(mut sight: Sight<'_>) -> Transition {
     sight.at.step_since = Some(whole_seconds(sight.now));
     sight.at.takeover_replicas = None;
     sight.at.ab_test = None;
+    sight.at.held = false;
     let mut because = Vec::new();
     if !sight.course.is_empty() {
         let note = format!("the steps have changed: step {} of {} begins", step + 1, last + 1);
@@ -318,9 +339,27 @@ fn lose_pods(sight: Sight<'_>) -> Transition {
     });
     let note =
         format!("the canary has {} of the {} ready pods that {share} need", sight.signals.canary_ready, sight.wanted());
-    let since = Some(whole_seconds(sight.now));
-    let next = RolloutStatus { stage: RolloutStage::Scaling, held: true, since, ..sight.at };
-    Transition { next, because: vec![Notice::warning(Reason::CanaryProgressing, note)] }
+    scale_again(sight, note)
+}
+
+fn lose_service(sight: Sight<'_>) -> Transition {
+    let name = sight.signals.service_is_lost.as_deref().unwrap_or_default();
+    let note = format!("the Service {name} is not there, or not ours: the canary gets nothing until it is");
+    scale_again(sight, note)
+}
+
+/// The step's time stands still, and goes on from where it was. Its counts begin anew, with the stage: what failed while pods were
+/// missing says nothing of those that come.
+fn scale_again(sight: Sight<'_>, note: String) -> Transition {
+    let held = i32::try_from(sight.elapsed().as_secs().max(0)).unwrap_or(i32::MAX);
+    let next = RolloutStatus {
+        stage: RolloutStage::Scaling,
+        held: true,
+        held_seconds: sight.at.held_seconds.saturating_add(held),
+        since: Some(whole_seconds(sight.now)),
+        ..sight.at
+    };
+    Transition::to(next, vec![Notice::warning(Reason::CanaryProgressing, note)])
 }
 
 fn give_up_listening(sight: Sight<'_>) -> Transition {
@@ -375,25 +414,29 @@ fn go_to(sight: Sight<'_>, step: usize) -> Transition {
     let step_since = if sight.at.step == index { sight.at.step_since.clone() } else { since.clone() };
     let count = sight.course.len();
     let is_unrouted = sight.is_unrouted();
-    let next = RolloutStatus { step_since, since, held: false, ..sight.at };
+    // Only what the same step has held counts.
+    let goes_on = sight.at.held && sight.at.step == index;
+    let held_seconds = if goes_on { sight.at.held_seconds } else { 0 };
+    let next = RolloutStatus { step_since, since, held: false, held_seconds, ..sight.at };
     let Some(to) = sight.course.get(step) else {
         let step = i32::try_from(count).unwrap_or(i32::MAX);
         let takeover_replicas = sight.signals.together;
-        let next = RolloutStatus { stage: RolloutStage::Promoting, step, takeover_replicas, ..next };
+        let next = RolloutStatus { stage: RolloutStage::Promoting, step, takeover_replicas, held_seconds: 0, ..next };
         let note = "all steps are passed; the canary is scaled to take every request".to_owned();
-        return Transition { next, because: vec![Notice::normal(Reason::Promoting, note)] };
+        return Transition::to(next, vec![Notice::normal(Reason::Promoting, note)]);
     };
     let has_pods = sight.signals.canary_ready >= needed(to.size, sight.signals.stable_ready);
-    if has_pods && !sight.signals.preview_is_taken && !is_unrouted {
+    if has_pods && sight.signals.service_is_lost.is_none() && !is_unrouted {
         let note = format!("step {} of {count}: {}", step + 1, to.tell());
         let next = RolloutStatus { stage: RolloutStage::Holding, step: index, ..next };
-        return Transition { next, because: vec![Notice::normal(Reason::CanaryProgressing, note)] };
+        return Transition::to(next, vec![Notice::normal(Reason::CanaryProgressing, note)]);
     }
-    Transition { next: RolloutStatus { stage: RolloutStage::Scaling, step: index, ..next }, because: Vec::new() }
+    Transition::to(RolloutStatus { stage: RolloutStage::Scaling, step: index, ..next }, Vec::new())
 }
 
 /// What a person has to do for the rollout to go on.
-pub fn waits(at: &RolloutStatus, policy: &Rollout, now: Timestamp) -> Option<String> {
+pub fn waits(at: &RolloutStatus, rules: Rules<'_>, now: Timestamp) -> Option<String> {
+    let Rules { policy, course } = rules;
     let revision = &at.canary.as_ref()?.revision;
     if policy.control.roll_back_to.is_some() {
         return None;
@@ -401,8 +444,8 @@ pub fn waits(at: &RolloutStatus, policy: &Rollout, now: Timestamp) -> Option<Str
     if policy.control.paused {
         return Some("control.paused is true".to_owned());
     }
-    let (signals, course) = (Signals::default(), course(policy));
-    let sight = Sight { signals: &signals, policy, course: &course, now, at: at.clone(), metrics: Vec::new() };
+    let signals = Signals::default();
+    let sight = Sight { signals: &signals, policy, course, now, at: at.clone(), metrics: &[] };
     let is_waiting = at.stage == RolloutStage::Holding && !sight.holds() && sight.waits();
     let word = format!("{revision}/{}", at.step);
     let is_spent = at.proceeded.as_ref().is_some_and(|spent| *spent == word);

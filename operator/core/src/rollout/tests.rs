@@ -38,6 +38,28 @@ fn canary(stage: RolloutStage, step: i32, seconds_ago: i64) -> RolloutStatus {
     RolloutStatus { canary: Some(revision("b")), stage, step, since: Some(Time(at(NOW - seconds_ago))), ..served() }
 }
 
+fn advance(at: &RolloutStatus, s: &Signals, policy: &Rollout, now: Timestamp) -> Transition {
+    super::advance(at, s, Rules { policy, course: &course(policy) }, now)
+}
+
+fn waits(at: &RolloutStatus, policy: &Rollout, now: Timestamp) -> Option<String> {
+    super::waits(at, Rules { policy, course: &course(policy) }, now)
+}
+
+fn wanted_weight(at: &RolloutStatus, policy: &Rollout) -> i32 {
+    super::wanted_weight(at, &course(policy))
+}
+
+fn split(
+    at: &RolloutStatus,
+    policy: &Rollout,
+    weight: i32,
+    canary_ready: i32,
+    stable_ready: i32,
+) -> Option<drydock_contract::Split> {
+    super::split(at, Rules { policy, course: &course(policy) }, weight, canary_ready, stable_ready)
+}
+
 /// Two stable pods, `b` asked for.
 fn signals(canary_ready: i32) -> Signals {
     Signals {
@@ -255,7 +277,7 @@ fn transitions() {
         },
     ];
     for case in cases {
-        let Transition { next, because } = advance(&case.from, &case.signals, &policy(), at(NOW));
+        let Transition { next, because, .. } = advance(&case.from, &case.signals, &policy(), at(NOW));
         let seen =
             (next.stage, next.step, next.canary.as_ref().map(|c| c.revision.as_str()), wanted_weight(&next, &policy()));
         assert_eq!(seen, case.to, "{}", case.name);
@@ -389,6 +411,57 @@ fn a_step_of_another_course_begins_anew() {
         assert_eq!((held.step, &held.since), (0, &from.since));
         assert_eq!(advance(&held, &judged(signals(2)), &longer, at(NOW + 5)).next.step, 1);
     }
+}
+
+#[test]
+fn a_hold_stands_still_while_pods_are_missing_and_goes_on() {
+    let judged = |s: Signals| Signals { counts: SplitWindow { requests: 200, ..SplitWindow::default() }, ..s };
+    let course = Some(course::digest(&policy(), &course(&policy())));
+    // Seven of ten seconds are held, then two pods of which one is needed are gone, twice.
+    let held = RolloutStatus { course, ..canary(RolloutStage::Holding, 0, 7) };
+    let lost = advance(&held, &judged(signals(0)), &policy(), at(NOW)).next;
+    assert_eq!((lost.stage, lost.held, lost.held_seconds), (RolloutStage::Scaling, true, 7));
+    let back = advance(&lost, &judged(signals(1)), &policy(), at(NOW + 20)).next;
+    assert_eq!((back.stage, back.step, back.held_seconds), (RolloutStage::Holding, 0, 7));
+    assert_ne!(window(&back), window(&held), "its requests are counted anew");
+    let lost = advance(&back, &judged(signals(0)), &policy(), at(NOW + 21)).next;
+    assert_eq!(lost.held_seconds, 8);
+    let back = advance(&lost, &judged(signals(1)), &policy(), at(NOW + 30)).next;
+    assert_eq!(advance(&back, &judged(signals(1)), &policy(), at(NOW + 31)).next.step, 0);
+    let passed = advance(&back, &judged(signals(1)), &policy(), at(NOW + 32)).next;
+    assert_eq!((passed.step, passed.held_seconds), (1, 0), "the next step has all of its own");
+    // At another share nothing is held already.
+    let mut other = policy();
+    other.steps[0].weight = 30;
+    let begun = advance(&lost, &judged(signals(1)), &other, at(NOW + 30)).next;
+    assert_eq!((begun.stage, begun.step, begun.held_seconds), (RolloutStage::Holding, 0, 0));
+}
+
+#[test]
+fn nothing_goes_on_without_the_service_and_nothing_is_late_for_it() {
+    let lost = |ready| Signals { service_is_lost: Some("m-canary".into()), ..signals(ready) };
+    let held = canary(RolloutStage::Holding, 0, 7);
+    let t = advance(&held, &lost(1), &policy(), at(NOW));
+    assert_eq!((t.next.stage, t.next.held_seconds), (RolloutStage::Scaling, 7));
+    assert!(t.because[0].note.contains("m-canary"), "{:?}", t.because);
+    let waits = advance(&t.next, &lost(1), &policy(), at(NOW + 1)).next;
+    let later = advance(&waits, &lost(0), &policy(), at(NOW + 99_999)).next;
+    assert_eq!((later.stage, &later.failed), (RolloutStage::Scaling, &None));
+    let back = advance(&later, &signals(1), &policy(), at(NOW + 100_000)).next;
+    assert_eq!((back.stage, back.step, back.held_seconds), (RolloutStage::Holding, 0, 7));
+    let begins = advance(&served(), &lost(2), &policy(), at(NOW)).next;
+    assert_eq!(advance(&begins, &lost(2), &policy(), at(NOW + 1)).next.stage, RolloutStage::Scaling);
+    // Nobody is sent there once every request is to go to it by its own Service.
+    let promoting = canary(RolloutStage::Promoting, 2, 1);
+    assert_eq!(advance(&promoting, &lost(2), &policy(), at(NOW)).next.stable, Some(revision("b")));
+}
+
+#[test]
+fn a_pass_tells_the_numbers_that_it_decided_by() {
+    let t = advance(&canary(RolloutStage::Holding, 0, 1), &failing(100, 50), &policy(), at(NOW));
+    assert!(t.next.failed.is_some() && t.next.analysis.is_none());
+    assert!(t.metrics.iter().any(|m| m.outcome == MetricOutcome::Fail && m.samples == 100), "{:?}", t.metrics);
+    assert!(advance(&served(), &failing(100, 50), &policy(), at(NOW)).metrics.is_empty(), "no canary yet");
 }
 
 #[test]

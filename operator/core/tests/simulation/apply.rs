@@ -41,6 +41,12 @@ impl Cluster {
                 None => annotations.remove(SPLIT_ANNOTATION),
             };
         }
+        for child in &plan.records {
+            if !may() {
+                return false;
+            }
+            self.write(child);
+        }
         for gone in &plan.prune {
             if !may() {
                 return false;

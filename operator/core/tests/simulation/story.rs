@@ -107,6 +107,9 @@ impl Story {
             let weight = split.split.as_ref().map_or("nothing on".to_owned(), sends);
             writeln!(told, "{t:>4}s    pod {} sends {weight}", split.pod).unwrap();
         }
+        for child in &plan.records {
+            writeln!(told, "{t:>4}s    record {child}").unwrap();
+        }
         for gone in &plan.prune {
             writeln!(told, "{t:>4}s    prune {gone}").unwrap();
         }

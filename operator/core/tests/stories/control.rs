@@ -1,6 +1,8 @@
 //! What a person decides, and the way back.
 
 use super::*;
+use drydock_crds::SaidBy;
+use drydock_operator_core::Wake;
 
 /// A step that waits for a person, and every word of `control`.
 #[test]
@@ -18,6 +20,49 @@ fn approved_by_hand() {
     story.act("control.paused is taken out", |c| c.edit(|s| s.rollout.control.paused = false));
     story.run(15);
     story.check("approved_by_hand");
+}
+
+/// A person may take days.
+#[test]
+fn who_waits_for_a_person_is_not_looked_at_every_second() {
+    let wake = |story: &Story| story.cluster.plan().wake;
+    let after = |seconds| Wake::After(jiff::SignedDuration::from_secs(seconds));
+    let mut story = with(Behaviour::default());
+    story.run(2);
+    assert_eq!(wake(&story), after(1), "it is scaled");
+    story.cluster.edit(|s| s.rollout.control.paused = true);
+    story.run(5);
+    assert_eq!(wake(&story), Wake::OnChange, "no request, nothing to judge");
+    story.cluster.edit(|s| {
+        s.rollout.control.paused = false;
+        s.rollout.steps[0].pause = true;
+    });
+    story.run(3);
+    assert_eq!(wake(&story), after(1), "it holds");
+    story.run(20);
+    assert!(story.cluster.status().message.contains("set control.proceed"), "{}", story.cluster.status().message);
+    assert_eq!(wake(&story), after(5), "only the stable pods know how it does");
+}
+
+/// The record tells what was done, and who said so.
+#[test]
+fn who_promoted_is_recorded() {
+    let mut story = with(Behaviour::default());
+    story.run(8);
+    let canary = canary_of(&story.cluster);
+    story.cluster.edit(|s| {
+        s.rollout.control.promote = Some(canary.clone());
+        s.rollout.control.by = Some(SaidBy { promote: Some("jane".into()), ..SaidBy::default() });
+    });
+    story.run(10);
+    let record = story.cluster.observed.revisions.iter().find(|c| c.metadata.name == Some(format!("fashion-{canary}")));
+    let record = record.unwrap().metadata.annotations.as_ref().unwrap()[RECORD_ANNOTATION].as_str();
+    let record: Record = serde_json::from_str(record).unwrap();
+    let told: Vec<_> = record.decisions.iter().map(|d| (d.what, d.by.as_deref())).collect();
+    assert_eq!(
+        told,
+        [(Decided::Started, None), (Decided::StepPassed, Some("jane")), (Decided::Promoted, Some("jane"))]
+    );
 }
 
 #[test]

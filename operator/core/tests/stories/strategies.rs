@@ -73,6 +73,21 @@ fn preview_name_is_taken() {
     story.check("preview_name_is_taken");
 }
 
+/// Whoever has the name would get the canary's requests.
+#[test]
+fn canary_service_is_taken() {
+    let mut story = with(Behaviour::default());
+    story.run(10);
+    let canary = |s: &k8s_openapi::api::core::v1::Service| s.metadata.name.as_deref() == Some("fashion-canary");
+    story.act("fashion-canary is somebody else's", |c| {
+        c.observed.services.iter_mut().find(|s| canary(s)).unwrap().metadata.owner_references = None;
+    });
+    story.run(60);
+    story.act("fashion-canary is deleted", |c| c.observed.services.retain(|s| !canary(s)));
+    story.run(35);
+    story.check("canary_service_is_taken");
+}
+
 /// Anchors, part 2, row 7: no user sees the canary, and it is compared.
 #[test]
 fn shadow_only() {

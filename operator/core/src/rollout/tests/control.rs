@@ -130,7 +130,7 @@ fn control_moves_the_revision_that_it_names_and_no_other() {
     ];
     for (name, control, from, signals, to, reasons) in cases {
         let policy = Rollout { control, ..policy() };
-        let Transition { next, because } = advance(&from, &signals, &policy, at(NOW));
+        let Transition { next, because, .. } = advance(&from, &signals, &policy, at(NOW));
         let seen =
             (next.stage, next.step, next.canary.as_ref().map(|c| c.revision.as_str()), wanted_weight(&next, &policy));
         assert_eq!(seen, to, "{name}");
@@ -205,7 +205,7 @@ fn a_failure_is_forgotten_once_for_each_number() {
     policy.control.retry = Some("c@2".into());
     assert!(advance(&early, &signals(0), &policy, at(NOW)).next.failed.is_some(), "another revision's");
     policy.control.retry = Some("b@2".into());
-    let Transition { next, because } = advance(&early, &signals(0), &policy, at(NOW));
+    let Transition { next, because, .. } = advance(&early, &signals(0), &policy, at(NOW));
     assert_eq!((next.failed.clone(), next.canary.clone()), (None, Some(revision("b"))));
     assert_eq!(because[0].reason, Reason::Retried);
     let again = fails(&RolloutStatus { stage: RolloutStage::Holding, ..next }, &policy);

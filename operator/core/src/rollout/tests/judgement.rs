@@ -78,6 +78,22 @@ fn a_slow_canary() {
     }
 }
 
+/// More requests would not help, and the rollout brings the sidecar that would.
+#[test]
+fn a_sidecar_that_measures_no_latency_says_what_to_do() {
+    let mut policy = policy();
+    policy.analysis.max_latency_ratio = Some(1.5);
+    let lacking = |requests: u64, latencies: Vec<u64>| {
+        let stable = StableWindow { requests: 800, errors: 0, latencies: Vec::new(), ..StableWindow::default() };
+        let counts = SplitWindow { requests, latencies, stable: Some(stable), ..SplitWindow::default() };
+        let t = advance(&canary(RolloutStage::Holding, 0, 10), &Signals { counts, ..signals(1) }, &policy, at(NOW));
+        lacks(&t.metrics).unwrap()
+    };
+    assert!(lacking(200, Vec::new()).contains("take analysis.maxLatencyRatio out"), "{}", lacking(200, Vec::new()));
+    assert!(!lacking(0, Vec::new()).contains("maxLatencyRatio"), "no request, no complaint");
+    assert!(!lacking(200, vec![0, 200]).contains("maxLatencyRatio"), "{}", lacking(200, vec![0, 200]));
+}
+
 #[test]
 fn what_users_say() {
     let mut policy = policy();
