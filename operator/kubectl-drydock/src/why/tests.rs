@@ -29,7 +29,9 @@ fn promoted_by_somebody() {
 
 #[test]
 fn as_many_digits_as_say_something() {
-    for (x, expected) in [(0.959_000_000_000_000_1, "0.959"), (2.62, "2.62"), (29.3, "29.3"), (160.0, "160"), (1e9, "1000000000")] {
+    for (x, expected) in
+        [(0.959_000_000_000_000_1, "0.959"), (2.62, "2.62"), (29.3, "29.3"), (160.0, "160"), (1e9, "1000000000")]
+    {
         assert_eq!(digits(x), expected);
     }
 }
