@@ -69,7 +69,7 @@ impl Shell {
 
     /// Its children. Pods are not asked what they have counted: they can seldom be reached from here.
     pub async fn observed(&self) -> Result<Observed, Error> {
-        Ok(observe(&self.cluster, &self.target, None).await?)
+        Ok(Box::pin(observe(&self.cluster, &self.target, None)).await?)
     }
 
     pub async fn recorded(&self) -> Result<Vec<ControllerRevision>, Error> {

@@ -1,7 +1,7 @@
 //! `get`: how it stands now.
 
 use drydock_crds::{ModelDeployment, RolloutStage, RolloutStatus, TrackStatus};
-use drydock_operator_core::{Observed, REVISION_LABEL, course};
+use drydock_operator_core::{Observed, REVISION_LABEL, Step, course};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -91,13 +91,13 @@ fn step(md: &ModelDeployment, rollout: &RolloutStatus, now: Timestamp) -> Vec<No
     let course = course(&md.spec.rollout);
     let index = usize::try_from(rollout.step).unwrap_or_default();
     let since = rollout.since.as_ref().map(|t| now.duration_since(t.0).as_secs().max(0));
-    let told = course.get(index).map(|s| s.tell()).unwrap_or_default();
+    let told = course.get(index).map(Step::tell).unwrap_or_default();
     let number = format!("step {} of {}", index + 1, course.len());
     let text = match rollout.stage {
         RolloutStage::Holding => {
             let held = since.unwrap_or_default() + i64::from(rollout.held_seconds);
-            let hold = course.get(index).map_or(0, |s| i64::from(s.hold_seconds));
-            let left = match hold - held {
+            let all = course.get(index).map_or(0, |s| i64::from(s.hold_seconds));
+            let left = match all - held {
                 left if left > 0 => format!("{left}s to go"),
                 _ => "its time is over".to_owned(),
             };
