@@ -89,7 +89,7 @@ mod tests {
         });
         let api = GatewayApi::default();
         let began = tokio::time::Instant::now();
-        tokio::join!(api.clone().found(), api.look(&client));
+        tokio::join!(api.found(), api.look(&client));
         assert!(api.is_there());
         assert_eq!(lines(&log), ["GET /apis/gateway.networking.k8s.io/v1"; 3]);
         assert_eq!(began.elapsed().as_secs(), 2 * LOOK_EVERY.as_secs());
