@@ -82,7 +82,7 @@ pub struct Shares {
 
 /// As [`split`], for the routes. Without a canary, or before it may get anything: every request is the stable revision's.
 pub fn shares(at: &RolloutStatus, policy: &Rollout, weight: i32, canary_ready: i32) -> Shares {
-    if in_force(at, policy).filter(|_| canary_ready > 0).is_none() {
+    if canary_ready <= 0 || in_force(at, policy).is_none() {
         return Shares::default();
     }
     let headers = policy.matches.iter().filter_map(|m| Some((m.header.clone()?, m.value.clone()))).collect();

@@ -5,8 +5,9 @@ use super::*;
 /// Each child, one after the other, at rest.
 #[test]
 fn deleted_by_hand() {
-    let mut story = serving();
     use ChildKind::{Autoscaler, Claim, GrpcRoute, HttpRoute};
+
+    let mut story = serving();
     for kind in ChildKind::ALL.into_iter().filter(|k| !matches!(k, Claim | Autoscaler | HttpRoute | GrpcRoute)) {
         let gone = story.cluster.children().into_iter().find(|c| c.kind == kind).unwrap();
         story.act(&format!("somebody deletes the {kind}"), |c| c.remove(&gone));
