@@ -52,9 +52,10 @@ impl ClusterError {
         matches!(self, Self::Refused(s) if s.is_invalid())
     }
 
-    /// There is no such kind, or none that the operator may list.
+    /// There is no such kind, or none that the operator may list. By the code: of a group that it does not have the API server says 404
+    /// in plain text, without a reason.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Refused(s) if s.is_not_found() || s.is_forbidden())
+        matches!(self, Self::Refused(s) if matches!(s.code, 403 | 404))
     }
 
     /// The object that was meant is not there: none has the name, or one with another uid has it now.

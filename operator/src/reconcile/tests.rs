@@ -50,13 +50,15 @@ async fn comes_to_rest_and_writes_nothing_then() {
     assert!(lines(&log)[1..].iter().all(|l| l.ends_with(selected)), "{:#?}", lines(&log));
 }
 
-/// The chart of an earlier version grants no right to routes: what does not ask for a gateway goes on.
+/// The chart of an earlier version grants no right to routes, and a cluster may lose the Gateway API: what does not ask for a gateway goes on.
 #[tokio::test]
 async fn routes_are_asked_for_where_there_are_such_and_those_that_cannot_be_listed_are_no_error() {
-    for may_list in [true, false] {
+    for refused in
+        [None, Some(refusal(403, "Forbidden", "grpcroutes is forbidden")), Some((404, "404 page not found".into()))]
+    {
         let objects = Mutex::new(Objects([(PATH.to_owned(), model_deployment())].into()));
-        let (mut cluster, log) = cluster(move |asked| match asked.path.ends_with("grpcroutes") {
-            true if !may_list => refusal(403, "Forbidden", "grpcroutes is forbidden"),
+        let (mut cluster, log) = cluster(move |asked| match &refused {
+            Some(refused) if asked.path.ends_with("grpcroutes") => refused.clone(),
             _ => objects.lock().unwrap().answer(asked),
         });
         cluster.gateway_api = GatewayApi::there();

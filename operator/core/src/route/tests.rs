@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -45,7 +47,7 @@ const GOOD: [(&str, &str, &str, i64); 2] =
 #[test]
 fn every_parent_has_to_accept_just_this_generation() {
     let (a, b) = (parent("a"), parent("b"));
-    assert_eq!(pending(std::slice::from_ref(&a), vec![said(a.clone(), &GOOD)]), None);
+    assert_eq!(pending(from_ref(&a), vec![said(a.clone(), &GOOD)]), None);
     assert_eq!(pending(&[a.clone(), b.clone()], vec![said(a.clone(), &GOOD), said(b.clone(), &GOOD)]), None);
     for (parents, all, expected) in [
         (vec![a.clone()], vec![], "Gateway infra/a says nothing of HTTPRoute m"),
@@ -86,13 +88,13 @@ fn every_parent_has_to_accept_just_this_generation() {
 fn a_parent_is_the_same_however_much_of_it_is_said() {
     let full = ParentReference { namespace: Some("shop".into()), ..parent("a") };
     let short = ParentReference { name: "a".into(), ..ParentReference::default() };
-    assert_eq!(pending(std::slice::from_ref(&full), vec![said(short.clone(), &GOOD)]), None);
+    assert_eq!(pending(from_ref(&full), vec![said(short.clone(), &GOOD)]), None);
     for other in [
         ParentReference { section_name: Some("http".into()), ..short.clone() },
         ParentReference { namespace: Some("infra".into()), ..short.clone() },
         ParentReference { kind: "Service".into(), ..short.clone() },
         ParentReference { port: Some(80), ..short },
     ] {
-        assert!(pending(std::slice::from_ref(&full), vec![said(other.clone(), &GOOD)]).is_some(), "{other:?}");
+        assert!(pending(from_ref(&full), vec![said(other.clone(), &GOOD)]).is_some(), "{other:?}");
     }
 }
