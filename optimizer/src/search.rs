@@ -7,6 +7,7 @@
 //!
 //! Everything but [`run`], the workshop and the bench is pure; time is an argument.
 
+mod answered;
 mod bench;
 mod budget;
 mod estimate;
