@@ -35,6 +35,7 @@ mod predict;
 mod profile;
 mod queue;
 mod run;
+mod samples;
 mod serve;
 mod split;
 mod statistics;

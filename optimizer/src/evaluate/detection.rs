@@ -11,8 +11,8 @@ pub use bootstrap::difference;
 pub use precision::{Matches, Precision};
 pub use truth::Truth;
 
-use super::baseline::BaselineCollector;
 use super::answers::gather;
+use super::baseline::BaselineCollector;
 use super::{BATCH, Changes, Evaluation, as_candidate};
 use crate::Error;
 use crate::dataset::{Batch, Dataset, DatasetError};

@@ -52,7 +52,8 @@ mod tests {
         let weights = nodes.iter().filter_map(|n| n.input.get(1)).filter(|w| w.starts_with('w'));
         let initializer = weights.map(|w| float_tensor(w, &[4, 4, 1, 1], &[0.5; 16])).collect();
         let output = outputs.iter().map(|o| float_value(o)).collect();
-        let body = GraphProto { node: nodes, input: vec![float_value("x")], output, initializer, ..GraphProto::default() };
+        let body =
+            GraphProto { node: nodes, input: vec![float_value("x")], output, initializer, ..GraphProto::default() };
         let opset = OperatorSetIdProto { version: 17, ..OperatorSetIdProto::default() };
         let model = ModelProto { graph: Some(body), opset_import: vec![opset], ir_version: 8, ..ModelProto::default() };
         Graph::new(model).unwrap()

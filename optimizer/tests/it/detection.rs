@@ -6,7 +6,7 @@ use std::process::Command;
 
 use drydock_contract::{
     Detection, DetectionLayout, Digest, Distill, MANIFEST_FILE, PackageManifest, Preprocessing, Quantize, Recipe,
-    Resize, Technique,
+    Resize, SAMPLES_FILE, Technique,
 };
 use drydock_detection::{Bounds, Detected};
 use drydock_optimizer::candidate::{self, Request};
@@ -154,7 +154,16 @@ fn int8_of_a_detector_is_measured() {
     let report = std::fs::read_to_string(store.path().join("packages").join(manifest.digest.hex()).join("report.html"));
     assert!(report.unwrap().contains("points of mAP") && package.confusion.is_none());
 
+    // Inputs of the calibration data with the model's answers, for whoever serves it.
+    let samples = manifest.record.samples.as_ref().unwrap();
+    let file = std::fs::read(store.path().join("packages").join(manifest.digest.hex()).join(SAMPLES_FILE)).unwrap();
+    assert_eq!((samples.count, &samples.sha256, samples.size), (4, &Digest::of(&file), file.len() as u64));
+    let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
+    let shape = |name: &str| tensors.tensor(name).unwrap().shape().to_vec();
+    assert_eq!((shape("0.input.images"), shape("3.output.output0")), (vec![1, 3, 48, 48], vec![1, 6, 36]));
+
     let again = make(&run, tempfile::tempdir().unwrap().path()).unwrap();
+    assert_eq!(again.record.samples.as_ref(), Some(samples));
     assert_eq!((again.digest, again.record.measurements.detection), (manifest.digest.clone(), Some(d.clone())));
 
     let original = make(&Run { recipe: None, ..run }, store.path()).unwrap().record.measurements;
