@@ -78,7 +78,8 @@ mod tests {
         let bounds = Place::of_edges([0.0, 0.0, 10.0, 10.0]);
         let mut matches = Matches::default();
         for image in 0..images {
-            let found: Vec<Detected> = Some(Detected { class: 0, score: 0.9, bounds }).into_iter().filter(|_| !misses(image)).collect();
+            let found: Vec<Detected> =
+                Some(Detected { class: 0, score: 0.9, bounds }).into_iter().filter(|_| !misses(image)).collect();
             matches.add(&found, &[Truth { class: 0, bounds, crowd: false }], 0.5);
         }
         matches.sort();

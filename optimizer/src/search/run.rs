@@ -51,7 +51,11 @@ pub fn run(
     let detector = request.detection.map(|d| Decoder::new(d, &outputs, request.labels.len())).transpose()?;
     let data = |file, classes: &[String]| open(file, &inputs, request.preprocessing, classes);
     let images = data(Some(evaluation), request.labels)?.ok_or(Error::NoDataset)?;
-    if detector.is_some() { images.require_boxes()? } else { images.require_labels()? }
+    if detector.is_some() {
+        images.require_boxes()?;
+    } else {
+        images.require_labels()?;
+    }
     let classes = class_names(request.labels, Some(&images))?;
     let examples = data(Some(calibration), &classes)?.ok_or(Error::NoDataset)?;
     let training = data(request.training, &classes)?;

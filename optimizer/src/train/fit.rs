@@ -205,7 +205,10 @@ pub(super) fn check(options: &Options, teacher: Option<Teacher<'_>>, data: &Samp
         return fail(format!("labels {}, warm-up {}; expected 0 to 1", options.labels, options.warm_up));
     }
     if options.labels > 0.0 && !options.heads.is_empty() {
-        return fail(format!("labels {}; expected 0: they are of classes, and what is compared is not", options.labels));
+        return fail(format!(
+            "labels {}; expected 0: they are of classes, and what is compared is not",
+            options.labels
+        ));
     }
     if options.labels > 0.0 && data.labels().is_none() {
         return fail("the loss has a share for labels, and the data has none; expected an array `y`".into());
@@ -303,7 +306,9 @@ impl<'a> Learner<'a> {
             let square = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().max(f64::MIN_POSITIVE);
             let size = (square / values.len().max(1) as f64).sqrt() as f32;
             let mut grad = self.buffers.zeros(values.len());
-            grad.iter_mut().for_each(|g| *g = factor() / size);
+            for g in &mut grad {
+                *g = factor() / size;
+            }
             seeds.push((*slot, grad));
         }
         Ok(self.tape.backward(seeds, keep, &mut self.buffers))

@@ -38,17 +38,20 @@ fn agreement(manifest: &PackageManifest) -> f64 {
 fn a_pruned_detector_learns_from_the_original_without_boxes() {
     let taught = Distill { steps: 60, batch: 12, learning_rate: 0.002, shift: 1, ..Distill::default() };
     let taught = Technique { distill: Some(taught), ..Technique::default() };
-    let recipe = [pruned(Importance::Magnitude), taught];
+    let recipe = [pruned(Importance::Taylor), taught];
     let (before, after) = (package(&recipe[..1]), package(&recipe));
     assert!(agreement(&after) > agreement(&before) + 5.0, "{} and {}", agreement(&before), agreement(&after));
     let map = |m: &PackageManifest| m.record.measurements.detection.as_ref().unwrap().map;
     assert!(map(&after) > map(&before), "{} and {}", map(&before), map(&after));
     assert_eq!(package(&recipe).digest, after.digest, "equal inputs, unequal bytes");
 
-    // What is int8 already is trained too.
+    // What is int8 already is trained too, and stays what it was.
     let int8 = Technique { quantize: Some(Quantize::default()), ..Technique::default() };
-    let notes = package(&[int8, recipe[1].clone()]).record.notes.join(" ");
-    assert!(notes.contains("distill: 60 steps"), "{notes}");
+    let careful = Distill { steps: 20, batch: 12, learning_rate: 0.00005, shift: 0, ..Distill::default() };
+    let careful = Technique { distill: Some(careful), ..Technique::default() };
+    let trained = package(&[int8, careful]);
+    let notes = trained.record.notes.join(" ");
+    assert!(notes.contains("distill: 20 steps") && agreement(&trained) > 85.0, "{notes} {}", agreement(&trained));
 }
 
 /// The calibration data has neither boxes nor labels.
@@ -65,7 +68,8 @@ fn the_layers_that_hurt_the_heads_stay_in_float() {
         let options = Quantize { min_sqnr, ..Quantize::default() };
         package(&[Technique { quantize: Some(options), ..Technique::default() }])
     };
-    let (plain, mixed) = (int8(0.0), int8(40.0));
+    // 28.9 dB with every layer in int8.
+    let (plain, mixed) = (int8(0.0), int8(33.0));
     let notes = mixed.record.notes.join(" ");
     assert!(notes.contains("layers stay in float"), "{notes}");
     let size = |m: &PackageManifest| m.record.measurements.size.as_ref().unwrap().bytes;
