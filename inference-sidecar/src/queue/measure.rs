@@ -131,7 +131,7 @@ mod tests {
     use drydock_contract::{Datatype, TensorSignature};
 
     use super::*;
-    use crate::backend::{Backend, BackendError};
+    use crate::backend::{Backend, BackendError, Signature};
 
     /// Answers with what it is given, or with nothing at all.
     #[derive(Debug)]
