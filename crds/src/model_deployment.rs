@@ -28,8 +28,8 @@ use crate::{ArtifactStore, ModelDeploymentStatus, Optimization, Rollout, Serving
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name names Services and pods: at most 40 characters, a-z, 0-9 and '-', beginning with a letter and not ending with '-'"),
-    validation = Rule::new("!has(self.spec.model.detection) || !has(self.spec.optimization) || (!has(self.spec.optimization.search) && (!has(self.spec.optimization.recipes) || self.spec.optimization.recipes.all(r, r.techniques.all(t, !has(t.distill)))))")
-        .message("search and distill are for classifiers: leave them out where model.detection is set, and give recipes of other techniques"),
+    validation = Rule::new("!has(self.spec.model.detection) || !has(self.spec.optimization) || !has(self.spec.optimization.recipes) || self.spec.optimization.recipes.all(r, r.techniques.all(t, !has(t.distill) || t.distill.labels == 0.0))")
+        .message("distill.labels is for classifiers: leave it out where model.detection is set, and what the original answers is learned"),
     validation = Rule::new("!self.metadata.name.endsWith('-canary')")
         .message("metadata.name must not end with '-canary': 'x-canary' is a Service of 'x'; write it another way, 'canary-x' say"),
     // Younger than the API: what was there before has a status, which nobody can create.

@@ -36,6 +36,7 @@ mod predict;
 mod profile;
 mod queue;
 mod run;
+mod samples;
 mod serve;
 mod split;
 mod statistics;

@@ -11,7 +11,8 @@ use crate::error::StartError;
 use crate::images::Images;
 use crate::metrics::Metrics;
 use crate::package::Package;
-use crate::queue::{self, Measured, Queue, QueueConfig};
+use crate::queue::{self, Expected, Measured, Queue, QueueConfig};
+use crate::samples::Samples;
 use crate::serve::Model;
 
 /// A model that has run once, and where it comes from.
@@ -31,10 +32,12 @@ pub(crate) async fn load_aside(
     load.await.map_err(|e| StartError::Thread(std::io::Error::other(e)))?
 }
 
-fn load(config: &Config, expected: &Digest, metrics: &Arc<Metrics>) -> Result<Loaded, StartError> {
-    let Package { manifest, model } = Package::open(&config.package, expected)?;
+fn load(config: &Config, wanted: &Digest, metrics: &Arc<Metrics>) -> Result<Loaded, StartError> {
+    let Package { manifest, model } = Package::open(&config.package, wanted)?;
     let content = &manifest.content;
     let signature = Signature { inputs: content.inputs.clone(), outputs: content.outputs.clone() };
+    let samples = Samples::of(&config.package, manifest.record.samples.as_ref(), &signature);
+    let expected = Expected { signature, samples: Arc::new(samples) };
     // What needs no engine first.
     let (images, detector, slow) = (Images::of(content), Detector::of(content)?, model.graph()?.slow());
     let statistics = Arc::default();
@@ -51,16 +54,16 @@ fn load(config: &Config, expected: &Digest, metrics: &Arc<Metrics>) -> Result<Lo
     }
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let Measured { layout, batching, first } =
-        queue::measure(engine.as_ref(), &signature, config.plan(provider), config.batching())?;
+        queue::measure(engine.as_ref(), &expected, config.plan(provider), config.batching())?;
     let queue = QueueConfig { layout, size: usize::from(config.queue_size), max_wait: config.max_wait(), batching };
-    let queue = Queue::start(&engine, &signature, queue, first, metrics, &statistics)?;
+    let queue = Queue::start(&engine, &expected, queue, first, metrics, &statistics)?;
     let model = Model {
         name: config.model_name.clone(),
         revision: config.revision(&manifest.digest),
         digest: manifest.digest.clone(),
         provider: provider.name(),
         slow,
-        signature,
+        signature: expected.signature,
         images,
         detector,
         labels: content.labels.clone(),

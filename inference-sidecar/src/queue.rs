@@ -20,6 +20,7 @@ use crate::deadline::Deadline;
 use crate::error::{ServeError, StartError};
 use crate::metrics::Metrics;
 use crate::profile::Layout;
+use crate::samples::Samples;
 use crate::statistics::Statistics;
 use crate::tensor::Tensor;
 pub(crate) use measure::{Measured, measure};
@@ -45,6 +46,19 @@ pub(crate) struct Batching {
     pub(crate) max_size: usize,
     /// How long the first request of a batch waits for others.
     pub(crate) max_delay: Duration,
+}
+
+/// What the package says of the model.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected {
+    pub(crate) signature: Signature,
+    pub(crate) samples: Arc<Samples>,
+}
+
+impl From<Signature> for Expected {
+    fn from(signature: Signature) -> Self {
+        Self { signature, samples: Arc::default() }
+    }
 }
 
 type Reply = Result<Vec<Tensor>, ServeError>;
@@ -99,7 +113,7 @@ impl Queue {
     /// Opens all sessions at once, but one that is open already, and returns when each has run once: what is returned is ready.
     pub(crate) fn start(
         engine: &Arc<dyn Engine>,
-        expected: &Signature,
+        expected: &Expected,
         config: QueueConfig,
         mut first: Option<Session>,
         metrics: &Arc<Metrics>,

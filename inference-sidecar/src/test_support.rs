@@ -57,7 +57,7 @@ impl Backend for FragileSession {
 pub(crate) fn serving(engine: &Arc<dyn Engine>) -> Current {
     let (metrics, statistics) = (metrics(), Arc::default());
     let config = QueueConfig { layout: throughput(1), size: 4, max_wait: Duration::from_secs(60), batching: None };
-    let queue = Queue::start(engine, &signature(), config, None, &metrics, &statistics).unwrap();
+    let queue = Queue::start(engine, &signature().into(), config, None, &metrics, &statistics).unwrap();
     let model = Model {
         name: "m".into(),
         revision: "r1".into(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use drydock_contract::{
-    CandidateReport, Detection, PackageContent, PackageManifest, PackageRecord, Preprocessing, Recipe, SCHEMA,
-    SEARCH_FILE, Target, TensorSignature,
+    CandidateReport, Detection, PackageContent, PackageManifest, PackageRecord, Preprocessing, Recipe, SAMPLES_FILE,
+    SCHEMA, SEARCH_FILE, Target, TensorSignature,
 };
 use drydock_detection::Decoder;
 
@@ -19,6 +19,7 @@ use crate::measure::{Measured, Models, measure};
 use crate::memory;
 use crate::onnx::{self, Graph};
 use crate::progress::Progress;
+use crate::recorded;
 use crate::report::{self, Package};
 use crate::search::Record;
 use crate::store::Store;
@@ -143,6 +144,19 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         measurements.memory = Some(memory::measure(program, &staged.model_path(), shape)?);
     }
     interrupt::check()?;
+    // Most requests are like the data that the model was calibrated for. It is no reason to fail that there is none.
+    let opened = open(request.calibration, &inputs, request.preprocessing, request.labels);
+    let examples = opened.unwrap_or_else(|e| {
+        progress.note(&format!("no inputs of the calibration data are recorded: {e}"));
+        None
+    });
+    let recorded = match (examples.as_ref().or(evaluation.as_ref()), inputs.as_slice()) {
+        (Some(data), [input]) => {
+            let is_list = detector.as_ref().is_some_and(Decoder::is_suppressed);
+            recorded::record(engine, result, data, &input.name, if is_list { &[] } else { &outputs })?
+        }
+        _ => None,
+    };
     let content = PackageContent {
         schema: SCHEMA,
         model: staged.file().clone(),
@@ -167,9 +181,13 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         notes,
         graphs,
         baseline,
+        samples: recorded.as_ref().map(|r| r.samples.clone()),
     };
     let package = Package { manifest: PackageManifest { digest: digest.clone(), content, record }, confusion, study };
     report::attach(&mut staged, &package)?;
+    if let Some(recorded) = &recorded {
+        staged.write(SAMPLES_FILE, &recorded.file)?;
+    }
     if let Some(found) = request.found {
         staged.attach_json(SEARCH_FILE, found.search)?;
     }

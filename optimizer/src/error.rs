@@ -54,14 +54,15 @@ pub enum Error {
     #[error(transparent)]
     Detection(#[from] DetectionError),
     #[error(
-        "{what} learns from the scores of classes; expected a classifier, found a detector (detection is set): leave it out"
+        "{what} learns from one class for each image; expected a classifier, found a detector (detection is set): leave it out, and what the \
+         original answers is learned"
     )]
     NoClasses { what: &'static str },
     #[error(
-        "minSqnr is held against all numbers of the outputs alike, and those of a detector are places and scores, or a list; expected a \
-         classifier, found a detector (detection is set): leave it out"
+        "detectors are compared by what their last layers give, and this one has none before boxes are picked; expected a Conv, Gemm or \
+         MatMul with constant float32 weights there: leave out distill, minSqnr and the importance Taylor"
     )]
-    NoSqnr,
+    NoHeads,
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     #[error("cannot write {what}: {source}")]
@@ -93,7 +94,7 @@ impl Error {
             Self::Engine(EngineError::NoLibrary | EngineError::Library { .. })
             | Self::Write { .. }
             | Self::Internal(_) => FailureReason::Internal,
-            Self::Recipe(_) | Self::NoClasses { .. } | Self::NoSqnr | Self::Candidate(_) | Self::Classes { .. } => {
+            Self::Recipe(_) | Self::NoClasses { .. } | Self::NoHeads | Self::Candidate(_) | Self::Classes { .. } => {
                 FailureReason::InvalidRecipe
             }
             Self::TimeBudget { .. } => FailureReason::TimeBudgetTooShort,

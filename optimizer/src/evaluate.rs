@@ -18,6 +18,7 @@ pub use answers::{Answers, answers};
 use baseline::BaselineCollector;
 pub use changes::{Answer, Changes, Sample};
 pub use detection::{Matches, Precision, Truth, difference, evaluate_detector};
+pub(crate) use detection::{detections, finds_something};
 pub use paired::{Interval, McNemar, difference_interval};
 pub use tally::{Cell, Confusion, Tally};
 

@@ -49,6 +49,15 @@ pub fn check() -> Result<(), Interrupted> {
     if is_late || REQUESTED.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
 }
 
+/// To be called where it is known how long the work will go on.
+///
+/// # Errors
+/// As [`check`], and where the deadline of [`before`] will have passed by then: what cannot be done in time is not gone on with.
+pub fn check_ahead(left: Duration) -> Result<(), Interrupted> {
+    let is_late = DEADLINE.get().is_some_and(|deadline| Instant::now() + left > deadline);
+    if is_late { Err(Interrupted) } else { check() }
+}
+
 /// Does the work, but stops it at its next step once the deadline has passed: `None` then.
 pub fn before<T>(deadline: Instant, work: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
     let outer = DEADLINE.get();
@@ -76,6 +85,10 @@ mod tests {
         let now = Instant::now();
         assert_eq!(steps(now).unwrap(), None);
         assert_eq!(steps(now + Duration::from_hours(1)).unwrap(), Some(7));
+        let ahead = |left: Duration| before(now + Duration::from_hours(1), || Ok(check_ahead(left)?)).unwrap();
+        assert_eq!(ahead(Duration::from_hours(2)), None, "it would be too late");
+        assert_eq!(ahead(Duration::from_secs(1)), Some(()));
+        assert!(check_ahead(Duration::from_hours(2)).is_ok(), "nothing to be late for");
         let inside = before(now + Duration::from_hours(1), || steps(now)).unwrap();
         assert_eq!(inside, Some(None), "the outer work goes on");
         let outside = before(now, || steps(now + Duration::from_hours(1))).unwrap();

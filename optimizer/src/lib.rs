@@ -28,6 +28,7 @@ pub mod onnx;
 pub mod passes;
 pub mod progress;
 pub mod proto;
+pub mod recorded;
 pub mod report;
 pub mod search;
 pub mod store;

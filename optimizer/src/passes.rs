@@ -11,6 +11,7 @@ mod fit;
 mod fold_batch_norm;
 mod fold_constants;
 mod half;
+mod heads;
 mod layer;
 mod matmul;
 mod names;
@@ -36,6 +37,7 @@ pub use fit::{Fit, FitError, Moments, Problem, fit};
 pub use fold_batch_norm::{FoldReport, fold_batch_norm};
 pub use fold_constants::{ConstantsReport, fold_constants};
 pub use half::{Half, HalfReport, halve};
+pub use heads::heads;
 pub use layer::{Form, Layer, Window};
 pub use pool::{PoolReport, mean_to_pool};
 pub use prune::{

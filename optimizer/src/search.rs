@@ -7,10 +7,12 @@
 //!
 //! Everything but [`run`], the workshop and the bench is pure; time is an argument.
 
+mod answered;
 mod bench;
 mod budget;
 mod estimate;
 mod halving;
+mod prefixes;
 mod record;
 mod run;
 mod space;

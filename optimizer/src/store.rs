@@ -1,7 +1,7 @@
 //! The artifact store: model packages in a directory, each there whole or not at all.
 //!
 //! ```text
-//! packages/<hex of the package digest>/package.json, model.onnx, search.json, and what people read
+//! packages/<hex of the package digest>/package.json, model.onnx, samples.safetensors, search.json, and what people read
 //! packages/.staging-…/      being written, or left by a run that died
 //! results/<hex>.json        what a task came to, so that it need not be done again
 //! ```
@@ -101,9 +101,14 @@ impl Staged {
         &self.file
     }
 
+    /// Adds a file that the manifest has the digest of: it stays with its manifest, where an equal package is there already.
+    pub fn write(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
+        write_synced(&self.directory.path().join(name), content)
+    }
+
     /// Adds a file that servers do not read.
     pub fn attach(&mut self, name: &str, content: &[u8]) -> Result<(), StoreError> {
-        write_synced(&self.directory.path().join(name), content)?;
+        self.write(name, content)?;
         self.attached.push(name.to_owned());
         Ok(())
     }

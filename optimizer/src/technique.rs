@@ -11,7 +11,7 @@ mod taylor;
 
 use std::collections::BTreeMap;
 
-use drydock_contract::{Importance, Recipe, Target, Technique};
+use drydock_contract::{Recipe, Target, Technique};
 
 use crate::Error;
 use crate::benchmark::machine;
@@ -32,7 +32,7 @@ pub struct Given<'a> {
     pub models: Option<&'a BTreeMap<String, Graph>>,
     /// `None`: the machine that this runs on.
     pub target: Option<Target>,
-    /// Its outputs are boxes, not the scores of classes that some techniques learn from.
+    /// Its outputs are boxes: what techniques learn from is what its last layers give, not scores of classes.
     pub is_detector: bool,
 }
 
@@ -82,9 +82,6 @@ pub fn make(
     progress: &mut Progress,
 ) -> Result<Made, Error> {
     check(recipe, given.target)?;
-    if given.is_detector {
-        suits_detectors(recipe)?;
-    }
     let (mut graph, cleaned) = passes::clean(graph, engine)?;
     progress.note(&format!("clean: {cleaned}"));
     let original = recipe.trains().then(|| graph.clone());
@@ -114,7 +111,7 @@ pub(crate) fn step(
         (graph, done.factorize) = (result, Some(options));
     }
     if let Some(options) = &technique.prune {
-        graph = prune::prune(engine, graph, options, given.calibration()?, progress)?;
+        graph = prune::prune(engine, graph, options, (given.calibration()?, given.is_detector), progress)?;
     }
     if let Some(options) = &technique.sparsify {
         graph = sparsify::sparsify(engine, graph, options, given.calibration()?, progress)?;
@@ -125,24 +122,9 @@ pub(crate) fn step(
     }
     if let Some(options) = &technique.quantize {
         let target = given.target.unwrap_or_else(|| Target::of(&machine()));
-        graph = quantize::quantize(engine, graph, (options, target), given.calibration, progress)?;
+        graph = quantize::quantize(engine, graph, (options, target), (given.calibration, given.is_detector), progress)?;
     }
     Ok((graph, done))
-}
-
-fn suits_detectors(recipe: &Recipe) -> Result<(), Error> {
-    for technique in &recipe.techniques {
-        if technique.distill.is_some() {
-            return Err(Error::NoClasses { what: "distill" });
-        }
-        if technique.prune.as_ref().is_some_and(|p| p.importance == Importance::Taylor) {
-            return Err(Error::NoClasses { what: "prune.importance Taylor" });
-        }
-        if technique.quantize.as_ref().is_some_and(|q| q.min_sqnr > 0.0) {
-            return Err(Error::NoSqnr);
-        }
-    }
-    Ok(())
 }
 
 fn check(recipe: &Recipe, target: Option<Target>) -> Result<(), Error> {

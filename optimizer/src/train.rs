@@ -37,5 +37,5 @@ mod tensor;
 pub use data::{Augment, Samples};
 pub use error::TrainError;
 pub use fit::{Feature, Options, Report, Teacher, fit, shared_features};
-pub use gradients::{Gradient, gradients};
+pub use gradients::{Gradient, gradients, sensitivities};
 pub use optimizer::Rule;

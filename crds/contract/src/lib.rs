@@ -29,9 +29,10 @@ pub use digest::{Digest, DigestError};
 pub use model::{Datatype, TensorSignature};
 pub use package::{
     AccuracyChange, AccuracyMeasurement, Baseline, CONFUSION_FILE, DetectionMeasurement, Distribution,
-    FidelityMeasurement, GraphSummary, Graphs, LatencyMeasurement, MANIFEST_FILE, MODEL_FILE, Machine,
-    MemoryMeasurement, ModelFile, OperatorCount, OutputBaseline, PackageContent, PackageManifest, PackageRecord,
-    REPORT_FILE, SCHEMA, STUDY_FILE, SizeMeasurement, Statistics,
+    FidelityMeasurement, GraphSummary, Graphs, LatencyMeasurement, MANIFEST_FILE, MAX_SAMPLES, MAX_SAMPLES_BYTES,
+    MODEL_FILE, Machine, MemoryMeasurement, ModelFile, OperatorCount, OutputBaseline, PackageContent, PackageManifest,
+    PackageRecord, REPORT_FILE, RecordedSamples, SAMPLES_FILE, SCHEMA, STUDY_FILE, SizeMeasurement, Statistics,
+    sample_input, sample_output,
 };
 pub use preprocessing::{ChannelOrder, Crop, Filter, Preprocessing, Resize};
 pub use recipe::{

@@ -1,5 +1,6 @@
 mod baseline;
 mod record;
+mod samples;
 
 #[cfg(feature = "schema")]
 use schemars::JsonSchema;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use baseline::{Baseline, Distribution, OutputBaseline, Statistics};
 pub use record::{GraphSummary, Graphs, OperatorCount, PackageRecord};
+pub use samples::{MAX_SAMPLES, MAX_SAMPLES_BYTES, RecordedSamples, SAMPLES_FILE, sample_input, sample_output};
 
 use crate::{Detection, Digest, Preprocessing, Target, TensorSignature};
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::session::Session;
-use super::{Batching, batch};
-use crate::backend::{Engine, Signature};
+use super::{Batching, Expected, batch};
+use crate::backend::Engine;
 use crate::error::StartError;
 use crate::profile::{self, Layout, Plan};
 use crate::tensor::Tensor;
@@ -31,7 +31,7 @@ pub(crate) struct Measured {
 /// Opens no more sessions than the layouts have that it chooses from.
 pub(crate) fn measure(
     engine: &dyn Engine,
-    expected: &Signature,
+    expected: &Expected,
     plan: Plan,
     batching: Option<Batching>,
 ) -> Result<Measured, StartError> {
@@ -42,7 +42,7 @@ pub(crate) fn measure(
             (layout, Some(session))
         }
     };
-    let Some(wanted) = batching.filter(|b| b.max_size > 1 && batch::is_possible(expected)) else {
+    let Some(wanted) = batching.filter(|b| b.max_size > 1 && batch::is_possible(&expected.signature)) else {
         return Ok(Measured { layout, batching: None, first });
     };
     let mut session = match first.take() {
@@ -57,7 +57,7 @@ pub(crate) fn measure(
 }
 
 /// One thread against all of them.
-fn choose(engine: &dyn Engine, expected: &Signature, cores: usize) -> Result<(Layout, Session), StartError> {
+fn choose(engine: &dyn Engine, expected: &Expected, cores: usize) -> Result<(Layout, Session), StartError> {
     let start = Instant::now();
     let mut one = Session::open(engine, 1, expected)?;
     let throughput = profile::throughput(cores);
@@ -131,7 +131,7 @@ mod tests {
     use drydock_contract::{Datatype, TensorSignature};
 
     use super::*;
-    use crate::backend::{Backend, BackendError};
+    use crate::backend::{Backend, BackendError, Signature};
 
     /// Answers with what it is given, or with nothing at all.
     #[derive(Debug)]
@@ -169,7 +169,7 @@ mod tests {
 
     fn measured(fake: &Fake, plan: Plan, max_size: usize) -> Measured {
         let batching = Some(Batching { max_size, max_delay: Duration::ZERO });
-        measure(fake, &fake.signature, plan, batching).unwrap()
+        measure(fake, &fake.signature.clone().into(), plan, batching).unwrap()
     }
 
     #[test]

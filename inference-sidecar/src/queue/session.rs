@@ -6,6 +6,7 @@ use std::sync::Arc;
 use drydock_contract::TensorSignature;
 use tokio::sync::watch;
 
+use super::Expected;
 use crate::backend::{Backend, BackendError, Engine, Signature};
 use crate::error::StartError;
 use crate::tensor::Tensor;
@@ -36,7 +37,7 @@ pub(super) enum Outcome {
 }
 
 impl Session {
-    pub(super) fn open(engine: &dyn Engine, threads: usize, expected: &Signature) -> Result<Self, StartError> {
+    pub(super) fn open(engine: &dyn Engine, threads: usize, expected: &Expected) -> Result<Self, StartError> {
         let opened = catch_unwind(AssertUnwindSafe(|| Self::warm_up(engine, threads, expected)));
         let WarmedUp { backend, probe } = opened.unwrap_or_else(|_| Err(BackendError::Panicked.into()))?;
         Ok(Self { backend, probe, up: None })
@@ -49,15 +50,23 @@ impl Session {
         self
     }
 
-    fn warm_up(engine: &dyn Engine, threads: usize, expected: &Signature) -> Result<WarmedUp, StartError> {
+    /// On the inputs that the package has recorded; on zeros, where it has none.
+    fn warm_up(engine: &dyn Engine, threads: usize, expected: &Expected) -> Result<WarmedUp, StartError> {
         let mut backend = engine.open(threads)?;
-        check_signature(backend.signature(), expected)?;
+        let Expected { signature, samples } = expected;
+        check_signature(backend.signature(), signature)?;
+        let recorded = samples.list();
+        if let Some(first) = recorded.first() {
+            let answers = recorded.iter().map(|sample| backend.run(&sample.inputs)).collect::<Result<Vec<_>, _>>();
+            samples.compare(&recorded, &answers.map_err(|e| StartError::WarmUp(e.to_string()))?);
+            return Ok(WarmedUp { backend, probe: Some(first.inputs.clone()) });
+        }
         let inputs: Vec<Tensor> =
-            expected.inputs.iter().map(Tensor::zeros).collect::<Result<_, _>>().map_err(StartError::WarmUp)?;
+            signature.inputs.iter().map(Tensor::zeros).collect::<Result<_, _>>().map_err(StartError::WarmUp)?;
         match backend.run(&inputs) {
             Ok(_) => Ok(WarmedUp { backend, probe: Some(inputs) }),
             // With inner dimensions open, 1 is a guess that the model may rightly refuse.
-            Err(e) if expected.inputs.iter().any(|i| i.shape.iter().skip(1).any(|d| *d < 0)) => {
+            Err(e) if signature.inputs.iter().any(|i| i.shape.iter().skip(1).any(|d| *d < 0)) => {
                 tracing::warn!(error = %e, "the warm-up failed; the first requests will be slower");
                 Ok(WarmedUp { backend, probe: None })
             }

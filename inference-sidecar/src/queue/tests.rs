@@ -107,7 +107,7 @@ fn setup_of(sessions: usize, size: usize, max_wait: Duration, batching: Option<B
     let config = QueueConfig { layout: throughput(sessions), size, max_wait, batching };
     let dynamic: Arc<dyn Engine> = engine.clone();
     let (metrics, statistics) = (metrics(), Arc::default());
-    let queue = Arc::new(Queue::start(&dynamic, &signature(), config, None, &metrics, &statistics).unwrap());
+    let queue = Arc::new(Queue::start(&dynamic, &signature().into(), config, None, &metrics, &statistics).unwrap());
     engine.ran.lock().unwrap().clear();
     Setup { queue, engine, metrics, statistics, begun: has_begun, go_on: go }
 }
@@ -267,7 +267,8 @@ fn another_model_than_the_manifests_is_refused() {
     let config = QueueConfig { layout: throughput(2), size: 1, max_wait: AGES, batching: None };
     let mut expected = signature();
     expected.inputs[0].datatype = Datatype::Fp32;
-    let error = Queue::start(&engine, &expected, config, None, &metrics(), &Arc::default()).unwrap_err().to_string();
+    let error =
+        Queue::start(&engine, &expected.into(), config, None, &metrics(), &Arc::default()).unwrap_err().to_string();
     assert!(error.contains("x UINT8[-1, 1]") && error.contains("x FP32[-1, 1]"), "{error}");
 }
 

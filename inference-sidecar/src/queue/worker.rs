@@ -8,8 +8,8 @@ use crossbeam_channel::{Receiver, never, select};
 use super::batch::{self, fits};
 use super::pace::Pace;
 use super::session::{Outcome, Session, Up};
-use super::{Batching, Job};
-use crate::backend::{Engine, Signature};
+use super::{Batching, Expected, Job};
+use crate::backend::Engine;
 use crate::error::{ServeError, StartError};
 use crate::metrics::Metrics;
 use crate::statistics::{Run, Statistics};
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A thread that owns one session, and makes another when that one breaks.
 pub(super) struct Worker {
     pub(super) engine: Arc<dyn Engine>,
-    pub(super) expected: Signature,
+    pub(super) expected: Expected,
     pub(super) jobs: Receiver<Job>,
     /// Closed when the queue is gone.
     pub(super) end: Receiver<Infallible>,

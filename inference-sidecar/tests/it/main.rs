@@ -22,5 +22,6 @@ mod process;
 mod protocols;
 mod providers;
 mod reload;
+mod samples;
 mod splitter;
 mod support;

@@ -16,7 +16,7 @@ use tonic::Code;
 use crate::connections::asked;
 use crate::support::{MODEL, Package, Running, image, json_body, message};
 
-fn command(arguments: &[String]) -> Command {
+pub(crate) fn command(arguments: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_inference-sidecar"));
     command
         .args(arguments)

@@ -12,6 +12,7 @@ use drydock_optimizer::progress::Progress;
 use drydock_optimizer::{Error, search as searching};
 
 use super::data::{further, local, named};
+use super::detection::DetectionArgs;
 use super::optimize::summary;
 use super::preprocessing::PreprocessingArgs;
 use super::print;
@@ -23,7 +24,7 @@ pub(crate) struct SearchArgs {
     /// Images: any layout of docs/datasets.md
     #[arg(long)]
     calibration: PathBuf,
-    /// The same with labels
+    /// The same with labels, or with boxes
     #[arg(long)]
     evaluation: PathBuf,
     /// What `distill` learns on, where that is not the calibration data
@@ -47,7 +48,7 @@ pub(crate) struct SearchArgs {
     /// What the best is best in
     #[arg(long, default_value = "Latency", value_parser = PossibleValuesParser::new(["Latency", "Size", "Accuracy"]).try_map(|s| s.parse::<Objective>()))]
     objective: Objective,
-    /// Points of top-1 that may be lost
+    /// Points of top-1, or of mAP, that may be lost
     #[arg(long, default_value_t = 1.0)]
     max_accuracy_drop: f64,
     /// At least so many times as fast as the original
@@ -64,6 +65,8 @@ pub(crate) struct SearchArgs {
     max_memory: Option<f64>,
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
+    #[command(flatten)]
+    detection: DetectionArgs,
     /// Class names, in the order of the output
     #[arg(long, value_delimiter = ',')]
     labels: Vec<String>,
@@ -77,6 +80,7 @@ pub(crate) fn search(args: &SearchArgs) -> Result<(), Error> {
     let training = args.training.as_deref().map(|p| local(p, Purpose::Training)).transpose()?;
     let models = further(&args.models)?;
     let program = std::env::current_exe().ok();
+    let detection = args.detection.detection();
     let request = Request {
         name: SEARCH_CANDIDATE,
         recipe: None,
@@ -89,7 +93,7 @@ pub(crate) fn search(args: &SearchArgs) -> Result<(), Error> {
         models: &models,
         preprocessing: &args.preprocessing.preprocessing(),
         labels: &args.labels,
-        detection: None,
+        detection: detection.as_ref(),
         store: &args.store,
         needs_labels: true,
         program: program.as_deref(),

@@ -11,6 +11,7 @@ pub use bootstrap::difference;
 pub use precision::{Matches, Precision};
 pub use truth::Truth;
 
+use super::answers::gather;
 use super::baseline::BaselineCollector;
 use super::{BATCH, Changes, Evaluation, as_candidate};
 use crate::Error;
@@ -71,9 +72,8 @@ pub fn evaluate_detector(
     }
     progress.step("compare", 0, 1, "pair of models");
     let (detection, fidelity) = counters.finish(truth.is_some())?;
-    // Whatever a candidate finds would pass.
-    if let Some(d) = detection.as_ref().filter(|d| d.original_map50 < LEAST_MAP50) {
-        return Err(DatasetError::NothingFound { path: data.path().to_owned(), objects: d.objects }.into());
+    if let Some(d) = &detection {
+        finds_something(d.original_map50, d.objects, data)?;
     }
     Ok(Evaluation {
         accuracy: None,
@@ -83,6 +83,32 @@ pub fn evaluate_detector(
         baseline: Some(baseline.finish()),
         changes: Changes::default(),
     })
+}
+
+/// Whatever a candidate finds would pass. `map50`: of the original, percent.
+pub(crate) fn finds_something(map50: f64, objects: u64, data: &Dataset) -> Result<(), DatasetError> {
+    if map50 < LEAST_MAP50 {
+        return Err(DatasetError::NothingFound { path: data.path().to_owned(), objects });
+    }
+    Ok(())
+}
+
+/// The boxes that the model finds in the images at `rows`, which rise, and in no others: in pixels of each image.
+pub(crate) fn detections(
+    engine: &Engine,
+    model: &[u8],
+    decoder: &Decoder,
+    data: &Dataset,
+    rows: &[usize],
+) -> Result<Vec<Vec<Detected>>, Error> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut session = engine.open(model, threads)?;
+    let mut found = Vec::with_capacity(rows.len());
+    gather(data, rows, if decoder.takes_one_image() { 1 } else { BATCH }, |batch| {
+        found.extend(find(&mut session, decoder, batch)?.boxes.into_iter().take(batch.count));
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// What one model says of a batch.

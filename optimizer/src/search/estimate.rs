@@ -20,9 +20,9 @@ pub struct Estimate {
     pub images: usize,
     /// Those are all that there are: the gate is on just these, and nothing is left to chance.
     pub all_images: bool,
-    /// Top-1 on those images, percent.
-    pub top1: f64,
-    /// Points of top-1 over the original's on the same images.
+    /// Top-1, or the mean average precision of a detector, on those images: percent.
+    pub accuracy: f64,
+    /// Points of that over the original's on the same images.
     pub change: Bounds,
     /// Rounds of the benchmark, candidate and original taking turns.
     pub rounds: usize,

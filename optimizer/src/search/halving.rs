@@ -2,10 +2,11 @@
 
 use drydock_contract::{Gate, Search};
 
-use super::estimate::{Estimate, change};
+use super::estimate::Estimate;
 use super::space::Entry;
 use super::trial::Trial;
 use super::verdict::Verdict;
+use crate::interrupt::Interrupted;
 
 /// Fewer images say nothing: a point is five of them.
 const LEAST_IMAGES: usize = 500;
@@ -46,7 +47,7 @@ pub(super) fn skip(trials: &[Trial], at: usize, search: &Search) -> Option<Verdi
 }
 
 /// Those in the running that have lost whatever comes.
-pub(super) fn lost(trials: &[Trial], search: &Search) -> Vec<(usize, Verdict)> {
+pub(super) fn lost(trials: &[Trial], search: &Search) -> Result<Vec<(usize, Verdict)>, Interrupted> {
     let running: Vec<(usize, &Trial, &Estimate)> =
         trials.iter().enumerate().filter_map(|(i, t)| Some((i, t, t.running()?))).collect();
     let mut lost = Vec::new();
@@ -57,18 +58,19 @@ pub(super) fn lost(trials: &[Trial], search: &Search) -> Vec<(usize, Verdict)> {
             lost.push((*at, Verdict::BreaksGate { broken, change, images, certain: true }));
             continue;
         }
-        let better = running.iter().find(|(_, other, against)| {
-            against.bytes <= estimate.bytes
-                && against.speedup.low >= estimate.speedup.high
-                && change(&trial.right, &other.right).low >= 0.0
-        });
-        if let Some((_, other, _)) = better {
-            let images = trial.right.len().min(other.right.len());
-            let change = change(&trial.right, &other.right);
-            lost.push((*at, Verdict::Dominated { by: other.name().to_owned(), change, images }));
+        for (_, other, against) in &running {
+            if against.bytes > estimate.bytes || against.speedup.low < estimate.speedup.high {
+                continue;
+            }
+            let change = trial.answered.change(&other.answered)?;
+            if change.low >= 0.0 {
+                let images = trial.answered.len().min(other.answered.len());
+                lost.push((*at, Verdict::Dominated { by: other.name().to_owned(), change, images }));
+                break;
+            }
         }
     }
-    lost
+    Ok(lost)
 }
 
 /// Those in the running that are not in the better half by the objective. The best that keeps the gates as far as is known

@@ -82,7 +82,7 @@ impl Record {
 
     /// A line for each candidate, those on the front marked with `*`.
     pub fn table(&self) -> String {
-        let head = ["", "candidate", "top-1", "speed", "size", "images", "why"].map(str::to_owned);
+        let head = ["", "candidate", "points", "speed", "size", "images", "why"].map(str::to_owned);
         let mut rows = vec![head];
         for tried in &self.candidates {
             let mark = if tried.front { "*" } else { "" };

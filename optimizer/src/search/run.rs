@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use drydock_contract::{CandidateReport, Failure, FailureReason, Recipe, Search};
+use drydock_detection::Decoder;
 use tempfile::TempDir;
 
-use super::bench::Bench;
+use super::bench::{Bench, Judge};
 use super::budget::{Pace, Schedule, benchmark};
 use super::estimate::Estimate;
 use super::halving;
@@ -42,17 +43,19 @@ pub fn run(
     let (Some(calibration), Some(evaluation)) = (request.calibration, request.evaluation) else {
         return Err(Error::NoDataset);
     };
-    if request.detection.is_some() {
-        return Err(Error::NoClasses { what: "search" });
-    }
     progress.part(5.0, 75.0);
     let source = onnx::load(&request.model.path)?;
     let (inputs, outputs) = source.signature()?;
     let original = source.single_file();
     engine.open(&original, 1)?;
+    let detector = request.detection.map(|d| Decoder::new(d, &outputs, request.labels.len())).transpose()?;
     let data = |file, classes: &[String]| open(file, &inputs, request.preprocessing, classes);
     let images = data(Some(evaluation), request.labels)?.ok_or(Error::NoDataset)?;
-    images.require_labels()?;
+    if detector.is_some() {
+        images.require_boxes()?;
+    } else {
+        images.require_labels()?;
+    }
     let classes = class_names(request.labels, Some(&images))?;
     let examples = data(Some(calibration), &classes)?.ok_or(Error::NoDataset)?;
     let training = data(request.training, &classes)?;
@@ -68,7 +71,7 @@ pub fn run(
         training: training.as_ref(),
         models: Some(&models),
         target: request.target,
-        is_detector: false,
+        is_detector: detector.is_some(),
     };
     let shape = run_shape(&inputs, Some(&images))
         .ok_or_else(|| Error::Recipe("search: the model's input is too large to be measured".into()))?;
@@ -77,7 +80,8 @@ pub fn run(
     let output = outputs.first().map_or("", |o| o.name.as_str());
 
     let rounds = halving::rounds(images.len());
-    let mut bench = Bench::new(engine, &original, output, &images, &shape)?;
+    let judge = Judge::new(output, detector.as_ref(), &images)?;
+    let mut bench = Bench::new(engine, &original, judge, &images, &shape)?;
     let begin = Instant::now();
     bench.reach(rounds[0])?;
     let pace = Pace { per_image: begin.elapsed().as_secs_f64() / rounds[0].max(1) as f64, images: images.len() };
@@ -186,7 +190,7 @@ impl Run<'_, '_> {
             let seconds = self.elapsed() - began;
             self.trials[at].seconds = seconds;
             match outcome {
-                Ok(Some(())) => self.drop_lost(),
+                Ok(Some(())) => self.drop_lost()?,
                 Ok(None) => self.trials[at].verdict = Some(Verdict::OutOfTime { seconds }),
                 Err(e) if is_of_candidate(&e) => self.trials[at].verdict = Some(Verdict::Failed(e.failure())),
                 Err(e) => return Err(e),
@@ -209,7 +213,7 @@ impl Run<'_, '_> {
         let model = self.model(at)?;
         let trial = &mut self.trials[at];
         let rounds = ROUNDS.get(round).copied().unwrap_or(ROUNDS[2]);
-        let estimate = self.bench.measure(&model, &mut trial.right, images, rounds)?;
+        let estimate = self.bench.measure(&model, &mut trial.answered, images, rounds)?;
         trial.estimates.push(estimate);
         Ok(())
     }
@@ -219,10 +223,11 @@ impl Run<'_, '_> {
         std::fs::read(path).map_err(|e| Error::Internal(format!("cannot read {}: {e}", path.display())))
     }
 
-    fn drop_lost(&mut self) {
-        for (at, verdict) in halving::lost(&self.trials, self.search) {
+    fn drop_lost(&mut self) -> Result<(), Error> {
+        for (at, verdict) in halving::lost(&self.trials, self.search)? {
             self.trials[at].verdict = Some(verdict);
         }
+        Ok(())
     }
 
     fn tell(&mut self, at: usize) {
@@ -256,7 +261,7 @@ impl Run<'_, '_> {
                     return Ok(());
                 }
             }
-            self.drop_lost();
+            self.drop_lost()?;
         }
         Ok(())
     }
@@ -264,7 +269,7 @@ impl Run<'_, '_> {
     /// Whether there was the time.
     fn measure_in_time(&mut self, at: usize, round: usize) -> Result<bool, Error> {
         let began = self.elapsed();
-        let (images, seen) = (self.rounds[round], self.trials[at].right.len());
+        let (images, seen) = (self.rounds[round], self.trials[at].answered.len());
         let expected = self.pace.answer(images - seen.min(images)) + benchmark(ROUNDS[round.min(2)]);
         if began + expected > self.schedule.choose {
             return Ok(false);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use drydock_contract::{Broken, Numbers, Search};
 
+use super::answered::Answered;
 use super::estimate::{Estimate, known};
 use super::space::Entry;
 use super::verdict::Verdict;
@@ -13,8 +14,8 @@ pub(super) struct Trial {
     pub entry: Entry,
     /// What the recipe made.
     pub model: Option<PathBuf>,
-    /// Which images it answers right, in the order of the bench.
-    pub right: Vec<bool>,
+    /// In the order of the bench.
+    pub answered: Answered,
     /// One for each time that it was measured.
     pub estimates: Vec<Estimate>,
     /// To make it and to measure it.
@@ -25,7 +26,7 @@ pub(super) struct Trial {
 
 impl Trial {
     pub fn new(entry: Entry) -> Self {
-        Self { entry, model: None, right: Vec::new(), estimates: Vec::new(), seconds: 0.0, verdict: None }
+        Self { entry, model: None, answered: Answered::default(), estimates: Vec::new(), seconds: 0.0, verdict: None }
     }
 
     pub fn name(&self) -> &str {

@@ -60,7 +60,7 @@ pub enum Verdict {
         expected_seconds: f64,
         left_seconds: f64,
     },
-    /// Broken off.
+    /// Broken off: the time was up, or it was plain that it would be before the end.
     OutOfTime {
         seconds: f64,
     },
@@ -110,7 +110,7 @@ impl fmt::Display for Verdict {
             Self::NoTime { expected_seconds, left_seconds } => {
                 write!(f, "not tried: some {expected_seconds:.0} s, with {:.0} s left", left_seconds.max(0.0))
             }
-            Self::OutOfTime { seconds } => write!(f, "broken off after {seconds:.0} s: the time was up"),
+            Self::OutOfTime { seconds } => write!(f, "broken off after {seconds:.0} s: there was no time for the rest"),
             Self::Failed(Failure { reason, message }) => write!(f, "{reason}: {message}"),
         }
     }

@@ -35,6 +35,22 @@ fn names(root: &Path) -> Vec<String> {
     names
 }
 
+/// A manifest has the digests of some files; the rest is of whoever came last.
+#[test]
+fn what_a_manifest_names_stays_with_it() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let mut path = PathBuf::new();
+    for content in [b"first", b"again"] {
+        let mut staged = store.stage(b"model").unwrap();
+        staged.write("named", content).unwrap();
+        staged.attach("beside", content).unwrap();
+        let manifest = manifest(staged.file());
+        path = staged.publish(&manifest).unwrap();
+    }
+    assert_eq!(["named", "beside"].map(|name| std::fs::read(path.join(name)).unwrap()), [b"first", b"again"]);
+}
+
 #[test]
 fn a_package_is_whole_or_not_there() {
     let root = tempfile::tempdir().unwrap();

@@ -32,6 +32,10 @@ pub(super) fn distill(
     let is_student = student.is_some();
     let graph = student.cloned().unwrap_or(graph);
 
+    let heads = if given.is_detector { head_pairs(&graph, teacher)? } else { Vec::new() };
+    if given.is_detector && options.labels > 0.0 {
+        return Err(Error::NoClasses { what: "distill.labels" });
+    }
     let classes = if options.labels > 0.0 { Some(classes(teacher)?) } else { None };
     let samples = Samples::read(given.training()?, classes)?;
     let features = if options.features > 0.0 { features(&graph, teacher)? } else { Vec::new() };
@@ -45,6 +49,7 @@ pub(super) fn distill(
         temperature: options.temperature as f32,
         labels: options.labels as f32,
         features: options.features as f32,
+        heads,
         augment: Augment { shift: options.shift as usize, flip: options.flip },
         seed: options.seed.into(),
         // What is left of it in a graph that is clean stands alone, and goes on as it is.
@@ -80,6 +85,31 @@ fn features(student: &Graph, teacher: &Graph) -> Result<Vec<Feature>, Error> {
     found.retain(|f| ours.sizes(&f.student).is_some_and(|s| theirs.sizes(&f.teacher) == Some(s)));
     let step = found.len().div_ceil(FEATURES).max(1);
     Ok(found.into_iter().step_by(step).collect())
+}
+
+/// Where two detectors are compared: see [`passes::heads`]. By their names, where the student has those of the teacher; else one after another.
+///
+/// # Errors
+/// There are none, or they do not pair off.
+pub(super) fn head_pairs(student: &Graph, teacher: &Graph) -> Result<Vec<Feature>, Error> {
+    let theirs = passes::heads(teacher)?;
+    if theirs.is_empty() {
+        return Err(Error::NoHeads);
+    }
+    let index = student.index();
+    let has_names = theirs.iter().all(|name| index.producer(name).is_some());
+    let ours = if has_names { theirs.clone() } else { passes::heads(student)? };
+    let shapes = (Shapes::infer_batch(student, 1)?, Shapes::infer_batch(teacher, 1)?);
+    let sizes = |shapes: &Shapes, names: &[String]| -> Vec<Option<Vec<i64>>> {
+        names.iter().map(|name| shapes.sizes(name)).collect()
+    };
+    let (found, expected) = (sizes(&shapes.0, &ours), sizes(&shapes.1, &theirs));
+    if found != expected {
+        return Err(Error::Recipe(format!(
+            "distill: the student's last layers give {ours:?} of shapes {found:?}; expected those of the teacher's {theirs:?}, {expected:?}"
+        )));
+    }
+    Ok(ours.into_iter().zip(theirs).map(|(student, teacher)| Feature { student, teacher }).collect())
 }
 
 fn summary(report: &Report) -> String {

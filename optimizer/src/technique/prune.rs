@@ -18,7 +18,7 @@ pub(super) fn prune(
     engine: &Engine,
     graph: Graph,
     options: &Prune,
-    calibration: &Dataset,
+    (calibration, is_detector): (&Dataset, bool),
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
     let images = calibration.at_most(options.images);
@@ -43,7 +43,8 @@ pub(super) fn prune(
     let eliminations = if let Some(score) = score {
         rank(engine, &graph, &groups, consumers, (calibration, images), score, progress)?
     } else {
-        let importance = taylor::importance(engine, &graph, &layers, &groups.families, calibration, images)?;
+        let importance =
+            taylor::importance(engine, &graph, &layers, &groups.families, (calibration, images), is_detector)?;
         let total = importance.iter().flatten().sum();
         importance.iter().map(|units| Elimination::by_importance(units, total)).collect()
     };

@@ -14,13 +14,14 @@ pub fn quantize(
     engine: &Engine,
     graph: Graph,
     (options, target): (&Quantize, Target),
-    calibration: Option<&Dataset>,
+    (calibration, is_detector): (Option<&Dataset>, bool),
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
     let scheme = Scheme::new(options.per_channel, target);
     match options.format {
         Format::Int8 => {
-            int8::quantize(engine, graph, (options, scheme), calibration.ok_or(Error::NoDataset)?, progress)
+            let data = (calibration.ok_or(Error::NoDataset)?, is_detector);
+            int8::quantize(engine, graph, (options, scheme), data, progress)
         }
         Format::DynamicInt8 => {
             let (graph, report) = passes::dynamic(graph, scheme)?;

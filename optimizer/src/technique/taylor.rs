@@ -1,31 +1,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::distill::classes;
+use super::distill::{classes, head_pairs};
 use crate::Error;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::onnx::Graph;
 use crate::passes::{Family, Layer};
-use crate::train::{Gradient, Options, Samples, gradients};
+use crate::train::{Gradient, Options, Samples, gradients, sensitivities};
 
 /// Images whose gradients are added before they are squared.
 const BATCH: usize = 16;
 
 /// By how much the loss on labels would change, to first order and squared, if a unit's weights were zero: the mean over batches
 /// of (Σ gradient · weight)², of Molchanov et al., "Importance Estimation for Neural Network Pruning" (2019), equation 8, a unit's
-/// weights taken together. One number for each unit of each family.
+/// weights taken together. One number for each unit of each family. Of a detector, by how much its heads would change: see
+/// [`sensitivities`].
 pub(super) fn importance(
     engine: &Engine,
     graph: &Graph,
     layers: &[Layer],
     families: &[Family],
-    calibration: &Dataset,
-    images: usize,
+    (calibration, images): (&Dataset, usize),
+    is_detector: bool,
 ) -> Result<Vec<Vec<f64>>, Error> {
-    calibration.require_labels()?;
-    let samples = Samples::read(calibration, Some(classes(graph)?))?;
     let steps = images.div_ceil(BATCH);
-    let options = Options { steps, batch: BATCH.min(images), labels: 1.0, ..Options::default() };
+    let options = Options { steps, batch: BATCH.min(images), ..Options::default() };
     let through: BTreeSet<(&str, usize)> =
         families.iter().flat_map(|f| &f.units).flatten().map(|s| (s.tensor.as_str(), s.axis)).collect();
     // Weights alone: what biases do to the loss without them is no matter of the channel.
@@ -35,7 +34,7 @@ pub(super) fn importance(
     let mut sums: Vec<Vec<f64>> = families.iter().map(|f| vec![0.0; f.units.len()]).collect();
     let mut batch: BTreeMap<(String, usize), Vec<f64>> = BTreeMap::new();
     let last = values.last().cloned().unwrap_or_default();
-    gradients(engine, graph, None, &samples, &options, &values, |found| {
+    let read = |found: Gradient<'_>| {
         for (tensor, axis) in through.iter().filter(|(t, _)| *t == found.name) {
             batch.insert(((*tensor).to_owned(), *axis), along(&found, *axis));
         }
@@ -49,7 +48,15 @@ pub(super) fn importance(
             }
             batch.clear();
         }
-    })?;
+    };
+    if is_detector {
+        let options = Options { heads: head_pairs(graph, graph)?, ..options };
+        sensitivities(engine, graph, &Samples::read(calibration, None)?, &options, &values, read)?;
+    } else {
+        calibration.require_labels()?;
+        let samples = Samples::read(calibration, Some(classes(graph)?))?;
+        gradients(engine, graph, None, &samples, &Options { labels: 1.0, ..options }, &values, read)?;
+    }
     Ok(sums)
 }
 

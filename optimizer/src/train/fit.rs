@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use super::data::{Augment, Batch, Sampler, Samples};
 use super::error::TrainError;
@@ -14,6 +15,9 @@ use crate::passes::lift_constants;
 use crate::progress::Progress;
 use crate::proto::TensorProto;
 use crate::proto::tensor_proto::DataType;
+
+/// Steps that tell how long the others will take.
+const PACE_STEPS: usize = 20;
 
 /// Whose answers are learned. It must take the student's input.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +50,8 @@ pub struct Options {
     pub labels: f32,
     /// Weight of the features beside that.
     pub features: f32,
+    /// What is compared in the place of the first output, where that holds no scores of classes: values of a detector's last layers.
+    pub heads: Vec<Feature>,
     pub augment: Augment,
     pub seed: u64,
     /// `BatchNormalization` takes the statistics of the batch, and their moving average goes on; false: it takes those
@@ -68,6 +74,7 @@ impl Default for Options {
             temperature: 4.0,
             labels: 0.0,
             features: 0.0,
+            heads: Vec::new(),
             augment: Augment::default(),
             seed: 0,
             batch_statistics: true,
@@ -118,8 +125,17 @@ pub fn fit(
     let mut batch = Batch::default();
     let tenth = options.steps.div_ceil(10);
     let (mut first, mut last) = (0.0_f64, 0.0_f64);
+    let mut begin = Instant::now();
     for step in 0..options.steps {
         interrupt::check()?;
+        // The first step takes memory that the others use again.
+        if step == 1 {
+            begin = Instant::now();
+        } else if step > PACE_STEPS {
+            // A fifth less: others may have had the processor.
+            let left = begin.elapsed().mul_f64(0.8 * (options.steps - step) as f64 / (step - 1) as f64);
+            interrupt::check_ahead(left)?;
+        }
         sampler.fill(options.batch, &mut batch);
         let rate = scheduled(options.learning_rate, options.warm_up, step, options.steps);
         let (loss, grads) = learner.step(&batch, &BTreeSet::new())?;
@@ -188,6 +204,12 @@ pub(super) fn check(options: &Options, teacher: Option<Teacher<'_>>, data: &Samp
     if !(share(options.labels) && share(options.warm_up) && features) {
         return fail(format!("labels {}, warm-up {}; expected 0 to 1", options.labels, options.warm_up));
     }
+    if options.labels > 0.0 && !options.heads.is_empty() {
+        return fail(format!(
+            "labels {}; expected 0: they are of classes, and what is compared is not",
+            options.labels
+        ));
+    }
     if options.labels > 0.0 && data.labels().is_none() {
         return fail("the loss has a share for labels, and the data has none; expected an array `y`".into());
     }
@@ -205,8 +227,10 @@ pub(super) struct Learner<'a> {
     /// The part before the tape, where there is one.
     before: Option<Oracle>,
     teacher: Option<Oracle>,
-    features: Vec<usize>,
-    output: usize,
+    /// Scores of classes.
+    output: Option<usize>,
+    /// What else is compared, and what its error counts.
+    features: Vec<(usize, f32)>,
     buffers: Buffers,
 }
 
@@ -218,17 +242,22 @@ impl<'a> Learner<'a> {
         options: &'a Options,
         watch: &[String],
     ) -> Result<Self, TrainError> {
-        let output = first_output(graph)?;
-        let features = teacher.filter(|_| options.features > 0.0).map_or(&[][..], |t| t.features);
-        let targets: Vec<String> =
-            std::iter::once(output.clone()).chain(features.iter().map(|f| f.student.clone())).collect();
+        let heads = &options.heads;
+        let output = if heads.is_empty() { Some(first_output(graph)?) } else { None };
+        let inner = teacher.filter(|_| options.features > 0.0).map_or(&[][..], |t| t.features);
+        let share = 1.0 / heads.len().max(1) as f32;
+        let compared: Vec<(&Feature, f32)> =
+            heads.iter().map(|h| (h, share)).chain(inner.iter().map(|f| (f, options.features))).collect();
+        let students = compared.iter().map(|(f, _)| f.student.clone());
+        let targets: Vec<String> = output.clone().into_iter().chain(students).collect();
         let plan = Plan { targets: &targets, training: options.batch_statistics, freeze: &options.freeze, watch };
         let tape = Tape::new(graph, plan)?;
         let find = |name: &str| {
             tape.find(name).ok_or_else(|| TrainError::Options(format!("the student has no value {name:?}")))
         };
-        let output = find(&output)?;
-        let features_at: Vec<usize> = features.iter().map(|f| find(&f.student)).collect::<Result<_, _>>()?;
+        let output = output.map(|name| find(&name)).transpose()?;
+        let features: Vec<(usize, f32)> =
+            compared.iter().map(|(f, weight)| Ok((find(&f.student)?, *weight))).collect::<Result<_, TrainError>>()?;
         let inputs: BTreeSet<&str> = graph.body.input.iter().map(|i| i.name.as_str()).collect();
         let before = if tape.feeds.iter().all(|(name, _)| inputs.contains(name.as_str())) {
             None
@@ -242,13 +271,13 @@ impl<'a> Learner<'a> {
         };
         let teacher = match teacher {
             Some(teacher) => {
-                let values = std::iter::once(first_output(teacher.graph)?);
-                let values = values.chain(features.iter().map(|f| f.teacher.clone())).collect();
+                let scores = output.map(|_| first_output(teacher.graph)).transpose()?;
+                let values = scores.into_iter().chain(compared.iter().map(|(f, _)| f.teacher.clone())).collect();
                 Some(Oracle::new(engine, teacher.graph, values)?)
             }
             None => None,
         };
-        Ok(Self { tape, options, before, teacher, features: features_at, output, buffers: Buffers::default() })
+        Ok(Self { tape, options, before, teacher, output, features, buffers: Buffers::default() })
     }
 
     /// The loss of a batch, and the gradients by slot: of the parameters, and of `keep`.
@@ -257,6 +286,35 @@ impl<'a> Learner<'a> {
         batch: &Batch,
         keep: &BTreeSet<usize>,
     ) -> Result<(f32, Vec<Option<Vec<f32>>>), TrainError> {
+        self.forward(batch)?;
+        let (loss, seeds) = self.losses(batch)?;
+        let grads = self.tape.backward(seeds, keep, &mut self.buffers);
+        Ok((loss, grads))
+    }
+
+    /// The gradients, by slot, of what is compared, each of its values times `factor` over the root of their mean square.
+    pub(super) fn probe(
+        &mut self,
+        batch: &Batch,
+        keep: &BTreeSet<usize>,
+        mut factor: impl FnMut() -> f32,
+    ) -> Result<Vec<Option<Vec<f32>>>, TrainError> {
+        self.forward(batch)?;
+        let mut seeds = Vec::with_capacity(self.features.len());
+        for (slot, _) in &self.features {
+            let values = &self.tape.value(*slot).data;
+            let square = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().max(f64::MIN_POSITIVE);
+            let size = (square / values.len().max(1) as f64).sqrt() as f32;
+            let mut grad = self.buffers.zeros(values.len());
+            for g in &mut grad {
+                *g = factor() / size;
+            }
+            seeds.push((*slot, grad));
+        }
+        Ok(self.tape.backward(seeds, keep, &mut self.buffers))
+    }
+
+    fn forward(&mut self, batch: &Batch) -> Result<(), TrainError> {
         let fed = if let Some(before) = &mut self.before {
             before.run(&batch.shape, &batch.x)?
         } else {
@@ -269,19 +327,46 @@ impl<'a> Learner<'a> {
             to_storage(&shape, &values, &mut data);
             feeds.push(Tensor::new(&shape, data));
         }
-        self.tape.forward(feeds, &mut self.buffers)?;
-        let (loss, seeds) = self.losses(batch)?;
-        let grads = self.tape.backward(seeds, keep, &mut self.buffers);
-        Ok((loss, grads))
+        self.tape.forward(feeds, &mut self.buffers)
     }
 
     fn losses(&mut self, batch: &Batch) -> Result<(f32, Vec<(usize, Vec<f32>)>), TrainError> {
-        let options = self.options;
         let answers = match &mut self.teacher {
-            Some(teacher) => Some(teacher.run(&batch.shape, &batch.x)?),
-            None => None,
+            Some(teacher) => teacher.run(&batch.shape, &batch.x)?,
+            None => Vec::new(),
         };
-        let logits = self.tape.value(self.output);
+        let (scores, inner) = answers.split_at(usize::from(self.output.is_some()).min(answers.len()));
+        let (mut loss, mut seeds) = (0.0, Vec::with_capacity(1 + self.features.len()));
+        for ((slot, weight), (shape, taught)) in self.features.iter().zip(inner) {
+            let value = self.tape.value(*slot);
+            if *shape != value.shape {
+                let found = format!("a feature of shape {:?}, the teacher's of {shape:?}", value.shape);
+                return Err(TrainError::Options(format!("{found}; expected the same")));
+            }
+            let mut stored = self.buffers.take(taught.len());
+            to_storage(shape, taught, &mut stored);
+            let mut grad = self.buffers.zeros(taught.len());
+            loss += weight * feature_error(&value.data, &stored, *weight, &mut grad);
+            self.buffers.give(stored);
+            seeds.push((*slot, grad));
+        }
+        if let Some(output) = self.output {
+            let (of_classes, grad) = self.classification(batch, output, scores.first())?;
+            loss += of_classes;
+            seeds.push((output, grad));
+        }
+        Ok((loss, seeds))
+    }
+
+    /// Of scores of classes: the divergence from the teacher's, and the cross-entropy with labels.
+    fn classification(
+        &mut self,
+        batch: &Batch,
+        output: usize,
+        taught: Option<&(Vec<usize>, Vec<f32>)>,
+    ) -> Result<(f32, Vec<f32>), TrainError> {
+        let options = self.options;
+        let logits = self.tape.value(output);
         let [rows, classes] = logits.shape[..] else {
             let shape = &logits.shape;
             return Err(TrainError::Options(format!(
@@ -290,29 +375,14 @@ impl<'a> Learner<'a> {
         };
         let mut loss = 0.0;
         let mut grad = self.buffers.zeros(logits.data.len());
-        let mut seeds = Vec::with_capacity(1 + self.features.len());
         let labels = if self.teacher.is_some() { options.labels } else { 1.0 };
-        if let Some(answers) = &answers {
-            let (shape, taught) = &answers[0];
+        if let Some((shape, taught)) = taught {
             if *shape != logits.shape {
                 let found = format!("the teacher's output has shape {shape:?}, the student's {:?}", logits.shape);
                 return Err(TrainError::Options(format!("{found}; expected the same")));
             }
             let weight = 1.0 - labels;
             loss += weight * divergence(&logits.data, taught, classes, options.temperature, weight, &mut grad);
-            for (slot, (shape, taught)) in self.features.iter().zip(&answers[1..]) {
-                let value = self.tape.value(*slot);
-                if *shape != value.shape {
-                    let found = format!("a feature of shape {:?}, the teacher's of {shape:?}", value.shape);
-                    return Err(TrainError::Options(format!("{found}; expected the same")));
-                }
-                let mut stored = self.buffers.take(taught.len());
-                to_storage(shape, taught, &mut stored);
-                let mut grad = self.buffers.zeros(taught.len());
-                loss += options.features * feature_error(&value.data, &stored, options.features, &mut grad);
-                self.buffers.give(stored);
-                seeds.push((*slot, grad));
-            }
         }
         if labels > 0.0 {
             if let Some(bad) = batch.labels.iter().find(|l| **l as usize >= classes) {
@@ -322,8 +392,7 @@ impl<'a> Learner<'a> {
                 loss += labels * cross_entropy(&logits.data, &batch.labels, classes, labels, &mut grad);
             }
         }
-        seeds.push((self.output, grad));
-        Ok((loss, seeds))
+        Ok((loss, grad))
     }
 
     pub(super) fn give(&mut self, grads: Vec<Option<Vec<f32>>>) {

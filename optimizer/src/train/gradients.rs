@@ -28,11 +28,45 @@ pub fn gradients(
     data: &Samples,
     options: &Options,
     values: &[String],
+    read: impl FnMut(Gradient<'_>),
+) -> Result<(), TrainError> {
+    super::fit::check(options, teacher, data)?;
+    each(engine, graph, teacher, data, options, values, |learner, batch, keep| Ok(learner.step(batch, keep)?.1), read)
+}
+
+/// The same of what `options.heads` names in the place of a loss: of Σ ±z / rms(z), the signs drawn anew for each value and batch. The
+/// expectation of the square of Σ gradient · weight is then by how much taking those weights out changes the heads, squared and summed, to first
+/// order: the trace of (J·w)(J·w)ᵀ, as M. F. Hutchinson estimates it ("A Stochastic Estimator of the Trace of the Influence Matrix for
+/// Laplacian Smoothing Splines", 1990). Needs neither labels nor a teacher.
+///
+/// # Errors
+/// As [`gradients`].
+pub fn sensitivities(
+    engine: &Engine,
+    graph: &Graph,
+    data: &Samples,
+    options: &Options,
+    values: &[String],
+    read: impl FnMut(Gradient<'_>),
+) -> Result<(), TrainError> {
+    let mut random = fastrand::Rng::with_seed(options.seed);
+    let mut sign = move || if random.bool() { 1.0 } else { -1.0 };
+    each(engine, graph, None, data, options, values, |learner, batch, keep| learner.probe(batch, keep, &mut sign), read)
+}
+
+#[expect(clippy::too_many_arguments, reason = "those of the two above, and what one batch comes to")]
+fn each(
+    engine: &Engine,
+    graph: &Graph,
+    teacher: Option<Teacher<'_>>,
+    data: &Samples,
+    options: &Options,
+    values: &[String],
+    mut step: impl FnMut(&mut Learner<'_>, &Batch, &BTreeSet<usize>) -> Result<Vec<Option<Vec<f32>>>, TrainError>,
     mut read: impl FnMut(Gradient<'_>),
 ) -> Result<(), TrainError> {
     let (graph, _) = lift_constants(graph.clone());
     let options = Options { batch_statistics: false, augment: Augment::default(), ..options.clone() };
-    super::fit::check(&options, teacher, data)?;
     let mut learner = Learner::new(engine, &graph, teacher, &options, values)?;
     let mut slots = Vec::with_capacity(values.len());
     for name in values {
@@ -45,7 +79,7 @@ pub fn gradients(
     let mut batch = Batch::default();
     for _ in 0..options.steps {
         sampler.fill(options.batch, &mut batch);
-        let (_, grads) = learner.step(&batch, &keep)?;
+        let grads = step(&mut learner, &batch, &keep)?;
         for (name, slot) in values.iter().zip(&slots) {
             let value = learner.tape.value(*slot);
             if let Some(gradient) = &grads[*slot] {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use drydock_contract::{
-    Detection, DetectionLayout, Digest, Distill, Importance, MANIFEST_FILE, PackageManifest, Preprocessing, Prune,
-    Quantize, Recipe, Resize, Technique,
+    Detection, DetectionLayout, Digest, Distill, MANIFEST_FILE, PackageManifest, Preprocessing, Quantize, Recipe,
+    Resize, SAMPLES_FILE, Technique,
 };
 use drydock_detection::{Bounds, Detected};
 use drydock_optimizer::candidate::{self, Request};
@@ -82,15 +82,15 @@ pub(crate) fn labels() -> Vec<String> {
 }
 
 #[derive(Clone, Copy)]
-struct Run<'a> {
-    recipe: Option<&'a Recipe>,
-    evaluation: &'a Fetched,
-    labels: &'a [String],
-    detection: &'a Detection,
-    needs_labels: bool,
+pub(crate) struct Run<'a> {
+    pub(crate) recipe: Option<&'a Recipe>,
+    pub(crate) evaluation: &'a Fetched,
+    pub(crate) labels: &'a [String],
+    pub(crate) detection: &'a Detection,
+    pub(crate) needs_labels: bool,
 }
 
-fn make(run: &Run<'_>, store: &Path) -> Result<PackageManifest, Error> {
+pub(crate) fn make(run: &Run<'_>, store: &Path) -> Result<PackageManifest, Error> {
     let request = Request {
         name: run.recipe.map_or("original", |r| &r.name),
         recipe: run.recipe,
@@ -154,7 +154,16 @@ fn int8_of_a_detector_is_measured() {
     let report = std::fs::read_to_string(store.path().join("packages").join(manifest.digest.hex()).join("report.html"));
     assert!(report.unwrap().contains("points of mAP") && package.confusion.is_none());
 
+    // Inputs of the calibration data with the model's answers, for whoever serves it.
+    let samples = manifest.record.samples.as_ref().unwrap();
+    let file = std::fs::read(store.path().join("packages").join(manifest.digest.hex()).join(SAMPLES_FILE)).unwrap();
+    assert_eq!((samples.count, &samples.sha256, samples.size), (4, &Digest::of(&file), file.len() as u64));
+    let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
+    let shape = |name: &str| tensors.tensor(name).unwrap().shape().to_vec();
+    assert_eq!((shape("0.input.images"), shape("3.output.output0")), (vec![1, 3, 48, 48], vec![1, 6, 36]));
+
     let again = make(&run, tempfile::tempdir().unwrap().path()).unwrap();
+    assert_eq!(again.record.samples.as_ref(), Some(samples));
     assert_eq!((again.digest, again.record.measurements.detection), (manifest.digest.clone(), Some(d.clone())));
 
     let original = make(&Run { recipe: None, ..run }, store.path()).unwrap().record.measurements;
@@ -182,21 +191,12 @@ fn what_does_not_suit_a_detector_is_refused() {
     let evaluation = fetched(&squares("evaluation.tar"));
     let (labels, detection) = (labels(), Detection::default());
     let run = Run { recipe: None, evaluation: &evaluation, labels: &labels, detection: &detection, needs_labels: true };
-    let distill = Technique { distill: Some(Distill::default()), ..Technique::default() };
-    let taylor = Prune { importance: Importance::Taylor, ..Prune::default() };
-    let taylor = Technique { prune: Some(taylor), ..Technique::default() };
-    let mixed = Quantize { min_sqnr: 30.0, ..Quantize::default() };
-    let mixed = Technique { quantize: Some(mixed), ..Technique::default() };
-    for (technique, part) in [
-        (distill, "distill learns from the scores"),
-        (taylor, "prune.importance Taylor learns"),
-        (mixed, "minSqnr is held against"),
-    ] {
-        let recipe = Recipe { name: "r".into(), techniques: vec![technique] };
-        let error = make(&Run { recipe: Some(&recipe), ..run }, store.path()).unwrap_err();
-        assert!(error.to_string().contains(part), "{error}");
-        assert_eq!(error.reason(), drydock_contract::FailureReason::InvalidRecipe);
-    }
+    let by_labels = Distill { labels: 0.5, ..Distill::default() };
+    let by_labels = Technique { distill: Some(by_labels), ..Technique::default() };
+    let recipe = Recipe { name: "r".into(), techniques: vec![by_labels] };
+    let error = make(&Run { recipe: Some(&recipe), ..run }, store.path()).unwrap_err();
+    assert!(error.to_string().contains("distill.labels learns from one class for each image"), "{error}");
+    assert_eq!(error.reason(), drydock_contract::FailureReason::InvalidRecipe);
     for (layout, labels, part) in [
         (Some(DetectionLayout::YoloV5), labels.clone(), "output \"output0\" is for 31 classes; expected 2"),
         (Some(DetectionLayout::Boxes), labels.clone(), "expected boxes, scores and classes"),

@@ -18,5 +18,6 @@ mod node_tests;
 mod passes;
 mod report;
 mod search;
+mod smaller_detectors;
 mod sparse;
 mod walk;

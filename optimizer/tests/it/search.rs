@@ -101,7 +101,7 @@ fn finds_a_recipe_that_can_be_rebuilt() {
     let last = winner.rounds.last().unwrap();
     let accuracy = report.measurements.accuracy.unwrap();
     assert!(last.all_images && winner.front);
-    assert!((accuracy.top1 - last.top1).abs() < 1e-9, "{} and {}", accuracy.top1, last.top1);
+    assert!((accuracy.top1 - last.accuracy).abs() < 1e-9, "{} and {}", accuracy.top1, last.accuracy);
     assert!((accuracy.top1 - accuracy.original_top1 - last.change.value).abs() < 1e-9);
 
     // Each has a reason, and two were tried.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Baseline;
+use super::{Baseline, RecordedSamples};
 use crate::{Digest, Measurements, Recipe};
 
 /// How a package came to be and what was measured on it. What is not known is absent.
@@ -41,6 +41,9 @@ pub struct PackageRecord {
     /// What inputs and outputs looked like on the evaluation data, to tell later whether they still do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
+    /// Inputs and outputs in the file `samples.safetensors` beside this one; absent where one sample alone would be too large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<RecordedSamples>,
 }
 
 impl PackageRecord {
@@ -59,6 +62,7 @@ impl PackageRecord {
             notes: Vec::new(),
             graphs: None,
             baseline: None,
+            samples: None,
         }
     }
 
@@ -128,6 +132,6 @@ mod tests {
         let record = &old.record;
         assert!(record.notes.is_empty() && record.graphs.is_none() && record.baseline.is_none(), "{record:?}");
         let written = serde_json::to_string(&old).unwrap();
-        assert!(!written.contains("baseline") && !written.contains("graphs"), "{written}");
+        assert!(!["baseline", "graphs", "samples"].iter().any(|field| written.contains(field)), "{written}");
     }
 }

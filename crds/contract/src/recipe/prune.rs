@@ -34,7 +34,7 @@ pub enum Importance {
     /// The size of the weights times that of what they multiply.
     Activation,
     /// The squared change of the loss on labels that taking the weights out would make, to first order. The calibration data
-    /// needs labels.
+    /// needs labels. Of a detector, the squared change of what its last layers give; that needs none.
     Taylor,
 }
 

@@ -95,6 +95,18 @@ impl Matches {
         (classes > 0).then(|| Precision { map: mean(sum.iter().sum::<f64>() / THRESHOLDS as f64), map50: mean(sum[0]) })
     }
 
+    /// The same of the first `images` only.
+    #[must_use]
+    pub fn first(&self, images: usize) -> Self {
+        let is_first = |image: u32| (image as usize) < images;
+        let cut = |class: &Class| Class {
+            outcomes: class.outcomes.iter().filter(|o| is_first(o.image)).copied().collect(),
+            objects: class.objects.iter().filter(|(image, _)| is_first(*image)).copied().collect(),
+        };
+        let classes = self.classes.iter().map(|(number, class)| (*number, cut(class))).collect();
+        Self { classes, images: self.images.min(images) }
+    }
+
     pub fn images(&self) -> usize {
         self.images
     }

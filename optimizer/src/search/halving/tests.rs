@@ -1,7 +1,8 @@
 use drydock_contract::{Failure, FailureReason, Limits, Objective, Recipe};
 
 use super::*;
-use crate::search::estimate::Bounds;
+use crate::search::answered::Answered;
+use crate::search::estimate::{Bounds, change};
 use crate::search::space::Ladder;
 
 fn search(objective: Objective) -> Search {
@@ -19,7 +20,7 @@ fn trial(name: &str, lost: usize, speedup: f64, bytes: u64) -> Trial {
     let estimate = Estimate {
         images: right.len(),
         all_images: false,
-        top1: 100.0 - lost as f64,
+        accuracy: 100.0 - lost as f64,
         change: change(&[true; 100], &right),
         rounds: 10,
         speedup: Bounds { low: speedup * 0.95, value: speedup, high: speedup * 1.05 },
@@ -33,7 +34,7 @@ fn trial(name: &str, lost: usize, speedup: f64, bytes: u64) -> Trial {
         step: None,
         instead_of: None,
     });
-    trial.right = right;
+    trial.answered = Answered::Classes(right);
     trial.estimates.push(estimate);
     trial
 }
@@ -79,7 +80,7 @@ fn only_what_has_surely_lost_is_dropped() {
         trial("worse", 14, 2.0, 260),
         trial("slow", 0, 2.0, 260),
     ];
-    let found = names(&trials, lost(&trials, &latency()));
+    let found = names(&trials, lost(&trials, &latency()).unwrap());
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found[0].starts_with("wrong: accuracy drop"), "{found:#?}");
     assert!(found[0].contains("on 100 images"), "{found:#?}");
@@ -88,7 +89,7 @@ fn only_what_has_surely_lost_is_dropped() {
     assert!(found[2].starts_with("worse: accuracy drop"), "{found:#?}");
 
     let lenient = Search { limits: Limits { max_accuracy_drop: 100.0, ..Limits::default() }, ..latency() };
-    let found = names(&trials, lost(&trials, &lenient));
+    let found = names(&trials, lost(&trials, &lenient).unwrap());
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(found[1].starts_with("worse: int8 is no larger, faster, and "), "{found:#?}");
 }
@@ -97,7 +98,7 @@ fn only_what_has_surely_lost_is_dropped() {
 fn on_all_images_nothing_is_left_to_chance() {
     for (points, is_lost) in [(-0.5, false), (-0.51, true)] {
         let trials = [exactly(trial("t", 1, 2.0, 100), points)];
-        assert_eq!(lost(&trials, &latency()).len(), usize::from(is_lost), "{points}");
+        assert_eq!(lost(&trials, &latency()).unwrap().len(), usize::from(is_lost), "{points}");
         assert_eq!(leader(&trials, &latency()).is_none(), is_lost, "{points}");
     }
 }

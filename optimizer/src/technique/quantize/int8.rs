@@ -19,7 +19,7 @@ pub fn quantize(
     engine: &Engine,
     graph: Graph,
     (options, scheme): (&Quantize, Scheme),
-    calibration: &Dataset,
+    (calibration, is_detector): (&Dataset, bool),
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
     let (graph, pooled) = passes::mean_to_pool(graph);
@@ -39,7 +39,7 @@ pub fn quantize(
     // The weights have new names.
     let selection = passes::select(&graph, &BTreeSet::new())?;
     let mut tuning = Tuning { ranges: source.ranges(&graph, &extents, options, progress)?, ..Tuning::default() };
-    let selection = mix(&source, &graph, selection, &tuning, (options, scheme), progress)?;
+    let selection = mix(&source, (&graph, is_detector), selection, &tuning, (options, scheme), progress)?;
     if options.rounding == Rounding::Adaptive {
         round(&source, &graph, &selection, &mut tuning, (options, scheme), progress)?;
     }
@@ -62,7 +62,7 @@ pub fn quantize(
 /// Leaves layers in float until the results are as near as asked: the most sensitive first, by what each alone costs.
 fn mix(
     source: &Source<'_>,
-    graph: &Graph,
+    (graph, is_detector): (&Graph, bool),
     selection: Selection,
     tuning: &Tuning,
     (options, scheme): (&Quantize, Scheme),
@@ -72,7 +72,15 @@ fn mix(
     if target <= 0.0 {
         return Ok(selection);
     }
-    let noise = Noise::new(source, graph)?;
+    let noise = if is_detector {
+        let heads = passes::heads(graph)?;
+        if heads.is_empty() {
+            return Err(Error::NoHeads);
+        }
+        Noise::of_each(source, graph, heads)?
+    } else {
+        Noise::new(source, graph)?
+    };
     let measure = |in_float: &BTreeSet<usize>| -> Result<(Selection, f64), Error> {
         let selection = passes::select(graph, in_float)?;
         let (quantized, _) = passes::quantize(graph.clone(), &selection, tuning, scheme)?;
