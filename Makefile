@@ -18,7 +18,7 @@ demo: ## Everything from nothing: cluster, operator, a model optimized, served, 
 	@e2e/demo.sh
 
 .PHONY: test
-test: check unit e2e ## All tests, those on a real cluster too
+test: check unit simulation e2e ## All tests, those on a real cluster too
 
 .PHONY: check
 check: ## Formatting and lints
@@ -29,6 +29,11 @@ check: ## Formatting and lints
 unit: ## Tests that need no cluster
 	library=$$(e2e/onnxruntime.sh); ORT_DYLIB_PATH=$$library cargo test --workspace --locked --exclude drydock-e2e
 	cargo test --locked -p drydock-e2e --lib --bins
+
+.PHONY: simulation
+simulation: ## Random lives of a simulated cluster, 10,000 or DRYDOCK_SCHEDULES: the invariants of the planner (docs/reliability.md)
+	DRYDOCK_SCHEDULES=$${DRYDOCK_SCHEDULES:-10000} cargo test --locked -p drydock-operator-core --test properties \
+		--config profile.dev.package.drydock-operator-core.opt-level=3 -- --nocapture
 
 .PHONY: deny
 deny: ## What may be in the tree: licences, bans, sources, advisories (from outside the registries). Builds cargo-deny the first time

@@ -26,8 +26,6 @@ cluster_with_images() {
 # test_program TARGET: the path of a compiled test of this crate. In the profile of the images, whose dependencies are built.
 test_program() {
   cd "$ROOT"
-  # The plugin, which the tests run as users do.
-  cargo build --release --locked -p kubectl-drydock >&2
   cargo test --release --locked -p drydock-e2e --test "$1" --no-run --message-format=json-render-diagnostics |
     jq -r 'select(.executable != null and .target.kind == ["test"]) | .executable' | tail -1
 }

@@ -16,7 +16,7 @@ peer litserve-0.2.19 litserve==0.2.19 onnxruntime==1.31.1
 export MODELS=$DRYDOCK_CACHE/bench/serving-models-1
 [[ -e $MODELS/mobilenet.onnx ]] || "$tools/bin/python" "$ROOT/e2e/bench/serving/model.py" "$MODELS"
 # All that images.sh names, so that the dependencies have the features that they have in the images.
-(cd "$ROOT" && cargo build --release --locked -p drydock-operator -p drydock-optimizer -p inference-sidecar -p drydock-e2e --bin inference-sidecar --bin bench)
+(cd "$ROOT" && cargo build --release --locked -p drydock-operator -p kubectl-drydock -p drydock-optimizer -p inference-sidecar -p drydock-e2e --bin inference-sidecar --bin bench)
 export SIDECAR=$CARGO_TARGET_DIR/release/inference-sidecar BENCH=$CARGO_TARGET_DIR/release/bench
 ORT_DYLIB_PATH=$("$ROOT/e2e/onnxruntime.sh")
 export ORT_DYLIB_PATH OMP_NUM_THREADS=1

@@ -1,4 +1,4 @@
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::hash::hash;
 use crate::labels::{self, APPLIED};
@@ -21,7 +21,7 @@ pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>, live: &[&str
     let wanted: Vec<(ChildKind, String)> = desired.iter().map(|c| (c.kind(), c.name().to_owned())).collect();
     let mut diff = Diff { writes: Vec::new(), prune: Vec::new(), foreign: Vec::new(), ending: Vec::new() };
     for child in desired {
-        let child = marked(child);
+        let (child, json) = marked(child);
         let there = existing.iter().find(|e| e.kind() == child.kind() && e.name() == child.name());
         match there {
             Some(there) if !labels::is_controlled_by(there.metadata(), &r.owner.uid) => {
@@ -29,7 +29,7 @@ pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>, live: &[&str
             }
             // Its end wakes us, and it comes back.
             Some(there) if there.metadata().deletion_timestamp.is_some() => diff.ending.push(ending(&child)),
-            Some(there) if is_as_desired(&child, there) => {}
+            Some(there) if compare::holds(&json, &there.to_json()) => {}
             None | Some(_) => diff.writes.push(child),
         }
     }
@@ -61,32 +61,38 @@ fn is_serving(kind: ChildKind) -> bool {
     matches!(kind, ChildKind::Deployment | ChildKind::Revision)
 }
 
-/// With the hash of itself. It tells apart what the API server has added from what we no longer want.
-fn marked(mut child: Child) -> Child {
+/// With the hash of itself, and as JSON. It tells apart what the API server has added from what we no longer want.
+fn marked(mut child: Child) -> (Child, Value) {
     let mut json = child.to_json();
+    let mut aside = Vec::new();
     if matches!(child.kind(), ChildKind::Claim | ChildKind::Job | ChildKind::Revision)
         && let Some(map) = json.as_object_mut()
     {
         // Cannot change, and is taken from what is there.
-        for field in ["spec", "data", "revision"] {
-            map.remove(field);
-        }
+        aside.extend(["spec", "data", "revision"].into_iter().filter_map(|field| map.remove_entry(field)));
     }
     // What was decided is history, and compared as it is.
-    if let Some(annotations) = json.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
-        annotations.remove(drydock_crds::RECORD_ANNOTATION);
-        if annotations.is_empty()
-            && let Some(metadata) = json.pointer_mut("/metadata").and_then(Value::as_object_mut)
-        {
-            metadata.remove("annotations");
-        }
+    let record = annotations(&mut json).and_then(|a| a.remove_entry(drydock_crds::RECORD_ANNOTATION));
+    if annotations(&mut json).is_some_and(|a| a.is_empty())
+        && let Some(metadata) = json.get_mut("metadata").and_then(Value::as_object_mut)
+    {
+        metadata.remove("annotations");
     }
     let applied = hash(&json, 16);
+    if let Some(map) = json.as_object_mut() {
+        map.extend(aside);
+    }
+    if let Some(metadata) = json.get_mut("metadata").and_then(Value::as_object_mut) {
+        let mark = (APPLIED.to_owned(), Value::from(applied.as_str()));
+        let all = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
+        if let Some(all) = all.as_object_mut() {
+            all.extend(record.into_iter().chain([mark]));
+        }
+    }
     child.metadata_mut().annotations.get_or_insert_default().insert(APPLIED.to_owned(), applied);
-    child
+    (child, json)
 }
 
-fn is_as_desired(child: &Child, there: &Child) -> bool {
-    let observed: Value = there.to_json();
-    compare::holds(&child.to_json(), &observed)
+fn annotations(json: &mut Value) -> Option<&mut Map<String, Value>> {
+    json.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
 }

@@ -1,66 +1,102 @@
 use drydock_contract::SPLIT_ANNOTATION;
-use drydock_operator_core::{Child, ChildKind, ChildRef, GrpcRoute, HttpRoute, Plan};
+use drydock_operator_core::{Applied, Child, ChildKind, ChildRef, FailedWrite, GrpcRoute, HttpRoute, Plan};
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::Cluster;
+use super::faults::{Faults, Write};
 
 impl Cluster {
-    /// Carries a plan out; `false` if it died on the way.
-    pub fn apply(&mut self, plan: &Plan, limit: Option<usize>) -> bool {
-        let mut left = limit.unwrap_or(usize::MAX);
-        let mut may = || {
-            let may = left > 0;
-            left = left.saturating_sub(1);
-            may
+    /// Carries a plan out as the shell does; `None` if it died on the way.
+    pub fn apply(&mut self, plan: &Plan, faults: &Faults) -> Option<Applied> {
+        let mut applied = Applied::default();
+        let mut count = 0;
+        let mut next = || {
+            count += 1;
+            let write = faults.write(count - 1);
+            (write != Write::Died).then_some(write)
+        };
+        let mut fail = |what: String, why: &str, is_terminal| {
+            applied.failed.push(FailedWrite { what, why: why.to_owned(), is_terminal });
         };
         for child in &plan.writes {
-            if !may() {
-                return false;
+            let write = next()?;
+            if self.taken.contains(&child.to_string()) {
+                fail(child.to_string(), "one exists already and belongs to nobody", true);
+                continue;
             }
-            self.write(child);
+            if write.arrives() {
+                self.write(child);
+            }
+            if let Some(why) = write.answer() {
+                fail(child.to_string(), why, false);
+            }
         }
         for scale in &plan.scales {
-            if !may() {
-                return false;
+            let write = next()?;
+            let is_of = |d: &&mut Deployment| d.metadata.name.as_ref() == Some(&scale.deployment);
+            let found = self.observed.deployments.iter_mut().find(is_of);
+            let why = if found.is_some() { write.answer() } else { Some("not found") };
+            if let Some(d) = found.filter(|_| write.arrives()) {
+                d.spec.replicas = Some(scale.replicas);
+                self.wakes.changed = true;
             }
-            let found =
-                self.observed.deployments.iter_mut().find(|d| d.metadata.name.as_ref() == Some(&scale.deployment));
-            found.expect("a scale is of a Deployment that exists").spec.replicas = Some(scale.replicas);
+            if let Some(why) = why {
+                fail(format!("Deployment {}", scale.deployment), why, false);
+            }
         }
         for split in &plan.splits {
-            if !may() {
-                return false;
+            let write = next()?;
+            let named = |p: &&mut Pod| p.metadata.name.as_ref() == Some(&split.pod);
+            // Ended since it was observed: the pod in its place reads its own split.
+            let Some(pod) = self.observed.pods.iter_mut().find(named) else { continue };
+            if write.arrives() {
+                let annotations = pod.metadata.annotations.get_or_insert_default();
+                match &split.split {
+                    Some(split) => annotations.insert(SPLIT_ANNOTATION.into(), serde_json::to_string(split).unwrap()),
+                    None => annotations.remove(SPLIT_ANNOTATION),
+                };
+                self.wakes.changed = true;
             }
-            let pod = self.observed.pods.iter_mut().find(|p| p.metadata.name.as_ref() == Some(&split.pod)).unwrap();
-            let annotations = pod.metadata.annotations.get_or_insert_default();
-            match &split.split {
-                Some(split) => annotations.insert(SPLIT_ANNOTATION.into(), serde_json::to_string(split).unwrap()),
-                None => annotations.remove(SPLIT_ANNOTATION),
-            };
+            if let Some(why) = write.answer() {
+                fail(format!("Pod {}", split.pod), why, false);
+            }
         }
         for child in &plan.records {
-            if !may() {
-                return false;
+            if !applied.failed.is_empty() {
+                break;
             }
-            self.write(child);
+            let write = next()?;
+            if write.arrives() {
+                self.write(child);
+            }
+            if let Some(why) = write.answer() {
+                applied.failed.push(FailedWrite { what: child.to_string(), why: why.to_owned(), is_terminal: false });
+            }
         }
         for gone in &plan.prune {
-            if !may() {
-                return false;
+            let write = next()?;
+            if !applied.failed.is_empty() {
+                break;
             }
-            self.remove(gone);
+            if write.arrives() {
+                self.remove(gone);
+            }
+            if let Some(why) = write.answer() {
+                applied.failed.push(FailedWrite { what: gone.to_string(), why: why.to_owned(), is_terminal: false });
+            }
         }
         // Dying before the status is written is one more place to die.
-        may()
+        (faults.write(count) != Write::Died).then_some(applied)
     }
 
     /// What server-side apply makes of a whole object of ours.
     fn write(&mut self, child: &Child) {
         let uid = self.uid();
         let now = Time(self.now);
+        self.wakes.changed = true;
         macro_rules! upsert {
             ($list:ident, $desired:expr, $keep:expr) => {{
                 let mut next = (**$desired).clone();
@@ -136,6 +172,7 @@ impl Cluster {
     }
 
     pub fn remove(&mut self, gone: &ChildRef) {
+        self.wakes.changed = true;
         let stays = |m: &ObjectMeta| !(m.name.as_ref() == Some(&gone.name) && m.uid.as_ref() == Some(&gone.uid));
         let o = &mut self.observed;
         match gone.kind {

@@ -1,5 +1,7 @@
 use drydock_contract::{CORRECT, Feedback, SPLIT_ANNOTATION, Split, SplitWindow};
 use drydock_operator_core::{RouteParentStatus, RouteStatus};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod,
@@ -7,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, OwnerReference, Time};
 
+use super::faults::Node;
 use super::fixtures::report;
 use super::{Behaviour, Cluster, Outcome};
 
@@ -31,14 +34,15 @@ impl Cluster {
         let is_due = |kind| changed.get(kind).is_some_and(|at| now - at >= after.unwrap_or(1));
         let is_accepted = after.is_some();
         let mut all_due = true;
-        let parents = |metadata: &ObjectMeta, refs: &[drydock_operator_core::ParentReference]| {
+        let parents = |kind, metadata: &ObjectMeta, refs: &[drydock_operator_core::ParentReference]| {
+            let since = Timestamp::from_second(changed.get(kind).copied().unwrap_or_default()).unwrap();
             let condition = |type_: &str| Condition {
                 type_: type_.into(),
                 status: if is_accepted { "True" } else { "False" }.into(),
                 reason: if is_accepted { "Accepted" } else { "NotAllowedByListeners" }.into(),
                 message: String::new(),
                 observed_generation: metadata.generation,
-                last_transition_time: Time(self.now),
+                last_transition_time: Time(since),
             };
             let conditions = vec![condition("Accepted"), condition("ResolvedRefs")];
             let one = |r: &drydock_operator_core::ParentReference| RouteParentStatus {
@@ -49,13 +53,17 @@ impl Cluster {
         };
         for route in &mut self.observed.http_routes {
             if is_due("HTTPRoute") {
-                route.status = parents(&route.metadata, &route.spec.parent_refs);
+                let status = parents("HTTPRoute", &route.metadata, &route.spec.parent_refs);
+                self.wakes.changed |= route.status != status;
+                route.status = status;
             }
             all_due &= is_due("HTTPRoute");
         }
         for route in &mut self.observed.grpc_routes {
             if is_due("GRPCRoute") {
-                route.status = parents(&route.metadata, &route.spec.parent_refs);
+                let status = parents("GRPCRoute", &route.metadata, &route.spec.parent_refs);
+                self.wakes.changed |= route.status != status;
+                route.status = status;
             }
             all_due &= is_due("GRPCRoute");
         }
@@ -67,135 +75,113 @@ impl Cluster {
         }
     }
 
-    /// Only the least and the most: there is no load here.
     fn autoscalers(&mut self) {
         for hpa in &self.observed.autoscalers {
             let target = &hpa.spec.scale_target_ref.name;
             if let Some(d) = self.observed.deployments.iter_mut().find(|d| d.metadata.name.as_ref() == Some(target)) {
                 let has = d.spec.replicas.unwrap_or(1);
-                if has > 0 {
-                    d.spec.replicas = Some(has.clamp(hpa.spec.min_replicas.unwrap_or(1), hpa.spec.max_replicas));
+                let (least, most) = (hpa.spec.min_replicas.unwrap_or(1), hpa.spec.max_replicas);
+                let wish = self.load.unwrap_or(has).clamp(least, most.max(least));
+                if has > 0 && has != wish {
+                    d.spec.replicas = Some(wish);
+                    self.wakes.changed = true;
                 }
             }
         }
     }
 
     fn deployments(&mut self) {
-        for d in self.observed.deployments.clone() {
-            let uid = d.metadata.uid.clone().unwrap();
-            let own = |p: &Pod| p.metadata.owner_references.iter().flatten().any(|r| r.uid == uid);
+        for at in 0..self.observed.deployments.len() {
+            let d = &self.observed.deployments[at];
+            let uid = d.metadata.uid.as_deref().unwrap();
+            let own = |p: &Pod| is_owned(p, uid) && p.metadata.deletion_timestamp.is_none();
             let count = self.observed.pods.iter().filter(|p| own(p)).count();
             let want = usize::try_from(d.spec.replicas.unwrap_or(1)).unwrap();
-            for _ in count..want {
-                let serial = self.uid();
-                let template = &d.spec.template;
-                let mut labels = template.metadata.as_ref().unwrap().labels.clone().unwrap();
-                labels.insert("pod-template-hash".into(), "5c8d".into());
-                self.observed.pods.push(Pod {
-                    metadata: ObjectMeta {
-                        name: Some(format!("{}-{serial}", d.metadata.name.as_deref().unwrap())),
-                        uid: Some(serial),
-                        labels: Some(labels),
-                        annotations: template.metadata.as_ref().unwrap().annotations.clone(),
-                        creation_timestamp: Some(Time(self.now)),
-                        owner_references: Some(vec![OwnerReference {
-                            kind: "ReplicaSet".into(),
-                            name: format!("{}-5c8d", d.metadata.name.as_deref().unwrap()),
-                            ..owner(&uid)
-                        }]),
-                        ..ObjectMeta::default()
-                    },
-                    spec: template.spec.clone(),
-                    status: Some(PodStatus { phase: Some("Pending".into()), ..PodStatus::default() }),
+            if count < want {
+                let d = d.clone();
+                for _ in count..want {
+                    let serial = self.uid();
+                    self.observed.pods.push(pod(&d, serial, Time(self.now)));
+                }
+                self.wakes.changed = true;
+            } else if count > want {
+                let mut excess = count - want;
+                self.observed.pods.retain(|p| {
+                    let goes = excess > 0 && own(p);
+                    excess -= usize::from(goes);
+                    !goes
                 });
+                self.wakes.changed = true;
             }
-            let mut excess = count.saturating_sub(want);
-            self.observed.pods.retain(|p| {
-                let goes = excess > 0 && own(p);
-                excess -= usize::from(goes);
-                !goes
-            });
         }
     }
 
     fn kubelet(&mut self) {
+        let Self { observed, behaviours, nodes, unready, wakes, .. } = self;
         let now = self.now;
-        for pod in
-            self.observed.pods.iter_mut().filter(|p| p.metadata.labels.iter().flatten().any(|(k, _)| k == REVISION))
-        {
-            let image = pod.spec.as_ref().unwrap().containers[0].image.clone().unwrap();
-            let behaviour = self.behaviours.get(&image).cloned().unwrap_or_default();
+        let good = Behaviour::default();
+        observed.pods.retain_mut(|pod| {
+            if !pod.metadata.labels.iter().flatten().any(|(k, _)| k == REVISION) {
+                return true;
+            }
+            let node = nodes.of(pod, now);
+            match (node, pod.metadata.deletion_timestamp.is_some()) {
+                (Node::Well, true) => {
+                    wakes.changed = true;
+                    return false;
+                }
+                (Node::Evicting, false) => {
+                    pod.metadata.deletion_timestamp = Some(Time(now));
+                    wakes.changed = true;
+                }
+                _ => {}
+            }
+            let image = pod.spec.as_ref().unwrap().containers[0].image.as_deref().unwrap();
+            let behaviour = behaviours.get(image).unwrap_or(&good);
             let age = now.as_second() - pod.metadata.creation_timestamp.as_ref().unwrap().0.as_second();
-            let by_hand = self.unready.contains(pod.metadata.name.as_ref().unwrap());
-            let ready = !by_hand && !behaviour.crashes && behaviour.ready_after.is_some_and(|after| age >= after);
+            let by_hand = unready.contains(pod.metadata.name.as_ref().unwrap());
+            let mut ready = !by_hand && !behaviour.crashes && behaviour.ready_after.is_some_and(|after| age >= after);
             let crashed = behaviour.crashes && age >= 3;
-            let state = match (&behaviour, crashed) {
-                (_, true) => ContainerState {
-                    waiting: Some(ContainerStateWaiting { reason: Some("CrashLoopBackOff".into()), message: None }),
-                    ..ContainerState::default()
-                },
-                (Behaviour { ready_after: None, .. }, _) => ContainerState {
-                    waiting: Some(ContainerStateWaiting {
-                        reason: Some("ImagePullBackOff".into()),
-                        message: Some("no such image".into()),
-                    }),
-                    ..ContainerState::default()
-                },
-                _ => ContainerState { running: Some(ContainerStateRunning::default()), ..ContainerState::default() },
-            };
-            let last_state = crashed.then(|| ContainerState {
-                terminated: Some(ContainerStateTerminated {
-                    exit_code: 1,
-                    reason: Some("Error".into()),
-                    message: Some("starting\nError: the package's digest differs".into()),
-                    finished_at: Some(Time(now)),
-                    ..ContainerStateTerminated::default()
-                }),
-                ..ContainerState::default()
-            });
+            let before = pod.status.as_ref().unwrap();
+            let said = before.conditions.as_ref().and_then(|c| c.first());
+            match node {
+                Node::Wanted | Node::Silent => return true,
+                Node::NotReady | Node::Evicting if said.is_none() => return true,
+                Node::NotReady | Node::Evicting => ready = false,
+                Node::Well => {}
+            }
             let status = if ready { "True" } else { "False" };
-            let before =
-                pod.status.as_ref().and_then(|s| s.conditions.as_ref()?.first()).filter(|c| c.status == status);
-            let since = before.and_then(|c| c.last_transition_time.clone()).unwrap_or(Time(now));
-            pod.status = Some(PodStatus {
-                phase: Some("Running".into()),
-                pod_ip: Some("10.1.0.1".into()),
-                conditions: Some(vec![PodCondition {
-                    type_: "Ready".into(),
-                    status: status.into(),
-                    last_transition_time: Some(since),
-                    ..PodCondition::default()
-                }]),
-                container_statuses: Some(vec![ContainerStatus {
-                    name: "inference-sidecar".into(),
-                    ready,
-                    restart_count: if crashed { 2 } else { 0 },
-                    state: Some(state),
-                    last_state,
-                    ..ContainerStatus::default()
-                }]),
-                ..PodStatus::default()
-            });
-        }
+            let was_crashed = before.container_statuses.iter().flatten().any(|c| c.restart_count > 0);
+            let same = said.filter(|c| c.status == status);
+            if same.is_some() && crashed == was_crashed {
+                return true;
+            }
+            let since = same.and_then(|c| c.last_transition_time.clone()).unwrap_or(Time(now));
+            pod.status = Some(running(behaviour, ready, crashed, since, now));
+            wakes.changed = true;
+            true
+        });
     }
 
     /// One index at a time, three seconds for a try; a failed one is tried again until it fails for good.
     fn jobs(&mut self) {
         for at in 0..self.observed.jobs.len() {
-            let mut job = self.observed.jobs[at].clone();
-            self.job(&mut job);
-            self.observed.jobs[at] = job;
+            let job = &self.observed.jobs[at];
+            let is_over = job.status.iter().flat_map(|s| s.conditions.iter().flatten()).any(|c| c.status == "True");
+            let is_suspended = job.spec.as_ref().unwrap().suspend == Some(true);
+            let age = self.now.as_second() - job.metadata.creation_timestamp.as_ref().unwrap().0.as_second();
+            if !is_over && !is_suspended && age % 3 == 0 && age > 0 {
+                let mut job = job.clone();
+                self.job(&mut job);
+                self.observed.jobs[at] = job;
+                self.wakes.changed = true;
+            }
         }
     }
 
     fn job(&mut self, job: &mut Job) {
         let spec = job.spec.clone().unwrap();
         let mut status = job.status.clone().unwrap_or_default();
-        let is_over = status.conditions.iter().flatten().any(|c| c.status == "True");
-        let age = self.now.as_second() - job.metadata.creation_timestamp.as_ref().unwrap().0.as_second();
-        if is_over || spec.suspend == Some(true) || age % 3 != 0 || age == 0 {
-            return;
-        }
         let list = |text: &Option<String>| -> Vec<usize> {
             text.iter().flat_map(|t| t.split(',')).filter_map(|t| t.parse().ok()).collect()
         };
@@ -209,6 +195,7 @@ impl Cluster {
         let outcome = outcome.unwrap_or_else(|| Outcome::Report(Box::new(report(&name))));
         let (exit_code, message, reason) = match outcome {
             Outcome::OutOfMemory => (137, None, "OOMKilled"),
+            Outcome::Evicted => (143, None, "Error"),
             Outcome::Report(report) => match &report.failure {
                 Some(f) => (i32::from(f.reason.exit_code()), Some(report.to_termination_message()), "Error"),
                 None => (0, Some(report.to_termination_message()), "Completed"),
@@ -216,8 +203,7 @@ impl Cluster {
         };
         let uid = job.metadata.uid.clone().unwrap();
         let is_earlier_try = |p: &&Pod| {
-            p.metadata.owner_references.iter().flatten().any(|o| o.uid == uid)
-                && p.metadata.labels.iter().flatten().any(|(k, v)| k == INDEX && *v == index.to_string())
+            is_owned(p, &uid) && p.metadata.labels.iter().flatten().any(|(k, v)| k == INDEX && *v == index.to_string())
         };
         let tries = i32::try_from(self.observed.pods.iter().filter(is_earlier_try).count()).unwrap();
         if exit_code == 0 {
@@ -245,29 +231,25 @@ impl Cluster {
             Some(JobStatus { completed_indexes: Some(text(completed)), failed_indexes: Some(text(failed)), ..status });
     }
 
-    /// Each ready pod with a share sends it, and counts.
+    /// Each pod with a share sends it, and counts.
     fn sidecars(&mut self) {
-        let revisions: Vec<(String, Behaviour)> = self
-            .observed
-            .deployments
-            .iter()
-            .map(|d| {
-                let image = d.spec.template.spec.as_ref().unwrap().containers[0].image.clone().unwrap();
-                let revision = d.metadata.labels.as_ref().unwrap()[REVISION].clone();
-                (revision, self.behaviours.get(&image).cloned().unwrap_or_default())
-            })
-            .collect();
-        let mut answers = std::collections::BTreeMap::new();
+        let mut before = std::mem::take(&mut self.observed.splits);
+        let good = Behaviour::default();
+        let is_divided = !self.observed.http_routes.is_empty() || !self.observed.grpc_routes.is_empty();
         for pod in &self.observed.pods {
             let text = pod.metadata.annotations.as_ref().and_then(|a| a.get(SPLIT_ANNOTATION));
             let Some(split) = text.and_then(|t| serde_json::from_str::<Split>(t).ok()) else { continue };
+            let is_of = |d: &&Deployment| d.metadata.labels.as_ref().unwrap()[REVISION] == split.revision;
+            let image = self.observed.deployments.iter().find(is_of).map(|d| {
+                let spec = d.spec.template.spec.as_ref().unwrap();
+                spec.containers[0].image.as_deref().unwrap()
+            });
+            let behaviour = image.and_then(|image| self.behaviours.get(image)).unwrap_or(&good);
             let name = pod.metadata.name.clone().unwrap();
-            let mut window = self.observed.splits.get(&name).cloned().unwrap_or_default();
+            let mut window = before.remove(&name).unwrap_or_default();
             if window.window != split.window {
                 window = SplitWindow::default();
             }
-            let behaviour =
-                revisions.iter().find(|(r, _)| *r == split.revision).map(|(_, b)| b.clone()).unwrap_or_default();
             let sent = self.requests_per_second * u64::from(split.weight) / 100;
             window.revision.clone_from(&split.revision);
             window.window.clone_from(&split.window);
@@ -279,12 +261,7 @@ impl Cluster {
             window.compared += compared;
             window.agreed += compared - compared * behaviour.disagreements / 100;
             let own = window.stable.get_or_insert_default();
-            if self.routes().is_empty() {
-                let kept = self.requests_per_second - sent;
-                own.requests += kept;
-                users(&split, &behaviour, sent, &mut window.feedback);
-                users(&split, &Behaviour::default(), kept, &mut own.feedback);
-            } else {
+            if is_divided {
                 // The gateway divides, and each counts its own.
                 let is_canary = pod.metadata.labels.as_ref().unwrap()[REVISION] == split.revision;
                 let weight = u64::try_from(self.gateway.weight).unwrap();
@@ -294,10 +271,88 @@ impl Cluster {
                 if is_canary && behaviour.silent {
                     continue;
                 }
+            } else {
+                let kept = self.requests_per_second - sent;
+                own.requests += kept;
+                users(&split, behaviour, sent, &mut window.feedback);
+                users(&split, &good, kept, &mut own.feedback);
             }
-            answers.insert(name, window);
+            self.observed.splits.insert(name, window);
         }
-        self.observed.splits = answers;
+    }
+}
+
+fn is_owned(pod: &Pod, uid: &str) -> bool {
+    pod.metadata.owner_references.iter().flatten().any(|r| r.uid == uid)
+}
+
+fn pod(d: &Deployment, serial: String, now: Time) -> Pod {
+    let template = &d.spec.template;
+    let mut labels = template.metadata.as_ref().unwrap().labels.clone().unwrap();
+    labels.insert("pod-template-hash".into(), "5c8d".into());
+    let name = d.metadata.name.as_deref().unwrap();
+    Pod {
+        metadata: ObjectMeta {
+            name: Some(format!("{name}-{serial}")),
+            uid: Some(serial),
+            labels: Some(labels),
+            annotations: template.metadata.as_ref().unwrap().annotations.clone(),
+            creation_timestamp: Some(now),
+            owner_references: Some(vec![OwnerReference {
+                kind: "ReplicaSet".into(),
+                name: format!("{name}-5c8d"),
+                ..owner(d.metadata.uid.as_ref().unwrap())
+            }]),
+            ..ObjectMeta::default()
+        },
+        spec: template.spec.clone(),
+        status: Some(PodStatus { phase: Some("Pending".into()), ..PodStatus::default() }),
+    }
+}
+
+fn running(behaviour: &Behaviour, ready: bool, crashed: bool, since: Time, now: Timestamp) -> PodStatus {
+    let state = match (behaviour, crashed) {
+        (_, true) => ContainerState {
+            waiting: Some(ContainerStateWaiting { reason: Some("CrashLoopBackOff".into()), message: None }),
+            ..ContainerState::default()
+        },
+        (Behaviour { ready_after: None, .. }, _) => ContainerState {
+            waiting: Some(ContainerStateWaiting {
+                reason: Some("ImagePullBackOff".into()),
+                message: Some("no such image".into()),
+            }),
+            ..ContainerState::default()
+        },
+        _ => ContainerState { running: Some(ContainerStateRunning::default()), ..ContainerState::default() },
+    };
+    let last_state = crashed.then(|| ContainerState {
+        terminated: Some(ContainerStateTerminated {
+            exit_code: 1,
+            reason: Some("Error".into()),
+            message: Some("starting\nError: the package's digest differs".into()),
+            finished_at: Some(Time(now)),
+            ..ContainerStateTerminated::default()
+        }),
+        ..ContainerState::default()
+    });
+    PodStatus {
+        phase: Some("Running".into()),
+        pod_ip: Some("10.1.0.1".into()),
+        conditions: Some(vec![PodCondition {
+            type_: "Ready".into(),
+            status: if ready { "True" } else { "False" }.into(),
+            last_transition_time: Some(since),
+            ..PodCondition::default()
+        }]),
+        container_statuses: Some(vec![ContainerStatus {
+            name: "inference-sidecar".into(),
+            ready,
+            restart_count: if crashed { 2 } else { 0 },
+            state: Some(state),
+            last_state,
+            ..ContainerStatus::default()
+        }]),
+        ..PodStatus::default()
     }
 }
 

@@ -3,17 +3,21 @@
 
 mod apply;
 mod controllers;
+pub mod faults;
 pub mod fixtures;
 pub mod story;
+mod wakes;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, OnceLock};
 
 use drydock_contract::CandidateReport;
-use drydock_crds::{ModelDeployment, ModelDeploymentStatus};
+use drydock_crds::{ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus};
 use drydock_operator_core::{
-    Applied, Child, ChildKind, ChildRef, Defaults, Memory, Observed, Plan, guard, invalid_status, keep, plan, resolve,
-    status,
+    Child, ChildKind, ChildRef, Defaults, Memory, Observed, Plan, Resolved, SpecErrors, guard, invalid_status, keep,
+    plan, resolve, status,
 };
+use faults::{Faults, Nodes};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -53,6 +57,8 @@ impl Default for Behaviour {
 pub enum Outcome {
     Report(Box<CandidateReport>),
     OutOfMemory,
+    /// Ended by SIGTERM before it could say anything.
+    Evicted,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +76,16 @@ pub struct Cluster {
     /// Pods made unready by hand.
     pub unready: std::collections::BTreeSet<String>,
     pub gateway: Gateway,
+    /// Pods that the load needs, where an autoscaler decides; `None`: as few as it may.
+    pub load: Option<i32>,
+    pub nodes: Nodes,
+    /// How far the operator's clock is before the cluster's.
+    pub skew: SignedDuration,
+    /// Names of children, as `Service fashion-canary`, that somebody else has; writes to them are refused.
+    pub taken: std::collections::BTreeSet<String>,
+    pub wakes: wakes::Wakes,
+    /// What the spec came to when it was last asked.
+    known: OnceLock<Arc<Known>>,
 }
 
 /// An implementation of the Gateway API.
@@ -87,6 +103,23 @@ impl Default for Gateway {
     fn default() -> Self {
         Self { accepts_after: Some(1), changed: BTreeMap::new(), weight: 0 }
     }
+}
+
+#[derive(Debug)]
+struct Known {
+    spec: ModelDeploymentSpec,
+    defaults: Defaults,
+    resolved: Result<Resolved, SpecErrors>,
+}
+
+/// A pass that has read and decided, and not written yet.
+#[derive(Debug)]
+pub struct Pass {
+    known: Arc<Known>,
+    generation: i64,
+    before: Option<ModelDeploymentStatus>,
+    now: Timestamp,
+    pub plan: Plan,
 }
 
 pub const START: i64 = 1_700_000_000;
@@ -108,6 +141,12 @@ impl Cluster {
             serial: 0,
             unready: std::collections::BTreeSet::new(),
             gateway: Gateway::default(),
+            load: None,
+            nodes: Nodes::default(),
+            skew: SignedDuration::ZERO,
+            taken: std::collections::BTreeSet::new(),
+            wakes: wakes::Wakes::default(),
+            known: OnceLock::new(),
         }
     }
 
@@ -116,38 +155,85 @@ impl Cluster {
     }
 
     /// Changes the spec, as `kubectl apply` does.
-    pub fn edit(&mut self, change: impl FnOnce(&mut drydock_crds::ModelDeploymentSpec)) {
+    pub fn edit(&mut self, change: impl FnOnce(&mut ModelDeploymentSpec)) {
         change(&mut self.md.spec);
         let generation = self.md.metadata.generation.unwrap_or(1) + 1;
         self.md.metadata.generation = Some(generation);
+        self.known = OnceLock::new();
+        self.wakes.changed = true;
+    }
+
+    fn known(&self) -> Arc<Known> {
+        let ask = || {
+            let resolved = resolve(&self.md, &self.defaults);
+            Arc::new(Known { spec: self.md.spec.clone(), defaults: self.defaults.clone(), resolved })
+        };
+        let known = self.known.get_or_init(ask);
+        let is_of = known.spec == self.md.spec && known.defaults == self.defaults;
+        if is_of { known.clone() } else { ask() }
+    }
+
+    /// What the operator's clock says.
+    pub fn operators_now(&self) -> Timestamp {
+        self.now.checked_add(self.skew).unwrap()
     }
 
     /// What would be done now.
     pub fn plan(&self) -> Plan {
-        let memory = Memory::of(self.md.status.as_ref());
+        self.decide(&self.known())
+    }
+
+    fn decide(&self, known: &Known) -> Plan {
+        let (memory, now) = (Memory::of(self.md.status.as_ref()), self.operators_now());
         let kept = || keep(&self.md.metadata, Some(&self.md.spec), &self.defaults);
-        resolve(&self.md, &self.defaults).map_or_else(
-            |_| guard(&kept(), &self.observed, &memory, self.now),
-            |resolved| plan(&resolved, &self.observed, &memory, self.now),
+        known.resolved.as_ref().map_or_else(
+            |_| guard(&kept(), &self.observed, &memory, now),
+            |resolved| plan(resolved, &self.observed, &memory, now),
         )
+    }
+
+    /// Reads and decides.
+    pub fn begin(&self) -> Pass {
+        let known = self.known();
+        Pass {
+            plan: self.decide(&known),
+            known,
+            generation: self.md.metadata.generation.unwrap_or(1),
+            before: self.md.status.clone(),
+            now: self.operators_now(),
+        }
+    }
+
+    /// Writes what a pass has decided, which may be a while ago. Whether it came to its end.
+    pub fn finish(&mut self, pass: &Pass, faults: &Faults) -> bool {
+        let Some(applied) = self.apply(&pass.plan, faults) else { return false };
+        let (before, generation) = (pass.before.as_ref(), pass.generation);
+        let next = match &pass.known.resolved {
+            Ok(resolved) => status(before, generation, resolved, &pass.plan, &applied, pass.now),
+            Err(errors) => invalid_status(before, generation, errors, &pass.plan, &applied, pass.now),
+        };
+        if before != Some(&next) {
+            self.wakes.changed = true;
+            self.md.status = Some(self.stored(next));
+        }
+        applied.failed.is_empty()
+    }
+
+    /// As it would come back from the API server. Through JSON each time is what most of a simulation would be spent on: what
+    /// comes back is compared with what was sent now and then.
+    fn stored(&self, status: ModelDeploymentStatus) -> ModelDeploymentStatus {
+        if self.now.as_second() % 8 == 0 {
+            let back: ModelDeploymentStatus = serde_json::from_value(serde_json::to_value(&status).unwrap()).unwrap();
+            assert_eq!(back, status, "a status does not come back as it was written");
+        }
+        status
     }
 
     /// One reconcile. With a limit it dies after so many writes, and the status is not written.
     pub fn reconcile(&mut self, limit: Option<usize>) -> Plan {
-        let generation = self.md.metadata.generation.unwrap_or(1);
-        let before = self.md.status.clone();
-        let plan = self.plan();
-        let is_whole = self.apply(&plan, limit);
-        if is_whole {
-            let (before, applied) = (before.as_ref(), Applied::default());
-            let next = match resolve(&self.md, &self.defaults) {
-                Ok(resolved) => status(before, generation, &resolved, &plan, &applied, self.now),
-                Err(errors) => invalid_status(before, generation, &errors, &plan, &applied, self.now),
-            };
-            // Through JSON, as it would come back from the API server.
-            self.md.status = Some(serde_json::from_value(serde_json::to_value(&next).unwrap()).unwrap());
-        }
-        plan
+        let pass = self.begin();
+        self.finish(&pass, &Faults { dies_after: limit, ..Faults::default() });
+        pass.plan
     }
 
     /// A second of the cluster's life.
@@ -231,8 +317,11 @@ impl Cluster {
             .iter()
             .filter(|p| p.metadata.labels.as_ref().unwrap().contains_key("drydock.dev/revision"))
         {
+            // By what they are told: their names tell how many there were before.
             let split = pod.metadata.annotations.as_ref().and_then(|a| a.get(drydock_contract::SPLIT_ANNOTATION));
-            all.insert(format!("split {}", pod.metadata.name.as_deref().unwrap()), serde_json::json!(split));
+            let revision = &pod.metadata.labels.as_ref().unwrap()["drydock.dev/revision"];
+            let count = all.entry(format!("split {revision}: {split:?}")).or_insert(serde_json::json!(0));
+            *count = (count.as_u64().unwrap() + 1).into();
         }
         all
     }
@@ -250,6 +339,23 @@ impl Cluster {
             i32::try_from(backends[1]["weight"].as_i64().unwrap()).unwrap()
         };
         self.routes().iter().map(|r| weight(r.to_json())).collect()
+    }
+
+    /// What follows from the spec alone: without the records of what there was before, and the numbers that an autoscaler left.
+    pub fn lasting(&self) -> Summary {
+        let mut kept = self.summary();
+        let names: Vec<String> = kept.keys().cloned().collect();
+        let is_live = |revision: &str| names.iter().any(|name| name.strip_prefix("Deployment ") == Some(revision));
+        kept.retain(|name, _| match name.strip_prefix("ControllerRevision ") {
+            Some(revision) => is_live(revision),
+            None => !name.starts_with("split"),
+        });
+        if self.md.spec.serving.autoscaling.is_some() {
+            for (_, json) in kept.iter_mut().filter(|(name, _)| name.starts_with("Deployment ")) {
+                json["spec"].as_object_mut().unwrap().remove("replicas");
+            }
+        }
+        kept
     }
 
     /// Ready pods of a revision.

@@ -1,0 +1,371 @@
+//! What can happen to a ModelDeployment, its children and its operator.
+
+use std::sync::LazyLock;
+
+use drydock_crds::{
+    AbTest, Amount, Autoscaling, BlueGreen, ModelDeploymentSpec, RequestKey, RequestMatch, Resources, Rollout, Router,
+    Shadow,
+};
+use jiff::SignedDuration;
+use k8s_openapi::api::batch::v1::JobCondition;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use proptest::prelude::*;
+
+use super::invariants::pass_if_due;
+use super::simulation::faults::Faults;
+use super::simulation::fixtures::{behind_a_gateway, failure, fashion, recipe};
+use super::simulation::{Behaviour, Cluster, Outcome};
+
+/// Something that happens to a ModelDeployment or its children.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Image(u8),
+    Replicas(i32),
+    Autoscaling(i32, i32),
+    Recipes(u8),
+    Search(bool),
+    MinSpeedup(bool),
+    Steps(u8),
+    Suspend(bool),
+    /// A spec that cannot be worked with, or one that can again.
+    Invalid(bool),
+    Seconds(u8),
+    /// The operator dies after so many writes.
+    Death(u8),
+    Unready(u8),
+    CanaryUnready,
+    /// A promotion, and back while the replaced pods are still there.
+    ThereAndBack,
+    AllReady,
+    Delete(u8),
+    Traffic(u64),
+    /// The steps wait for a person.
+    Pauses(bool),
+    Paused(bool),
+    Strategy(u8),
+    /// Who is sent on, by what, and copies.
+    Sharing(u8),
+    /// What a person may say of the revision that is on its way, or was: a number for the word.
+    Word(u8),
+    /// What autoscalers make of the load.
+    Load(Option<i32>),
+    /// A kubelet that is not heard of any more, and all of them back.
+    NodeSilent(u8),
+    NodesBack,
+    /// A machine that is gone for good.
+    NodeGone(u8),
+    /// How the next tries of the optimization end: a number for the way.
+    JobDies(u8),
+    /// A pass whose writes come so many seconds after it has read.
+    Slow(u8),
+    /// A pass with writes that are refused, and writes whose answer is lost.
+    Faults(u8, u8),
+    /// The operator's clock is set, by so many seconds from the cluster's.
+    Clock(i8),
+    /// A name of a child is somebody else's.
+    Taken(u8),
+    /// Whether requests come through a gateway.
+    Router(bool),
+    /// It accepts routes after so many seconds; `None`: never.
+    Accepts(Option<i64>),
+}
+
+pub fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (0..5u8).prop_map(Event::Image),
+        2 => (0..4i32).prop_map(Event::Replicas),
+        1 => (1..4i32, 0..3i32).prop_map(|(min, more)| Event::Autoscaling(min, min + more)),
+        1 => (1..3u8).prop_map(Event::Recipes),
+        1 => any::<bool>().prop_map(Event::Search),
+        1 => any::<bool>().prop_map(Event::MinSpeedup),
+        1 => (0..3u8).prop_map(Event::Steps),
+        1 => any::<bool>().prop_map(Event::Suspend),
+        1 => any::<bool>().prop_map(Event::Invalid),
+        8 => (1..14u8).prop_map(Event::Seconds),
+        2 => (0..8u8).prop_map(Event::Death),
+        3 => any::<u8>().prop_map(Event::Unready),
+        2 => Just(Event::CanaryUnready),
+        1 => Just(Event::ThereAndBack),
+        2 => Just(Event::AllReady),
+        1 => any::<u8>().prop_map(Event::Delete),
+        1 => prop_oneof![Just(0), Just(1000)].prop_map(Event::Traffic),
+        1 => any::<bool>().prop_map(Event::Pauses),
+        1 => any::<bool>().prop_map(Event::Paused),
+        3 => any::<u8>().prop_map(Event::Word),
+        2 => (0..4u8).prop_map(Event::Strategy),
+        2 => (0..8u8).prop_map(Event::Sharing),
+        1 => prop::option::of(1..6i32).prop_map(Event::Load),
+        1 => any::<u8>().prop_map(Event::NodeSilent),
+        1 => Just(Event::NodesBack),
+        1 => any::<u8>().prop_map(Event::NodeGone),
+        1 => (0..7u8).prop_map(Event::JobDies),
+        1 => (1..6u8).prop_map(Event::Slow),
+        2 => (any::<u8>(), any::<u8>()).prop_map(|(refused, unanswered)| Event::Faults(refused, unanswered)),
+        1 => (-20..40i8).prop_map(Event::Clock),
+        1 => (0..4u8).prop_map(Event::Taken),
+        2 => any::<bool>().prop_map(Event::Router),
+        1 => prop_oneof![Just(None), (0..12i64).prop_map(Some)].prop_map(Event::Accepts),
+    ]
+}
+
+/// `sidecar:1` and `sidecar:0` are good; the others fail, each in its own way. Its deadlines and delays are short: a schedule is as good
+/// in seconds as in minutes, and there are many more of them.
+pub fn cluster() -> Cluster {
+    let mut cluster = Cluster::new(fashion());
+    cluster.observed.gateway_api = true;
+    let rollout = &mut cluster.md.spec.rollout;
+    rollout.steps.iter_mut().for_each(|s| s.hold_seconds = 3);
+    rollout.progress_deadline_seconds = 12;
+    for (image, behaviour) in [
+        ("sidecar:2", Behaviour { errors: 20, ..Behaviour::default() }),
+        ("sidecar:3", Behaviour { ready_after: None, ..Behaviour::default() }),
+        ("sidecar:4", Behaviour { crashes: true, ..Behaviour::default() }),
+    ] {
+        cluster.behaviours.insert(image.into(), behaviour);
+    }
+    cluster
+}
+
+/// The same, served by three pods and settled: where most of a life is spent. The replaced pods stay for long enough to
+/// come back to.
+pub fn served() -> Cluster {
+    static SERVED: LazyLock<Cluster> = LazyLock::new(|| {
+        let mut c = cluster();
+        c.edit(|s| {
+            s.serving.replicas = Some(3);
+            s.rollout.scale_down_delay_seconds = 8;
+        });
+        assert!(c.come_to_rest(100));
+        c
+    });
+    SERVED.clone()
+}
+
+fn edit(spec: &mut ModelDeploymentSpec, event: &Event) {
+    let optimization = spec.optimization.as_mut().unwrap();
+    match event {
+        Event::Image(n) => spec.serving.image = Some(format!("sidecar:{n}")),
+        Event::Replicas(n) => {
+            spec.serving.autoscaling = None;
+            spec.serving.replicas = Some(*n);
+        }
+        Event::Autoscaling(min, max) => {
+            spec.serving.replicas = None;
+            spec.serving.autoscaling =
+                Some(Autoscaling { min_replicas: *min, max_replicas: *max, target_cpu_utilization_percentage: 70 });
+        }
+        Event::Recipes(n) => {
+            optimization.recipes = (0..*n).map(|i| recipe(if i == 0 { "int8" } else { "int8-b" })).collect();
+        }
+        Event::Search(on) => optimization.search = on.then(drydock_crds::Search::default),
+        Event::MinSpeedup(much) => optimization.gates.min_speedup = much.then_some(100.0),
+        Event::Steps(n) => {
+            spec.rollout.steps = cluster().md.spec.rollout.steps.into_iter().take(usize::from(*n)).collect();
+        }
+        Event::Suspend(on) => spec.suspend = *on,
+        Event::Pauses(on) => spec.rollout.steps.iter_mut().for_each(|s| s.pause = *on),
+        Event::Paused(on) => spec.rollout.control.paused = *on,
+        Event::Strategy(n) => follow(&mut spec.rollout, *n),
+        Event::Sharing(bits) => {
+            let header = Some("x-user".to_owned());
+            let key = RequestKey { header: header.clone(), ..RequestKey::default() };
+            let vip = RequestMatch { header, value: "vip".into(), ..RequestMatch::default() };
+            spec.rollout.sticky = (bits & 1 > 0).then_some(key);
+            spec.rollout.matches = if bits & 2 > 0 { vec![vip] } else { vec![] };
+            let shadows = bits & 4 > 0 || spec.rollout.strategy == drydock_crds::Strategy::Shadow;
+            spec.rollout.shadow = shadows.then_some(Shadow { percentage: 30 });
+        }
+        Event::Invalid(on) => {
+            let amounts = [("cpu".to_owned(), Amount("lots".into()))].into();
+            spec.serving.resources = on.then(|| Resources { requests: amounts, ..Resources::default() });
+        }
+        Event::Router(gateway) => {
+            spec.rollout.router = Router::Sidecar;
+            spec.rollout.gateway = None;
+            if *gateway {
+                behind_a_gateway(&mut spec.rollout);
+            }
+        }
+        _ => {}
+    }
+    if spec.rollout.router == Router::Gateway {
+        // The API server refuses what a gateway cannot do.
+        if matches!(spec.rollout.strategy, drydock_crds::Strategy::AbTest | drydock_crds::Strategy::Shadow) {
+            follow(&mut spec.rollout, 0);
+        }
+        spec.rollout.sticky = None;
+        spec.rollout.shadow = None;
+    }
+}
+
+pub fn follow(rollout: &mut Rollout, strategy: u8) {
+    use drydock_crds::Strategy;
+    rollout.ab_test = None;
+    rollout.strategy = match strategy {
+        0 => Strategy::Canary,
+        1 => Strategy::BlueGreen,
+        2 => {
+            rollout.ab_test = Some(AbTest { duration_seconds: Some(4), ..AbTest::default() });
+            Strategy::AbTest
+        }
+        _ => {
+            rollout.shadow = Some(Shadow { percentage: 30 });
+            Strategy::Shadow
+        }
+    };
+    rollout.blue_green = (strategy == 1).then_some(BlueGreen { preview_seconds: 3, pause: false });
+}
+
+fn say(control: &mut drydock_crds::Control, word: u8, revision: String) {
+    match word % 6 {
+        0 => control.promote = Some(revision),
+        1 => control.proceed = Some(format!("{revision}/{}", word / 5 % 2)),
+        2 => control.abort = Some(revision),
+        3 => control.retry = Some(format!("{revision}@{}", word / 5)),
+        4 => control.roll_back_to = Some(revision),
+        _ => *control = drydock_crds::Control::default(),
+    }
+}
+
+pub fn happen(c: &mut Cluster, event: &Event) {
+    match event {
+        Event::Seconds(n) => {
+            for _ in 0..*n {
+                pass_if_due(c);
+                c.second();
+            }
+        }
+        Event::Death(writes) => {
+            let pass = c.look();
+            c.act(&pass, &Faults { dies_after: Some(usize::from(*writes)), ..Faults::default() });
+        }
+        Event::Unready(at) => {
+            let pods = &c.observed.pods;
+            if !pods.is_empty() {
+                c.unready.insert(pods[usize::from(*at) % pods.len()].metadata.name.clone().unwrap());
+            }
+        }
+        Event::CanaryUnready => {
+            let canary = c.status().canary.map(|t| t.revision);
+            let is_of = |p: &Pod| p.metadata.labels.as_ref().unwrap().get("drydock.dev/revision") == canary.as_ref();
+            let pods = c.observed.pods.iter().filter(|p| canary.is_some() && is_of(p));
+            c.unready.extend(pods.map(|p| p.metadata.name.clone().unwrap()));
+        }
+        Event::ThereAndBack => {
+            let before = c.md.spec.serving.image.clone();
+            let there = if before.as_deref() == Some("sidecar:0") { "sidecar:1" } else { "sidecar:0" };
+            c.edit(|s| s.serving.image = Some(there.into()));
+            for _ in 0..45 {
+                pass_if_due(c);
+                c.second();
+                if c.status().rollout.is_some_and(|r| r.previous.is_some()) {
+                    break;
+                }
+            }
+            c.edit(|s| s.serving.image = before);
+            pass_if_due(c);
+        }
+        Event::AllReady => c.unready.clear(),
+        Event::Delete(at) => {
+            let children = c.children();
+            if !children.is_empty() {
+                c.remove(&children[usize::from(*at) % children.len()]);
+            }
+        }
+        Event::Traffic(n) => c.requests_per_second = *n,
+        Event::Word(n) => {
+            let rollout = c.status().rollout.unwrap_or_default();
+            let of = [rollout.canary, rollout.stable, rollout.previous].into_iter().flatten().map(|r| r.revision);
+            let of: Vec<String> = of.chain(rollout.failed.map(|f| f.revision)).collect();
+            let revision = of.get(usize::from(*n) / 5 % of.len().max(1)).cloned().unwrap_or_else(|| "none".into());
+            c.edit(|s| say(&mut s.rollout.control, *n, revision));
+        }
+        Event::Accepts(after) => c.gateway.accepts_after = *after,
+        Event::Load(n) => c.load = *n,
+        Event::NodeSilent(n) => c.silence(*n),
+        Event::NodesBack => c.nodes.silent.clear(),
+        Event::NodeGone(n) => c.vanish(*n),
+        Event::JobDies(how) => jobs_die(c, *how),
+        Event::Slow(seconds) => {
+            let pass = c.look();
+            (0..*seconds).for_each(|_| c.second());
+            c.act(&pass, &Faults::default());
+        }
+        Event::Faults(refused, unanswered) => {
+            let pass = c.look();
+            let (refused, unanswered) = (u64::from(*refused), u64::from(*unanswered));
+            c.act(&pass, &Faults { refused, unanswered, ..Faults::default() });
+        }
+        Event::Clock(seconds) => {
+            c.skew = SignedDuration::from_secs((*seconds).into());
+            c.wakes.changed = true;
+        }
+        Event::Taken(n) => {
+            let names =
+                ["Service fashion", "Service fashion-canary", "Service fashion-preview", "PodDisruptionBudget fashion"];
+            let taken = names[usize::from(*n) % names.len()];
+            // What is there already is ours.
+            if !c.children().iter().any(|child| child.to_string() == taken) {
+                c.taken.insert(taken.into());
+            }
+        }
+        change => c.edit(|spec| edit(spec, change)),
+    }
+}
+
+fn jobs_die(c: &mut Cluster, how: u8) {
+    use drydock_contract::FailureReason::{DiskFull, InvalidModel, SourceUnreachable};
+    let fails = |reason| Outcome::Report(Box::new(failure("", reason, "as it may be")));
+    let (candidate, outcomes) = match how {
+        0 => ("int8", vec![Outcome::OutOfMemory]),
+        1 => ("original", vec![fails(SourceUnreachable); 8]),
+        2 => ("original", vec![fails(InvalidModel)]),
+        3 => ("original", vec![Outcome::Evicted; 2]),
+        4 => ("int8", vec![fails(DiskFull); 9]),
+        5 => {
+            // What they have said goes with them.
+            c.observed.pods.retain(|p| p.spec.is_some());
+            c.wakes.changed = true;
+            return;
+        }
+        _ => {
+            for job in &mut c.observed.jobs {
+                let status = job.status.get_or_insert_default();
+                if status.conditions.iter().flatten().all(|c| c.status != "True") {
+                    status.conditions = Some(vec![JobCondition {
+                        type_: "Failed".into(),
+                        status: "True".into(),
+                        reason: Some("DeadlineExceeded".into()),
+                        last_transition_time: Some(Time(c.now)),
+                        ..JobCondition::default()
+                    }]);
+                    c.wakes.changed = true;
+                }
+            }
+            return;
+        }
+    };
+    c.outcomes.insert(candidate.into(), outcomes.into());
+}
+
+/// The end of all trouble: what is left is to be done.
+pub fn heal(c: &mut Cluster) {
+    c.unready.clear();
+    c.nodes.silent.clear();
+    c.taken.clear();
+    c.outcomes.clear();
+    c.gateway.accepts_after = Some(1);
+    c.skew = SignedDuration::ZERO;
+    c.requests_per_second = 100;
+    c.edit(|s| {
+        s.suspend = false;
+        s.serving.resources = None;
+        // Nobody is there to end a pause; what was said of single revisions stays.
+        s.rollout.control.paused = false;
+        if matches!(s.rollout.strategy, drydock_crds::Strategy::AbTest | drydock_crds::Strategy::Shadow) {
+            follow(&mut s.rollout, 0);
+        }
+        s.rollout.steps.iter_mut().for_each(|s| s.pause = false);
+    });
+}

@@ -1,0 +1,92 @@
+//! What holds after every pass, whatever has happened.
+
+use drydock_contract::Split;
+use drydock_crds::{RolloutStage, Router};
+use drydock_operator_core::ChildKind;
+
+use super::simulation::Cluster;
+use super::simulation::faults::Faults;
+
+/// A pass, if there is something to wake for, and what must hold before and after it.
+pub fn pass_if_due(c: &mut Cluster) {
+    if !c.is_due() {
+        return;
+    }
+    let selected = c.selected();
+    let before = c.status().rollout.unwrap_or_default();
+    let pass = c.look();
+    if c.now.as_second() % 16 == 0 {
+        assert_eq!(c.plan(), pass.plan, "equal inputs give equal plans");
+    }
+    c.act(&pass, &Faults::default());
+    let plan = pass.plan;
+    let rollout = &plan.memory.rollout;
+
+    // A step that a gateway has not accepted is not passed.
+    let is_gateway = c.md.spec.rollout.router == Router::Gateway;
+    let passed = before.stage == RolloutStage::Holding && before.canary == rollout.canary && rollout.step > before.step;
+    let is_skipped = rollout.promoted != before.promoted || before.course != rollout.course;
+    if is_gateway && passed && !is_skipped && c.md.spec.rollout.strategy == drydock_crds::Strategy::Canary {
+        let step = &c.md.spec.rollout.steps[usize::try_from(before.step).unwrap()];
+        assert_eq!(c.gateway.weight, step.weight, "passed without its weight: {before:?}");
+    }
+    // What a gateway still sends the canary finds its pods.
+    let pending = rollout.gateway.as_ref().and_then(|g| g.pending_since.as_ref());
+    let is_given_up = pending.is_some_and(|since| c.operators_now().duration_since(since.0).as_secs() > 30);
+    if is_gateway && c.gateway.weight > 0 && !is_given_up && !c.routes().is_empty() {
+        let ends =
+            |revision: &str| plan.prune.iter().any(|g| g.kind == ChildKind::Deployment && g.name.ends_with(revision));
+        assert!(!before.canary.as_ref().is_some_and(|canary| ends(&canary.revision)), "{plan:#?}");
+    }
+
+    // What is pruned is neither selected nor about to be.
+    let stable = rollout.stable.as_ref().map(|r| r.revision.clone());
+    for gone in plan.prune.iter().filter(|g| matches!(g.kind, ChildKind::Deployment | ChildKind::Revision)) {
+        let is_of = |revision: &Option<String>| revision.as_ref().is_some_and(|r| gone.name.ends_with(r.as_str()));
+        assert!(!is_of(&stable) && !is_of(&c.selected()), "{gone} is in use");
+    }
+
+    // Scale first, then the switch; but for what is called back, which takes over with the pods that it has.
+    let is_called_back = c.md.spec.rollout.control.roll_back_to.is_some();
+    // While a write is refused for good, a promotion is written and not remembered, and is taken back as it is (docs/reliability.md).
+    if let (Some(from), Some(to)) = (&selected, c.selected())
+        && *from != to
+        && c.taken.is_empty()
+    {
+        let needed = if is_called_back { 1.min(c.ready(from)) } else { c.ready(from) };
+        assert!(c.ready(&to) >= needed, "from {} ready pods to {}", c.ready(from), c.ready(&to));
+    }
+
+    // Nobody gets more than it can take.
+    let Some(stable) = stable else { return };
+    let canary = rollout.canary.as_ref().map(|r| r.revision.clone());
+    let ready = canary.as_ref().map_or(0, |r| c.ready(r));
+    for weight in c.asked_of_the_gateway() {
+        let load = usize::try_from(weight).unwrap();
+        assert!(load == 0 || (ready > 0 && load * c.ready(&stable) <= 100 * ready), "{weight} %: {ready} ready");
+    }
+    // A pod on its way out is sent nothing new, and is told nothing new.
+    for pod in c.observed.pods.iter().filter(|p| p.metadata.deletion_timestamp.is_none()) {
+        let of = pod.metadata.labels.as_ref().unwrap().get("drydock.dev/revision");
+        let split = pod.metadata.annotations.as_ref().and_then(|a| a.get(drydock_contract::SPLIT_ANNOTATION));
+        let split: Option<Split> = split.map(|s| serde_json::from_str(s).unwrap());
+        if of == Some(&stable) {
+            match (&split, &canary) {
+                (None, _) => {}
+                (Some(split), None) => panic!("{split:?} without a canary"),
+                (Some(split), Some(canary)) => {
+                    assert_eq!(&split.revision, canary);
+                    let sends = split.weight > 0 || split.shadow > 0 || !split.matches.is_empty();
+                    assert_eq!(sends, !is_gateway, "{split:?}: divided twice, or not at all");
+                    assert!(is_gateway || c.asked_of_the_gateway().iter().all(|weight| *weight == 0));
+                    let load = usize::from(split.weight) + usize::from(split.shadow);
+                    assert!(ready > 0 && load * c.ready(&stable) <= 100 * ready, "{split:?}: {ready} ready");
+                }
+            }
+        } else if is_gateway && of == canary.as_ref() {
+            assert!(split.is_none_or(|s| s.weight == 0 && s.shadow == 0 && s.matches.is_empty()));
+        } else if canary.is_some() {
+            assert_eq!(split, None, "only the stable revision sends on");
+        }
+    }
+}
