@@ -31,8 +31,8 @@ unit: ## Tests that need no cluster
 	cargo test --locked -p drydock-e2e --lib --bins
 
 .PHONY: simulation
-simulation: ## Random lives of a simulated cluster, 10,000 or DRYDOCK_SCHEDULES: the invariants of the planner (docs/reliability.md)
-	DRYDOCK_SCHEDULES=$${DRYDOCK_SCHEDULES:-10000} cargo test --locked -p drydock-operator-core --test properties \
+simulation: ## Random lives of a simulated cluster, 1,000 or DRYDOCK_SCHEDULES: the invariants of the planner (docs/reliability.md)
+	DRYDOCK_SCHEDULES=$${DRYDOCK_SCHEDULES:-1000} cargo test --locked -p drydock-operator-core --test properties \
 		--config profile.dev.package.drydock-operator-core.opt-level=3 -- --nocapture
 
 .PHONY: deny

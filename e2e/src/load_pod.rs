@@ -30,9 +30,9 @@ pub struct LoadPod {
 /// Where a load goes.
 #[derive(Clone, Debug)]
 pub struct Place<'a> {
-    address: IpAddr,
-    http: u16,
-    grpc: u16,
+    pub address: IpAddr,
+    pub http: u16,
+    pub grpc: u16,
     model: &'a str,
     /// What the requests call it.
     hostname: Option<&'a str>,
@@ -79,7 +79,8 @@ impl LoadPod {
         // In the pod's own /etc/hosts, for the same reason.
         let aliases = place.hostname.map(|name| json!([{"ip": place.address, "hostnames": [name]}]));
         let pods = space.api::<Pod>();
-        let pod: Pod = pods.create(&PostParams::default(), &serde_json::from_value(pod(&arguments, &aliases))?).await?;
+        let pod: Pod =
+            pods.create(&PostParams::default(), &serde_json::from_value(pod(&arguments, aliases.as_ref()))?).await?;
         let load = Self { space: space.clone(), name: pod.name_any() };
         let up = wait(Duration::from_secs(60), "the load's pod to be ready", || async {
             Ok(is_pod_ready(&pods.get(&load.name).await?).then_some(()))
@@ -112,7 +113,7 @@ impl LoadPod {
     }
 }
 
-fn pod(arguments: &Value, aliases: &Option<Value>) -> Value {
+fn pod(arguments: &Value, aliases: Option<&Value>) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",

@@ -1,12 +1,14 @@
 //! Canaries that are broken in every way that a server can be: each is rolled back, and no user's request fails.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use drydock_e2e::kubernetes::{Space, changed, is_pod_ready, is_ready, wait};
+use drydock_e2e::load_pod::Place;
 use futures::{AsyncBufReadExt as _, TryStreamExt as _};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Event, Pod, Service};
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt as _;
 use kube::api::{ListParams, LogParams};
 use serde_json::{Value, json};
@@ -84,12 +86,11 @@ async fn one_that_runs_out_of_memory_reaches_no_user() -> Result<()> {
 async fn a_slower_one_is_rolled_back_by_its_latency() -> Result<()> {
     let space = space("slower").await?;
     served(&space, &json!({})).await?;
-    let spec = space.api::<Service>().get("model").await?.spec.context("the Service has no spec")?;
-    let address = spec.cluster_ip.context("the Service has no address")?;
-    let port = |name: &str| spec.ports.iter().flatten().find(|p| p.name.as_deref() == Some(name)).map(|p| p.port);
-    let port = |name: &str| port(name).with_context(|| format!("the Service has no port {name}"));
-    let good =
-        [("GOOD_HTTP", format!("{address}:{}", port("http")?)), ("GOOD_GRPC", format!("{address}:{}", port("grpc")?))];
+    let place = Place::of(&space, "model", "model").await?;
+    let good = [
+        ("GOOD_HTTP", SocketAddr::new(place.address, place.http).to_string()),
+        ("GOOD_GRPC", SocketAddr::new(place.address, place.grpc).to_string()),
+    ];
     let limit = json!({"spec": {"rollout": {"analysis": {"maxLatencyRatio": 3}}}});
     let bad = changed(broken_with("ten-times-slower", &good), &limit);
     rolled_back(&space, "ten-times-slower", &bad, &["LatencyRatio"]).await?;
