@@ -93,7 +93,7 @@ async fn a_slower_one_is_rolled_back_by_its_latency() -> Result<()> {
     ];
     let limit = json!({"spec": {"rollout": {"analysis": {"maxLatencyRatio": 3}}}});
     let bad = changed(broken_with("ten-times-slower", &good), &limit);
-    rolled_back(&space, "ten-times-slower", &bad, &["LatencyRatio"]).await?;
+    rolled_back(&space, "ten-times-slower", &bad, &["Latency"]).await?;
     space.delete().await
 }
 
