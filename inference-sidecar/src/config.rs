@@ -129,8 +129,9 @@ pub struct Config {
     pub queue_size: u16,
 
     /// How long requests may have to wait for a session, by what the last ones took; who would wait longer, or longer than three quarters of what its
-    /// deadline leaves, is refused with 429 at once. Who waited longer would have gone when the answer came.
-    #[arg(long, env = "DRYDOCK_MAX_WAIT_MILLISECONDS", default_value_t = 1000)]
+    /// deadline leaves, is refused with 429 at once. Many a client that says nothing of a deadline waits for 30 s; with less, a burst to a slow
+    /// model would be refused in part.
+    #[arg(long, env = "DRYDOCK_MAX_WAIT_MILLISECONDS", default_value_t = 10_000)]
     pub max_wait_milliseconds: u64,
 
     /// Connections that may be open, to the HTTP and the gRPC port together. The next ones are answered 503,

@@ -22,7 +22,7 @@ async fn from_one_to_three_and_back() -> Result<()> {
             // One pod alone gets all 500 a second at first: the default queue is full after an eighth of a second in which
             // the machine does something else, and what is refused then is no fault of the scaling.
             "podTemplate": {"spec": {"containers": [
-                {"name": "inference-sidecar", "env": [{"name": "DRYDOCK_QUEUE_SIZE", "value": "512"}, {"name": "DRYDOCK_MAX_WAIT_MILLISECONDS", "value": "10000"}]}]}},
+                {"name": "inference-sidecar", "env": [{"name": "DRYDOCK_QUEUE_SIZE", "value": "512"}]}]}},
         }}}),
     )
     .await?;
