@@ -49,12 +49,10 @@ pub(crate) fn count(app: &App, feedback: &Feedback) -> Result<Vec<String>, Serve
         let expected = [Some(own), canary].into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
         return Err(ServeError::UnknownRevision { found: feedback.revision.clone(), expected });
     }
-    let values = values(feedback, in_force.as_ref().map(|(_, (split, _))| split.metrics.as_slice()))?;
+    let mut values = values(feedback, in_force.as_ref().map(|(_, (split, _))| split.metrics.as_slice()))?;
     if let Some((splitter, (_, generation))) = in_force {
         let id = feedback.id.as_deref().map(|id| (feedback.revision.as_str(), id));
-        if !splitter.told(generation, is_canarys, id, &values) {
-            return Ok(Vec::new());
-        }
+        values = splitter.told(generation, is_canarys, id, values);
     }
     for (name, value) in &values {
         app.metrics.feedback(&feedback.revision, name, *value);
@@ -99,8 +97,8 @@ pub(crate) struct Recent {
 const REMEMBERED: usize = 16_384;
 
 impl Recent {
-    /// Whether it is new. Of two that share one of 2^64 hashes, one is lost.
-    pub(crate) fn is_new(&mut self, id: (&str, &str)) -> bool {
+    /// Whether this metric of this answer of this revision is new: some things are known at once, and others days later. Of two that share one of 2^64 hashes, one is lost.
+    pub(crate) fn is_new(&mut self, id: (&str, &str, &str)) -> bool {
         let hash = self.hasher.hash_one(id);
         if !self.seen.insert(hash) {
             return false;
@@ -169,11 +167,13 @@ mod tests {
     #[test]
     fn the_last_ids_are_remembered_and_no_more() {
         let mut recent = Recent::default();
-        assert!(recent.is_new(("r1", "a")) && recent.is_new(("r2", "a")) && !recent.is_new(("r1", "a")));
+        let first = ("r1", "a", "correct");
+        assert!(recent.is_new(first) && recent.is_new(("r2", "a", "correct")) && !recent.is_new(first));
         for i in 0..REMEMBERED {
-            assert!(recent.is_new(("r1", &i.to_string())));
+            assert!(recent.is_new(("r1", &i.to_string(), "correct")));
         }
         assert_eq!((recent.order.len(), recent.seen.len()), (REMEMBERED, REMEMBERED));
-        assert!(recent.is_new(("r1", "a")), "forgotten");
+        assert!(recent.is_new(first), "forgotten");
+        assert!(recent.is_new(("r1", "a", "conversion")), "what is known later");
     }
 }

@@ -48,6 +48,11 @@ struct ResponseJson<'a> {
     outputs: Option<&'a RawValue>,
 }
 
+/// Whether it is one of the two that a response can be. What is in it is the model's.
+pub(crate) fn is_response(body: &[u8]) -> bool {
+    parse::<ResponseJson<'_>>(body).is_ok_and(|response| response.predictions.is_some() != response.outputs.is_some())
+}
+
 /// Reads a request for a model with these inputs.
 pub(crate) fn read_request(body: &[u8], bounds: &mut Bounds<'_>) -> Result<(Vec<Tensor>, Form), ServeError> {
     let request: RequestJson<'_> = parse(body)?;

@@ -245,15 +245,18 @@ impl Model {
         self.detector.as_ref().map(objects).transpose().map_err(|e| ServeError::Engine(e.to_string()))
     }
 
-    /// Whether these are outputs of this model, some at least: a client that knows it can read them.
-    pub(crate) fn has_form(&self, outputs: &[Tensor]) -> bool {
-        let is_one = |found: &Tensor| {
+    /// Whether these are outputs of this model, some at least: a client that knows it can read them. How many rows there are is the
+    /// request's, whatever the model declares: ONNX Runtime lets a batch through where an exporter has written 1.
+    pub(crate) fn has_form(&self, outputs: &[TensorSignature]) -> bool {
+        let fits = |declared: &[i64], found: &[i64]| {
+            let rest = |shape: &[i64]| shape.get(1..).unwrap_or_default().to_vec();
+            declared.len() == found.len() && tensor::shape_fits(&rest(declared), &rest(found))
+        };
+        let is_one = |found: &TensorSignature| {
             let declared = self.signature.outputs.iter().find(|s| s.name == found.name);
             // Classes in the place of the values, where they are asked for.
             let is_classes = |s: &TensorSignature| found.datatype == Datatype::Bytes && s.datatype != Datatype::Bytes;
-            declared.is_some_and(|s| {
-                is_classes(s) || found.datatype == s.datatype && tensor::shape_fits(&s.shape, &found.shape)
-            })
+            declared.is_some_and(|s| is_classes(s) || found.datatype == s.datatype && fits(&s.shape, &found.shape))
         };
         !outputs.is_empty() && outputs.iter().all(is_one)
     }

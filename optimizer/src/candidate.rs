@@ -118,8 +118,6 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     };
     let (candidate, recipe) = made.map(|m| (m.model, m.recipe)).unzip();
 
-    let notes = progress.take_notes();
-
     if let (Some(data), true) = (&evaluation, request.needs_labels) {
         if detector.is_some() { data.require_boxes()? } else { data.require_labels()? }
     }
@@ -153,7 +151,12 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let recorded = match (examples.as_ref().or(evaluation.as_ref()), inputs.as_slice()) {
         (Some(data), [input]) => {
             let is_list = detector.as_ref().is_some_and(Decoder::is_suppressed);
-            recorded::record(engine, result, data, &input.name, if is_list { &[] } else { &outputs })?
+            let recorded = recorded::record(engine, result, data, &input.name, if is_list { &[] } else { &outputs });
+            interrupt::check()?;
+            recorded.unwrap_or_else(|e| {
+                progress.note(&format!("no inputs are recorded: {e}"));
+                None
+            })
         }
         _ => None,
     };
@@ -168,6 +171,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
         target: request.recipe.map(|_| target),
     };
     let digest = content.digest();
+    let notes = progress.take_notes();
     let record = PackageRecord {
         candidate: request.name.to_owned(),
         recipe,

@@ -58,7 +58,9 @@ pub struct Tolerance {
 impl Tolerance {
     /// Whatever is no number agrees with what is the same.
     pub fn holds(self, canary: f64, stable: f64) -> bool {
-        let is_near = (canary - stable).abs() <= self.absolute + self.relative * stable.abs();
+        let is_near = canary.is_finite()
+            && stable.is_finite()
+            && (canary - stable).abs() <= self.absolute + self.relative * stable.abs();
         is_near || canary.total_cmp(&stable).is_eq() || (canary.is_nan() && stable.is_nan())
     }
 }
@@ -88,7 +90,7 @@ pub struct RequestMatch {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SplitWindow {
-    /// Of the [`Split`] in force; empty when there is none.
+    /// Of the [`Split`] in force, or of the last one: what was counted stays while nothing is sent.
     pub revision: String,
     pub window: String,
     pub weight: u8,
@@ -212,6 +214,8 @@ mod tests {
             (0.0, 0.01, true),
             (0.0, -0.02, false),
             (f64::INFINITY, f64::INFINITY, true),
+            (1.0, f64::INFINITY, false),
+            (f64::NEG_INFINITY, f64::INFINITY, false),
             (f64::NAN, f64::NAN, true),
             (f64::NAN, 1.0, false),
         ] {

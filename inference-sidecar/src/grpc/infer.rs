@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use drydock_contract::TensorSignature;
 use prost::Message as _;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
@@ -8,6 +9,7 @@ use tonic::{Code, Request, Response, Status};
 use super::gate::Started;
 use super::proto::infer_parameter::ParameterChoice;
 use super::proto::model_infer_request::InferRequestedOutputTensor;
+use super::proto::model_infer_response::InferOutputTensor;
 use super::proto::{ModelInferRequest, ModelInferResponse};
 use super::{convert, name_revision, refuse};
 use crate::budget::Share;
@@ -141,7 +143,12 @@ impl Exchange for GrpcExchange {
     }
 
     fn has_form(&self, answer: &Self::Answer) -> bool {
-        self.outputs(answer).is_some_and(|outputs| self.app.model.has_form(&outputs))
+        let Ok(Answer { message, .. }) = answer else { return false };
+        let declared = |o: &InferOutputTensor| {
+            Some(TensorSignature { name: o.name.clone(), datatype: o.datatype.parse().ok()?, shape: o.shape.clone() })
+        };
+        let outputs: Option<Vec<_>> = message.outputs.iter().map(declared).collect();
+        outputs.is_some_and(|outputs| self.app.model.has_form(&outputs))
     }
 
     fn is_ok(answer: &Self::Answer) -> bool {

@@ -162,8 +162,10 @@ impl Exchange for HttpExchange {
     }
 
     fn has_form(&self, answer: &Self::Answer) -> bool {
-        self.outputs(answer).is_some_and(|outputs| self.app.model.has_form(&outputs))
-            || self.call == Call::Infer && infer::boxes(&self.app, answer).is_some()
+        match self.call {
+            Call::Infer => infer::has_form(&self.app, answer),
+            Call::Predict => crate::predict::is_response(answer.body()),
+        }
     }
 
     fn is_ok(answer: &Self::Answer) -> bool {

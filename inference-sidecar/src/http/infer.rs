@@ -44,6 +44,11 @@ pub(super) fn boxes(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Dec
     may_be.then(|| Detector::answered(answer.body())).flatten()
 }
 
+pub(super) fn has_form(app: &App, answer: &http::Response<Bytes>) -> bool {
+    let declared = oip::declared_outputs(answer.body(), header_length(answer.headers()).as_deref());
+    declared.is_ok_and(|outputs| app.model.has_form(&outputs)) || boxes(app, answer).is_some()
+}
+
 pub(super) fn decisions(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Decision>> {
     boxes(app, answer).or_else(|| app.model.decisions(&outputs(answer)?))
 }

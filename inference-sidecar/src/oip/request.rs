@@ -156,6 +156,18 @@ fn read_parts(
     }))
 }
 
+/// What the outputs of an infer response say that they are. Their data is passed over: it may be more than a reader has to know, and in forms
+/// that are written and not read.
+pub(crate) fn declared_outputs(body: &Bytes, header_length: Option<&str>) -> Result<Vec<TensorSignature>, ServeError> {
+    let (json, _) = split_body(body, header_length)?;
+    let declared = |t: TensorJson<'_>| {
+        let datatype =
+            t.datatype.parse().map_err(|found| ServeError::Invalid(format!("unknown datatype {found:?}")))?;
+        Ok(TensorSignature { name: t.name, datatype, shape: t.shape.0 })
+    };
+    parse::<ResponseJson<'_>>(json)?.outputs.0.into_iter().map(declared).collect()
+}
+
 /// Reads the outputs of an infer response: another server's, or our own.
 pub(crate) fn read_response(body: &Bytes, header_length: Option<&str>) -> Result<Vec<Tensor>, ServeError> {
     let (json, binary) = split_body(body, header_length)?;

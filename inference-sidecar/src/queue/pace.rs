@@ -36,12 +36,12 @@ pub(super) fn too_long(
     left: Option<Duration>,
     most: Duration,
 ) -> Option<(Duration, Duration)> {
-    if waiting == 0 {
+    let rounds = u32::try_from(waiting / sessions.max(1)).unwrap_or(u32::MAX);
+    if rounds == 0 {
         // Next in turn: there is no better time for it, and without requests the mean would never change.
         return None;
     }
-    let rounds = waiting as f64 / sessions.max(1) as f64;
-    let wait = pace.mul_f64(rounds);
+    let wait = pace.saturating_mul(rounds);
     let most = left.map_or(most, |left| most.min(left.mul_f64(SAFE).saturating_sub(pace)));
     (wait > most).then_some((wait, most))
 }
@@ -60,6 +60,8 @@ mod tests {
             (ms(10), 100, 1, None, None),
             (ms(10), 101, 1, None, Some((ms(1010), ms(1000)))),
             (ms(10), 101, 2, None, None),
+            // As many as there are sessions are about to be taken.
+            (ms(300), 7, 8, Some(ms(400)), None),
             // A client's 400 ms are 300 for the wait and the inference.
             (ms(10), 29, 1, Some(ms(400)), None),
             (ms(10), 30, 1, Some(ms(400)), Some((ms(300), ms(290)))),

@@ -119,10 +119,13 @@ impl Splitter {
     pub(crate) fn set(&self, split: Option<Split>) {
         let mut state = self.state();
         let key = |s: &Split| (s.revision.clone(), s.window.clone());
-        if state.split.as_deref().map(key) != split.as_ref().map(key) {
+        // What was counted stays while nothing is sent: a canary whose only pod is away for a moment goes on in the same window.
+        let counted = (state.counts.revision.clone(), state.counts.window.clone());
+        if split.as_ref().map(key).is_some_and(|key| key != counted) {
             state.generation += 1;
             state.counts = SplitWindow::default();
         }
+        state.counts.weight = 0;
         if let Some(split) = &split {
             state.counts.revision.clone_from(&split.revision);
             state.counts.window.clone_from(&split.window);
@@ -216,25 +219,26 @@ impl Splitter {
         });
     }
 
-    /// Counts what a user said of an answer, unless it has come before.
+    /// Counts what a user said of an answer, but for what has come before; what was new.
     pub(crate) fn told(
         &self,
         generation: u64,
         is_canarys: bool,
         id: Option<(&str, &str)>,
-        values: &[(String, f64)],
-    ) -> bool {
-        if id.is_some_and(|id| !self.state().recent.is_new(id)) {
-            return false;
+        mut values: Vec<(String, f64)>,
+    ) -> Vec<(String, f64)> {
+        if let Some((revision, id)) = id {
+            let mut state = self.state();
+            values.retain(|(name, _)| state.recent.is_new((revision, id, name)));
         }
         self.count(generation, |counts| {
             let all =
                 if is_canarys { &mut counts.feedback } else { &mut counts.stable.get_or_insert_default().feedback };
-            for (name, value) in values {
+            for (name, value) in &values {
                 all.entry(name.clone()).or_default().add(*value);
             }
         });
-        true
+        values
     }
 
     fn count(&self, generation: u64, add: impl FnOnce(&mut SplitWindow)) {
@@ -282,9 +286,14 @@ mod tests {
         splitter.ended(&sent, Some(Failure::Error));
         let window = splitter.window();
         assert_eq!((window.weight, window.requests, window.errors, window.window.as_str()), (50, 1, 1, "1"));
+        // While nothing is sent what was counted stays, and goes on with the same window: a canary's only pod was away for a moment.
         splitter.set(None);
-        assert_eq!(splitter.window(), SplitWindow::default());
+        assert_eq!(splitter.window(), SplitWindow { weight: 0, ..window.clone() });
         assert!(splitter.next(&HeaderMap::new()).is_none());
+        splitter.set(Some(split(50, "1")));
+        assert_eq!(splitter.window(), window);
+        splitter.set(Some(split(50, "2")));
+        assert_eq!((splitter.window().requests, splitter.window().window.as_str()), (0, "2"));
     }
 
     #[test]
