@@ -37,11 +37,19 @@ impl GatewayApi {
 
     /// Looks for it until it is there.
     pub async fn look(&self, client: &Client) {
-        while !has_routes(client).await {
+        while !self.look_once(client).await {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         tracing::info!("the cluster has the Gateway API");
-        self.0.send_replace(true);
+    }
+
+    /// Whether it is there now.
+    pub async fn look_once(&self, client: &Client) -> bool {
+        let is_there = has_routes(client).await;
+        if is_there {
+            self.0.send_replace(true);
+        }
+        is_there
     }
 }
 

@@ -125,7 +125,7 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
     let desired = desired::children(resolved, observed, &at, &tracks, &revisions, is_stale, &news);
     let mut diff = diff::diff(resolved, observed, desired, &desired::live(&at));
     let routes = routing::see(resolved, observed, &tracks.shares(resolved, &at));
-    let is_unrouted = matches!(routes, Routes::Pending(_)) && !rollout::is_late(&at, now);
+    let is_unrouted = at.stable.is_some() && matches!(routes, Routes::Pending(_)) && !rollout::is_late(&at, now);
     if is_unrouted {
         // The gateway may send them requests yet.
         diff.prune.retain(|gone| !routing::is_serving(gone.kind));
@@ -227,7 +227,8 @@ fn wake(
 ) -> Wake {
     /// Between two looks at a rollout that is on its way.
     const LOOK: SignedDuration = SignedDuration::from_secs(1);
-    /// While it waits for a person, who may take days. Only the stable pods know how the canary does, and have to be asked.
+    /// While it waits for a person, who may take days, or for a gateway that refuses. Only the pods know how the canary does, and have to
+    /// be asked.
     const SLOW_LOOK: SignedDuration = SignedDuration::from_secs(5);
     let since = at.since.as_ref().map_or(now, |t| t.0);
     let left = |from: Timestamp, seconds: i32| SignedDuration::from_secs(seconds.into()) - now.duration_since(from);
@@ -240,6 +241,8 @@ fn wake(
         let hold = hold.filter(SignedDuration::is_positive);
         let look = hold.map_or(LOOK, |left| left.clamp(SignedDuration::from_millis(10), LOOK));
         match (rollout::waits(at, r.rules(), now), tracks.sends(r, at)) {
+            // What is called back waits for no gateway.
+            (None, _) if rollout::is_late(at, now) && r.rollout.control.roll_back_to.is_none() => times.push(SLOW_LOOK),
             (None, _) => times.push(look),
             (Some(_), true) => times.push(SLOW_LOOK),
             // Nothing to judge: the watches see the person's word, and the pods.

@@ -232,6 +232,10 @@ fn idle(next: &mut RolloutStatus) {
     next.held_seconds = 0;
     next.called_back = false;
     next.analysis = None;
+    // The weight is another now, and the gateway has its time for it: the pods that it still sends to stay meanwhile.
+    if let Some(gateway) = &mut next.gateway {
+        gateway.pending_since = None;
+    }
 }
 
 /// A revision that was aborted before it began.

@@ -165,7 +165,7 @@ fn known(observed: &Observed) -> BTreeSet<(ChildKind, String)> {
             all.extend(observed.$list.iter().filter_map(|o| Some((ChildKind::$kind, o.metadata.name.clone()?))));
         )*};
     }
-    names!(claims: Claim, jobs: Job, revisions: Revision, deployments: Deployment, services: Service, autoscalers: Autoscaler, budgets: Budget);
+    names!(claims: Claim, jobs: Job, revisions: Revision, deployments: Deployment, services: Service, autoscalers: Autoscaler, budgets: Budget, http_routes: HttpRoute, grpc_routes: GrpcRoute);
     all
 }
 

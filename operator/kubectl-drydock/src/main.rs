@@ -8,7 +8,7 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     // Named, so that it does not depend on which crates of the workspace are built together.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match run(args, &mut std::io::stdout()).await {
+    match Box::pin(run(args, &mut std::io::stdout())).await {
         Ok(outcome) => outcome.into(),
         Err(error) => {
             eprintln!("error: {error}");

@@ -40,6 +40,8 @@ pub fn applied(file: &Value, live: &Value) -> Value {
     let said = live.pointer("/spec/rollout/control");
     if let (Some(said), None) = (said, file.pointer("/spec/rollout/control"))
         && next["spec"].is_object()
+        // What is no object has no field: the API server says so.
+        && next["spec"].get("rollout").is_none_or(|rollout| rollout.is_object() || rollout.is_null())
     {
         next["spec"]["rollout"]["control"] = said.clone();
     }
@@ -84,5 +86,7 @@ mod tests {
         );
         let own = json!({ "metadata": { "name": "m" }, "spec": { "rollout": { "control": {} } } });
         assert_eq!(applied(&own, &live)["spec"]["rollout"]["control"], json!({}));
+        let odd = json!({ "metadata": { "name": "m" }, "spec": { "rollout": [] } });
+        assert_eq!(applied(&odd, &live)["spec"]["rollout"], json!([]));
     }
 }

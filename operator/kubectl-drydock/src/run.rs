@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use drydock_crds::ModelDeployment;
+use drydock_crds::{ModelDeployment, Router};
 use drydock_operator::Target;
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -126,7 +126,8 @@ async fn wait(shell: &Shell, goal: Goal, timeout: SignedDuration, out: &mut impl
     // No cluster, no such object: said at once, and not after the time is over.
     shell.read().await?;
     let timeout = Duration::try_from(timeout).unwrap_or_default();
-    let until = Instant::now() + timeout;
+    // Too long for a clock is for ever.
+    let until = Instant::now().checked_add(timeout);
     let told = |md: Option<ModelDeployment>| async move {
         let (text, end) = match seen(goal, md.as_ref()) {
             Seen::Reached(text) => (text, Some(Outcome::Done)),
@@ -135,7 +136,7 @@ async fn wait(shell: &Shell, goal: Goal, timeout: SignedDuration, out: &mut impl
         };
         Ok((format!("{text}\n"), end))
     };
-    let outcome = follow(shell, Some(until), told, out).await?;
+    let outcome = follow(shell, until, told, out).await?;
     if outcome == Outcome::TimedOut {
         writeln!(out, "not there after {} seconds", timeout.as_secs())?;
     }
@@ -188,6 +189,9 @@ async fn plan(shell: &Shell, file: &serde_json::Value, given: &Given, out: &mut 
     let live = shell.find().await?;
     let there = serde_json::to_value(&live).unwrap_or_default();
     let next = shell.dry_run(&manifest::applied(file, &there), live.is_some()).await?;
+    if live.iter().chain([&next]).any(|md| md.spec.rollout.router == Router::Gateway) {
+        shell.look_for_the_gateway_api().await;
+    }
     let observed = shell.observed().await?;
     let defaults = images(live.as_ref(), &next, &observed, given)?;
     write!(out, "{}", forecast(&next, live.as_ref(), &observed, &defaults, now()))?;

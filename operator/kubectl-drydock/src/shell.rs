@@ -72,6 +72,12 @@ impl Shell {
         Ok(Box::pin(observe(&self.cluster, &self.target, None)).await?)
     }
 
+    /// Before the children of an object with a gateway are read: only the operator looks for the Gateway API by itself. For others it is
+    /// not asked, as not everybody may list routes.
+    pub async fn look_for_the_gateway_api(&self) {
+        self.cluster.gateway_api.look_once(&self.client).await;
+    }
+
     pub async fn recorded(&self) -> Result<Vec<ControllerRevision>, Error> {
         Ok(self.cluster.labelled(&self.target).await?)
     }

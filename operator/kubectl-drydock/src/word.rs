@@ -216,17 +216,27 @@ impl Now<'_> {
                 self.stranger(given)
             });
         }
+        let word = Word::of("retry", "retry", json!(self.next_attempt(&failed)));
+        Ok(word.without([("abort", self.is_aborted(&failed))]))
+    }
+
+    /// A `retry` of a revision that has not been said yet.
+    fn next_attempt(&self, failed: &str) -> String {
         let number = |word: &Option<String>| {
             word.as_ref().and_then(|w| w.split_once('@')).and_then(|(_, n)| n.parse::<u32>().ok()).unwrap_or_default()
         };
         let next = number(&self.control.retry).max(number(&self.rollout.retried)).saturating_add(1);
-        let word = Word::of("retry", "retry", json!(format!("{failed}@{next}")));
-        Ok(word.without([("abort", self.is_aborted(&failed))]))
+        format!("{failed}@{next}")
     }
 
     fn roll_back(&self, given: &str) -> Result<Word, Refusal> {
         let to = if given.starts_with("sha256:") { self.package(given)? } else { self.revision(given)? };
-        Ok(Word::of("roll back to", "rollBackTo", json!(to)))
+        // What was rolled back, or is aborted, stays so until somebody says otherwise; and this says it.
+        let mut word = Word::of("roll back to", "rollBackTo", json!(to)).without([("abort", self.is_aborted(&to))]);
+        if self.rollout.failed.as_ref().is_some_and(|f| f.revision == to) {
+            word.control["retry"] = json!(self.next_attempt(&to));
+        }
+        Ok(word)
     }
 
     fn revision(&self, given: &str) -> Result<String, Refusal> {

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use drydock_crds::{Autoscaling, CandidateStatus, Decided, Decision, RevisionStatus, RolloutStatus, Strategy};
+use drydock_crds::{Autoscaling, CandidateStatus, Decided, Decision, RevisionStatus, RolloutStatus, Router, Strategy};
 
 use super::revisions::Revisions;
 use super::routing;
@@ -76,7 +76,10 @@ pub fn serving(
     if let Some(stable) = &at.stable {
         let canary = at.canary.as_ref().map(|c| c.revision.as_str());
         all.push(Child::Service(Box::new(service::stable_service(r, &stable.revision))));
-        all.push(Child::Service(Box::new(service::canary_service(r, &stable.revision, canary))));
+        // A gateway sends its old weight until the new one is accepted: after a canary that is replaced, or has lost its pods, the stable
+        // ones answer it.
+        let routed = canary.filter(|_| r.rollout.router != Router::Gateway || tracks.canary.ready > 0);
+        all.push(Child::Service(Box::new(service::canary_service(r, &stable.revision, routed))));
         if r.rollout.strategy == Strategy::BlueGreen {
             all.push(Child::Service(Box::new(service::preview_service(r, &stable.revision, canary))));
         }

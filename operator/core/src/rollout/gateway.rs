@@ -31,7 +31,8 @@ pub fn follow(next: &mut RolloutStatus, s: &Signals, policy: &Rollout, now: Time
     let before = next.gateway.clone().unwrap_or_default();
     let since =
         |holds: bool, before: &Option<Time>| holds.then(|| before.clone().unwrap_or_else(|| whole_seconds(now)));
-    let is_pending = s.routes != Routes::InForce;
+    // Before the first revision there is nothing to route to.
+    let is_pending = next.stable.is_some() && s.routes != Routes::InForce;
     next.gateway = Some(GatewayStatus {
         weight: if is_pending { before.weight } else { s.weight },
         pending_since: since(is_pending, &before.pending_since),

@@ -5,8 +5,8 @@ mod judgement;
 use super::*;
 use drydock_contract::{CORRECT, Feedback, StableWindow, count_latency};
 use drydock_crds::{
-    AbTest, Analysis, Better, CanaryStep, Control, FeedbackMetric, MetricOutcome, OnNoWinner, OnNotEnoughEvidence,
-    OnWinner, Shadow, Strategy, Winner,
+    AbTest, Analysis, Better, CanaryStep, Control, FeedbackMetric, GatewayStatus, MetricOutcome, OnNoWinner,
+    OnNotEnoughEvidence, OnWinner, Router, Shadow, Strategy, Winner,
 };
 
 const NOW: i64 = 1_000_000;
@@ -462,6 +462,19 @@ fn a_pass_tells_the_numbers_that_it_decided_by() {
     assert!(t.next.failed.is_some() && t.next.analysis.is_none());
     assert!(t.metrics.iter().any(|m| m.outcome == MetricOutcome::Fail && m.samples == 100), "{:?}", t.metrics);
     assert!(advance(&served(), &failing(100, 50), &policy(), at(NOW)).metrics.is_empty(), "no canary yet");
+}
+
+#[test]
+fn a_gateway_is_waited_for_anew_after_a_rollback_and_not_before_the_first_revision() {
+    let policy = Rollout { router: Router::Gateway, ..policy() };
+    let pending = Signals { routes: Routes::Pending("why".into()), ..failing(100, 50) };
+    let gateway = Some(GatewayStatus { pending_since: Some(Time(at(NOW - 99))), ..GatewayStatus::default() });
+    let late = RolloutStatus { gateway, ..canary(RolloutStage::Holding, 0, 1) };
+    let next = advance(&late, &pending, &policy, at(NOW)).next;
+    assert!(is_late(&late, at(NOW)) && next.failed.is_some() && !is_late(&next, at(NOW)), "{next:?}");
+    let none = Signals { target: None, stable_is_known: false, ..pending };
+    let next = advance(&RolloutStatus::default(), &none, &policy, at(NOW)).next;
+    assert_eq!(next.gateway, Some(GatewayStatus::default()));
 }
 
 #[test]

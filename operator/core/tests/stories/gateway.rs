@@ -112,3 +112,28 @@ fn gateway_guarded_while_invalid() {
     story.run(45);
     story.check("gateway_guarded_while_invalid");
 }
+
+/// The gateway sends the old weight for a while: to pods that answer.
+#[test]
+fn canary_replaced_behind_a_gateway() {
+    let mut story = behind(|c| c.gateway.accepts_after = Some(4));
+    next(&mut story);
+    while story.cluster.gateway.weight == 0 {
+        story.run(1);
+    }
+    story.act("image sidecar:3", |c| c.edit(|s| s.serving.image = Some("sidecar:3".into())));
+    for _ in 0..10 {
+        story.run(1);
+        let c = &story.cluster;
+        let service =
+            c.observed.services.iter().find(|s| s.metadata.name.as_deref() == Some("fashion-canary")).unwrap();
+        let selector = service.spec.as_ref().unwrap().selector.as_ref().unwrap();
+        let answers = |p: &k8s_openapi::api::core::v1::Pod| {
+            let conditions = p.status.iter().flat_map(|s| s.conditions.iter().flatten());
+            let is_ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
+            let labels = p.metadata.labels.clone().unwrap_or_default();
+            is_ready && selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+        };
+        assert!(c.gateway.weight == 0 || c.observed.pods.iter().any(answers), "nobody answers {} %", c.gateway.weight);
+    }
+}

@@ -74,6 +74,14 @@ fn each_word_names_its_revision_and_who_said_it() {
         (back("abcd"), json!({}), json!({}), json!({ "rollBackTo": "abcd", "by": { "rollBackTo": "jane" } })),
         (back("ab"), json!({}), json!({}), json!({ "rollBackTo": "abcd", "by": { "rollBackTo": "jane" } })),
         (back("bbbb"), json!({}), json!({}), json!({ "rollBackTo": "bbbb", "by": { "rollBackTo": "jane" } })),
+        // It was rolled back, or is aborted, and is to be served all the same.
+        (
+            back("bbbb"),
+            failed(),
+            json!({ "abort": "bbbb" }),
+            json!({ "rollBackTo": "bbbb", "retry": "bbbb@5", "abort": null,
+                    "by": { "rollBackTo": "jane", "retry": "jane", "abort": null } }),
+        ),
         (back("sha256:aa"), json!({}), json!({}), json!({ "rollBackTo": GOOD, "by": { "rollBackTo": "jane" } })),
         (
             Said::EndRollBack,
