@@ -35,6 +35,10 @@ simulation: ## Random lives of a simulated cluster, 1,000 or DRYDOCK_SCHEDULES: 
 	DRYDOCK_SCHEDULES=$${DRYDOCK_SCHEDULES:-1000} cargo test --locked -p drydock-operator-core --test properties \
 		--config profile.dev.package.drydock-operator-core.opt-level=3 -- --nocapture
 
+.PHONY: fuzz
+fuzz: ## What strangers can send: each reader fuzzed for FUZZ_SECONDS (20), coverage by libFuzzer
+	@e2e/fuzz.sh $${FUZZ_SECONDS:-20}
+
 .PHONY: deny
 deny: ## What may be in the tree: licences, bans, sources, advisories (from outside the registries). Builds cargo-deny the first time
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.20.2

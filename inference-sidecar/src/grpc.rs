@@ -28,6 +28,7 @@ use crate::encoding::ACCEPTED;
 use crate::error::ServeError;
 use crate::lifecycle::Phase;
 use crate::serve::{App, Current, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
+pub(crate) use convert::{read_inputs, read_outputs};
 use proto::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
 use proto::{
     ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,

@@ -44,6 +44,8 @@ mod strings;
 mod tensor;
 #[cfg(test)]
 mod test_support;
+#[doc(hidden)]
+pub mod untrusted;
 
 pub use backend::{BackendError, ExecutionProvider};
 pub use config::{Cli, Command, Config};

@@ -10,7 +10,7 @@ use crate::strings;
 use crate::tensor::{self, Tensor};
 
 /// The inputs, from raw contents or typed ones. What is wrong with them, and what was expected, if they are not right.
-pub(super) fn read_inputs(request: &ModelInferRequest, encoded: Option<&Encoded>) -> Result<Vec<Tensor>, String> {
+pub(crate) fn read_inputs(request: &ModelInferRequest, encoded: Option<&Encoded>) -> Result<Vec<Tensor>, String> {
     let raw = &request.raw_input_contents;
     if !raw.is_empty() && raw.len() != request.inputs.len() {
         return Err(format!(
@@ -33,7 +33,7 @@ pub(super) fn read_inputs(request: &ModelInferRequest, encoded: Option<&Encoded>
     tensors.collect()
 }
 
-pub(super) fn read_outputs(response: &ModelInferResponse) -> Option<Vec<Tensor>> {
+pub(crate) fn read_outputs(response: &ModelInferResponse) -> Option<Vec<Tensor>> {
     let outputs = response.outputs.iter().enumerate().map(|(i, output)| {
         let raw = response.raw_output_contents.get(i);
         tensor(&output.name, &output.datatype, &output.shape, raw, output.contents.as_ref(), None).ok()
