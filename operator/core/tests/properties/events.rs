@@ -363,6 +363,8 @@ pub fn heal(c: &mut Cluster) {
         s.serving.resources = None;
         // Nobody is there to end a pause; what was said of single revisions stays.
         s.rollout.control.paused = false;
+        // Nor to take out what calls back a revision that never starts: it is waited for without end (docs/rollouts.md).
+        s.rollout.control.roll_back_to = None;
         if matches!(s.rollout.strategy, drydock_crds::Strategy::AbTest | drydock_crds::Strategy::Shadow) {
             follow(&mut s.rollout, 0);
         }
