@@ -18,7 +18,7 @@ demo: ## Everything from nothing: cluster, operator, a model optimized, served, 
 	@e2e/demo.sh
 
 .PHONY: test
-test: check unit simulation e2e ## All tests, those on a real cluster too
+test: check unit e2e ## All tests, those on a real cluster too
 
 .PHONY: check
 check: ## Formatting and lints

@@ -8,7 +8,7 @@ use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestRng, TestRunner};
 /// Schedules of all properties together, where `DRYDOCK_SCHEDULES` does not say: enough to see a slip while one works.
 const SCHEDULES: u32 = 100;
 /// The same lives in every run, so that a failure is of what was changed. New ones: `DRYDOCK_SEED=$RANDOM`.
-const SEED: u64 = 20_261_129;
+const SEED: u64 = 7;
 /// That one generator of random numbers makes: its seed is all that it takes to have them again.
 const CHUNK: u32 = 20;
 
