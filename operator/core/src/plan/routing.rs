@@ -1,11 +1,11 @@
 //! What a gateway does, and what it should.
 
-use drydock_contract::{SPLIT_ANNOTATION, Split};
 use drydock_crds::{Gateway, ParentKind, ParentRef, RouteParents, Router};
 use k8s_openapi::api::core::v1::Pod;
 
+use super::tracks;
 use crate::children::{grpc_route, http_route};
-use crate::labels::{self, annotation};
+use crate::labels;
 use crate::rollout::{Routes, Shares};
 use crate::route::{ParentReference, RouteView};
 use crate::{Child, ChildKind, Observed, Resolved, compare, names};
@@ -41,11 +41,9 @@ pub fn see(r: &Resolved, observed: &Observed, shares: &Shares) -> Routes {
 /// Whether the router before still sends requests to the canary: one after the other, or a request is divided twice.
 pub fn other_sends(r: &Resolved, observed: &Observed, stable: &[&Pod]) -> bool {
     match r.rollout.router {
-        Router::Gateway => stable.iter().any(|p| {
-            let told: Option<Split> =
-                annotation(&p.metadata, SPLIT_ANNOTATION).and_then(|text| serde_json::from_str(text).ok());
-            told.is_some_and(|s| s.weight > 0 || s.shadow > 0 || !s.matches.is_empty())
-        }),
+        Router::Gateway => stable
+            .iter()
+            .any(|p| tracks::told(p).is_some_and(|s| s.weight > 0 || s.shadow > 0 || !s.matches.is_empty())),
         Router::Sidecar => own(r, observed).any(|route| sends(r, &route)),
     }
 }

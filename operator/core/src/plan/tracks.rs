@@ -286,15 +286,17 @@ fn refusal(d: &Deployment) -> Option<String> {
 
 /// Whether a pod was told to send requests to the canary in this window.
 fn is_told(pod: &Pod, window: &str) -> bool {
-    let text = annotation(&pod.metadata, SPLIT_ANNOTATION);
-    let told: Option<Split> = text.and_then(|t| serde_json::from_str(t).ok());
-    told.is_some_and(|s| s.window == window)
+    told(pod).is_some_and(|s| s.window == window)
+}
+
+/// What a pod was told, as far as it can be read.
+pub fn told(pod: &Pod) -> Option<Split> {
+    annotation(&pod.metadata, SPLIT_ANNOTATION).and_then(|text| serde_json::from_str(text).ok())
 }
 
 fn tell(pod: &Pod, wanted: Option<&Split>) -> Option<PodSplit> {
-    let text = annotation(&pod.metadata, SPLIT_ANNOTATION);
-    let told: Option<Split> = text.and_then(|t| serde_json::from_str(t).ok());
+    let told = told(pod);
     // What cannot be read is something, and something else.
-    let is_right = told.as_ref() == wanted && text.is_some() == told.is_some();
+    let is_right = told.as_ref() == wanted && annotation(&pod.metadata, SPLIT_ANNOTATION).is_some() == told.is_some();
     (!is_right).then(|| PodSplit { pod: pod.metadata.name.clone().unwrap_or_default(), split: wanted.cloned() })
 }
