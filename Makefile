@@ -9,6 +9,10 @@ export CARGO_TARGET_DIR ?= $(DRYDOCK_CACHE)/target
 CLUSTER := e2e/cluster/cluster
 IMAGES := $(DRYDOCK_CACHE)/images
 
+# Cargo tells by time alone what has changed: after another clone has built into the same folder, ours is as new as now.
+CLONE := $(CARGO_TARGET_DIR)/clone
+$(shell [[ "$$(cat $(CLONE) 2>/dev/null)" == "$(CURDIR)" ]] || { git ls-files -z | xargs -0 touch -c; mkdir -p $(CARGO_TARGET_DIR); echo $(CURDIR) >$(CLONE); })
+
 .PHONY: help
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
