@@ -9,6 +9,7 @@ peer() { # peer NAME-VERSION PACKAGE...: an environment of its own, made once
     echo "$1 cannot be installed, and is left out" >&2
 }
 peer fastapi-0.165.0 fastapi==0.165.0 'uvicorn[standard]==0.54.0' orjson numpy onnxruntime==1.31.1 pillow
+[[ -e $DRYDOCK_CACHE/bench/fastapi-0.165.0/done ]] || { echo "FastAPI's environment is the one that this bench runs in: see pip's words above" >&2; exit 1; }
 peer kserve-0.21.0 kserve==0.21.0 onnxruntime==1.31.1
 peer mlserver-1.7.1 mlserver==1.7.1 onnxruntime==1.31.1
 peer bentoml-1.4.40 bentoml==1.4.40 onnxruntime==1.31.1
