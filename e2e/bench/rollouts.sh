@@ -4,3 +4,8 @@ log=$DRYDOCK_CACHE/bench/rollouts.log
 mkdir -p "$DRYDOCK_CACHE/bench"
 DRYDOCK_E2E_PROMOTIONS=20 DRYDOCK_E2E_ROLLBACKS=20 "$ROOT/e2e/run.sh" quickstart:: bad_canaries:: operator_killed:: promotions:: 2>&1 | tee "$log"
 python3 "$ROOT/e2e/bench/from_log.py" rollouts "$log" "$ROOT/docs/benchmarks/rollouts.json"
+# What the splitter costs, without a cluster and without its noise.
+. "$ROOT/e2e/bench/serving/environment.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+python3 "$ROOT/e2e/bench/splitter.py" "$work" "$ROOT/docs/benchmarks/rollouts.json"

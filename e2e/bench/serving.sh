@@ -1,8 +1,6 @@
 # The inference-sidecar beside other servers of the same model: CPU time of a request, memory, start, overload.
 # SERVING_ROUNDS (3), SERVING_SCALE (1: 0.1 for a short look) and SERVING_PEERS (all) make it shorter.
 # shellcheck shell=bash
-tools=$DRYDOCK_CACHE/bench/onnxruntime-1.31.1
-[[ -x $tools/bin/python ]] || { python3 -m venv "$tools" && "$tools/bin/pip" install -q onnxruntime==1.31.1 onnx sympy; }
 peer() { # peer NAME-VERSION PACKAGE...: an environment of its own, made once
   local venv=$DRYDOCK_CACHE/bench/$1
   [[ -e $venv/done ]] || { rm -rf "$venv" && python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check "${@:2}" && touch "$venv/done"; } ||
@@ -14,13 +12,7 @@ peer kserve-0.21.0 kserve==0.21.0 onnxruntime==1.31.1
 peer mlserver-1.7.1 mlserver==1.7.1 onnxruntime==1.31.1
 peer bentoml-1.4.40 bentoml==1.4.40 onnxruntime==1.31.1
 peer litserve-0.2.19 litserve==0.2.19 onnxruntime==1.31.1
-export MODELS=$DRYDOCK_CACHE/bench/serving-models-1
-[[ -e $MODELS/mobilenet.onnx ]] || "$tools/bin/python" "$ROOT/e2e/bench/serving/model.py" "$MODELS"
-# All that images.sh names, so that the dependencies have the features that they have in the images.
-(cd "$ROOT" && cargo build --release --locked -p drydock-operator -p kubectl-drydock -p drydock-optimizer -p inference-sidecar -p drydock-e2e --bin inference-sidecar --bin bench)
-export SIDECAR=$CARGO_TARGET_DIR/release/inference-sidecar BENCH=$CARGO_TARGET_DIR/release/bench
-ORT_DYLIB_PATH=$("$ROOT/e2e/onnxruntime.sh")
-export ORT_DYLIB_PATH OMP_NUM_THREADS=1
+. "$ROOT/e2e/bench/serving/environment.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$DRYDOCK_CACHE/bench/fastapi-0.165.0/bin/python" "$ROOT/e2e/bench/serving.py" "$work" "$ROOT/docs/benchmarks/serving.json"
