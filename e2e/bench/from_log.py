@@ -36,6 +36,10 @@ if name == "rollouts":
         row(f"verdict to the canary's last request, median of {rollbacks} rollbacks", f"{median} s")
     for canarys, sent, off, deviation in re.findall(r"split: (\d+) of (\d+) requests at 1 %: ([+-][\d.]+) points, binomial error ([\d.]+)", text):
         row(f"share of a 1 % canary, one pod and one pod: {canarys} of {sent} requests", f"{off} points", f"± {deviation}", abs(float(off)) <= float(deviation), "a Service: 50 %")
+    for said in re.findall(r"A/B test: (.*)", text):
+        row("A/B test, an effect of 0.20 planted in simulated users", said)
+    for canarys, sent, error in re.findall(r"20 %: (\d+) of (\d+) answers are the canary's; binomial error at 4.5 deviations: (\d+)", text):
+        row(f"router Gateway, a real one: answers of a 20 % canary, of {sent}", canarys, f"{int(sent) // 5} ± {error}", abs(int(canarys) - int(sent) / 5) <= int(error))
 elif name == "analysis":
     note = (
         "Simulated: 2000 canaries of each error rate at 20 requests a second, two steps of a minute; 1000 A/B tests, looked at after every 50 users "
