@@ -7,6 +7,7 @@ mod bad_canaries;
 mod bad_input;
 mod children;
 mod control;
+mod data_plane;
 mod examples;
 mod operator_killed;
 mod promotions;
