@@ -79,7 +79,7 @@ impl<'a> Sight<'a> {
     }
 
     fn note_analysis(&mut self) {
-        self.at.analysis = Some(analysis::noted(&self.at, self.metrics.to_vec(), self.now));
+        self.at.analysis = Some(analysis::noted(&self.at, self.metrics.to_vec(), &self.policy.analysis, self.now));
         if self.at.stage == RolloutStage::Holding {
             let test = ab_test::noted(&self.at, &self.signals.counts, self.policy, self.now);
             self.at.ab_test = test.map(Box::new);
