@@ -283,6 +283,9 @@ pub struct AnalysisStatus {
     pub at: Time,
     /// Names the span of time that the counts are of.
     pub window: String,
+    /// Hash of `analysis` as it was: what has passed by other rules is asked for again.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rules: String,
     pub metrics: Vec<MetricStatus>,
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::route::{GrpcRoute, HttpRoute};
 
@@ -177,19 +177,10 @@ impl Child {
             Self::Service(o) => serde_json::to_value(o),
             Self::Autoscaler(o) => serde_json::to_value(o),
             Self::Budget(o) => serde_json::to_value(o),
-            Self::HttpRoute(o) => serde_json::to_value(o).map(|json| self.typed(json)),
-            Self::GrpcRoute(o) => serde_json::to_value(o).map(|json| self.typed(json)),
+            Self::HttpRoute(o) => serde_json::to_value(o),
+            Self::GrpcRoute(o) => serde_json::to_value(o),
         };
         // Plain data with string keys always serializes.
         json.unwrap_or_default()
-    }
-
-    /// Types of our own do not say their kind.
-    fn typed(&self, mut json: Value) -> Value {
-        if let Some(map) = json.as_object_mut() {
-            map.insert("apiVersion".to_owned(), json!(self.kind().api_version()));
-            map.insert("kind".to_owned(), json!(self.kind().kind()));
-        }
-        json
     }
 }

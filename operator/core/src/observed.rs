@@ -1,14 +1,18 @@
 use std::collections::BTreeMap;
 
 use drydock_contract::SplitWindow;
+use k8s_openapi::Metadata;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
+use serde_json::Value;
 
-use crate::Child;
 use crate::route::{GrpcRoute, HttpRoute, RouteView};
+use crate::{ChildKind, compare};
 
 /// What is in the namespace now: everything that bears our labels, and, where it is cheap, whatever has the name of a child
 /// and belongs to something else (it is then left alone and reported).
@@ -33,29 +37,54 @@ pub struct Observed {
 
 impl Observed {
     /// Everything that can be a child.
-    pub(crate) fn children(&self) -> Vec<Child> {
-        let claims = self.claims.iter().cloned().map(|o| Child::Claim(Box::new(o)));
-        let jobs = self.jobs.iter().cloned().map(|o| Child::Job(Box::new(o)));
-        let revisions = self.revisions.iter().cloned().map(|o| Child::Revision(Box::new(o)));
-        let deployments = self.deployments.iter().cloned().map(|o| Child::Deployment(Box::new(o)));
-        let services = self.services.iter().cloned().map(|o| Child::Service(Box::new(o)));
-        let autoscalers = self.autoscalers.iter().cloned().map(|o| Child::Autoscaler(Box::new(o)));
-        let budgets = self.budgets.iter().cloned().map(|o| Child::Budget(Box::new(o)));
-        let http_routes = self.http_routes.iter().cloned().map(|o| Child::HttpRoute(Box::new(o)));
-        let grpc_routes = self.grpc_routes.iter().cloned().map(|o| Child::GrpcRoute(Box::new(o)));
-        claims
-            .chain(jobs)
-            .chain(revisions)
-            .chain(deployments)
-            .chain(services)
-            .chain(autoscalers)
-            .chain(budgets)
-            .chain(http_routes)
-            .chain(grpc_routes)
-            .collect()
+    pub(crate) fn children(&self) -> Vec<There<'_>> {
+        let mut all = Vec::new();
+        all.extend(self.claims.iter().map(|o| There::new(ChildKind::Claim, o)));
+        all.extend(self.jobs.iter().map(|o| There::new(ChildKind::Job, o)));
+        all.extend(self.revisions.iter().map(|o| There::new(ChildKind::Revision, o)));
+        all.extend(self.deployments.iter().map(|o| There::new(ChildKind::Deployment, o)));
+        all.extend(self.services.iter().map(|o| There::new(ChildKind::Service, o)));
+        all.extend(self.autoscalers.iter().map(|o| There::new(ChildKind::Autoscaler, o)));
+        all.extend(self.budgets.iter().map(|o| There::new(ChildKind::Budget, o)));
+        all.extend(self.http_routes.iter().map(|o| There::new(ChildKind::HttpRoute, o)));
+        all.extend(self.grpc_routes.iter().map(|o| There::new(ChildKind::GrpcRoute, o)));
+        all
     }
 
     pub(crate) fn routes(&self) -> impl Iterator<Item = RouteView<'_>> {
         self.http_routes.iter().map(RouteView::from).chain(self.grpc_routes.iter().map(RouteView::from))
+    }
+}
+
+/// An object that is there.
+#[derive(Clone, Copy)]
+pub(crate) struct There<'a> {
+    pub kind: ChildKind,
+    pub metadata: &'a ObjectMeta,
+    object: &'a dyn Compared,
+}
+
+impl<'a> There<'a> {
+    fn new<K: Metadata<Ty = ObjectMeta> + Compared>(kind: ChildKind, object: &'a K) -> Self {
+        Self { kind, metadata: object.metadata(), object }
+    }
+
+    pub fn name(&self) -> &'a str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it is as it is desired, as [`compare::holds`].
+    pub fn holds(&self, desired: &Value) -> bool {
+        self.object.holds(desired)
+    }
+}
+
+trait Compared {
+    fn holds(&self, desired: &Value) -> bool;
+}
+
+impl<T: Serialize> Compared for T {
+    fn holds(&self, desired: &Value) -> bool {
+        compare::holds(desired, self)
     }
 }

@@ -7,13 +7,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::labels::{self, label};
 use crate::names;
 
-/// The pods of one revision that are not on their way out: those of its Deployment, and not what has only its labels.
+/// The pods of one revision, as [`of_revisions`].
 pub fn of_revision<'a>(pods: &'a [Pod], md: &str, revision: &str) -> Vec<&'a Pod> {
+    of_revisions(pods, md, |of| of == revision)
+}
+
+/// The pods of the revisions that `is_one` says, without those that are on their way out: the pods of their Deployments, and not what has
+/// only their labels.
+pub fn of_revisions<'a>(pods: &'a [Pod], md: &str, is_one: impl Fn(&str) -> bool) -> Vec<&'a Pod> {
+    let is_of = |p: &&Pod| {
+        let revision = label(&p.metadata, labels::REVISION).filter(|revision| is_one(revision));
+        revision.is_some_and(|revision| is_of_deployment(&p.metadata, &names::revision(md, revision)))
+    };
     let mut found: Vec<&Pod> = pods
         .iter()
         .filter(|p| label(&p.metadata, labels::NAME) == Some(md))
-        .filter(|p| label(&p.metadata, labels::REVISION) == Some(revision))
-        .filter(|p| is_of_deployment(&p.metadata, &names::revision(md, revision)))
+        .filter(is_of)
         .filter(|p| p.metadata.deletion_timestamp.is_none() && !is_over(p))
         .collect();
     found.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));

@@ -1,26 +1,50 @@
 //! Routes of the Gateway API (`gateway.networking.k8s.io/v1`), of which we know the fields that we own, and what a parent says of them.
 //! The crate `gateway-api` has all of them, for another version of Kubernetes' types than kube 5 has.
 
+use std::marker::PhantomData;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use k8s_openapi::{Metadata, NamespaceResourceScope, Resource};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 pub const GROUP: &str = "gateway.networking.k8s.io";
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HttpRoute {
+/// A route of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(bound = "")]
+pub struct Route<K> {
     pub metadata: ObjectMeta,
     pub spec: RouteSpec,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub status: Option<RouteStatus>,
+    #[serde(skip)]
+    kind: PhantomData<K>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct GrpcRoute {
-    pub metadata: ObjectMeta,
-    pub spec: RouteSpec,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<RouteStatus>,
+pub type HttpRoute = Route<Http>;
+pub type GrpcRoute = Route<Grpc>;
+
+/// What tells the kinds of routes apart.
+pub trait RouteKind {
+    const KIND: &'static str;
+    const PLURAL: &'static str;
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Http;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grpc;
+
+impl RouteKind for Http {
+    const KIND: &'static str = "HTTPRoute";
+    const PLURAL: &'static str = "httproutes";
+}
+
+impl RouteKind for Grpc {
+    const KIND: &'static str = "GRPCRoute";
+    const PLURAL: &'static str = "grpcroutes";
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -98,16 +122,22 @@ pub struct RouteParentStatus {
     pub conditions: Vec<Condition>,
 }
 
-impl Resource for HttpRoute {
+impl<K> Route<K> {
+    pub fn new(metadata: ObjectMeta, spec: RouteSpec) -> Self {
+        Self { metadata, spec, status: None, kind: PhantomData }
+    }
+}
+
+impl<K: RouteKind> Resource for Route<K> {
     const API_VERSION: &'static str = "gateway.networking.k8s.io/v1";
     const GROUP: &'static str = GROUP;
-    const KIND: &'static str = "HTTPRoute";
+    const KIND: &'static str = K::KIND;
     const VERSION: &'static str = "v1";
-    const URL_PATH_SEGMENT: &'static str = "httproutes";
+    const URL_PATH_SEGMENT: &'static str = K::PLURAL;
     type Scope = NamespaceResourceScope;
 }
 
-impl Metadata for HttpRoute {
+impl<K: RouteKind> Metadata for Route<K> {
     type Ty = ObjectMeta;
 
     fn metadata(&self) -> &ObjectMeta {
@@ -119,24 +149,18 @@ impl Metadata for HttpRoute {
     }
 }
 
-impl Resource for GrpcRoute {
-    const API_VERSION: &'static str = "gateway.networking.k8s.io/v1";
-    const GROUP: &'static str = GROUP;
-    const KIND: &'static str = "GRPCRoute";
-    const VERSION: &'static str = "v1";
-    const URL_PATH_SEGMENT: &'static str = "grpcroutes";
-    type Scope = NamespaceResourceScope;
-}
-
-impl Metadata for GrpcRoute {
-    type Ty = ObjectMeta;
-
-    fn metadata(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn metadata_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+/// With its kind, as an apply request has to have it.
+impl<K: RouteKind> Serialize for Route<K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut route = serializer.serialize_struct(Self::KIND, 4 + usize::from(self.status.is_some()))?;
+        route.serialize_field("apiVersion", Self::API_VERSION)?;
+        route.serialize_field("kind", Self::KIND)?;
+        route.serialize_field("metadata", &self.metadata)?;
+        route.serialize_field("spec", &self.spec)?;
+        if let Some(status) = &self.status {
+            route.serialize_field("status", status)?;
+        }
+        route.end()
     }
 }
 
@@ -150,15 +174,9 @@ pub struct RouteView<'a> {
     pub status: Option<&'a RouteStatus>,
 }
 
-impl<'a> From<&'a HttpRoute> for RouteView<'a> {
-    fn from(r: &'a HttpRoute) -> Self {
-        Self { kind: HttpRoute::KIND, metadata: &r.metadata, spec: &r.spec, status: r.status.as_ref() }
-    }
-}
-
-impl<'a> From<&'a GrpcRoute> for RouteView<'a> {
-    fn from(r: &'a GrpcRoute) -> Self {
-        Self { kind: GrpcRoute::KIND, metadata: &r.metadata, spec: &r.spec, status: r.status.as_ref() }
+impl<'a, K: RouteKind> From<&'a Route<K>> for RouteView<'a> {
+    fn from(r: &'a Route<K>) -> Self {
+        Self { kind: K::KIND, metadata: &r.metadata, spec: &r.spec, status: r.status.as_ref() }
     }
 }
 

@@ -10,9 +10,6 @@ use crate::{Resolved, names};
 
 /// How a gateway divides the requests that come over gRPC.
 pub fn grpc_route(r: &Resolved, parents: &RouteParents, shares: &Shares) -> GrpcRoute {
-    GrpcRoute {
-        metadata: metadata(r, names::route(&r.name), labels(&r.name, Component::Serving)),
-        spec: route_spec(r, parents, shares, SERVICE_GRPC_PORT),
-        status: None,
-    }
+    let metadata = metadata(r, names::route(&r.name), labels(&r.name, Component::Serving));
+    GrpcRoute::new(metadata, route_spec(r, parents, shares, SERVICE_GRPC_PORT))
 }

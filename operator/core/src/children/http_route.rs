@@ -10,9 +10,6 @@ use crate::{Resolved, names};
 
 /// How a gateway divides the requests that come over HTTP.
 pub fn http_route(r: &Resolved, parents: &RouteParents, shares: &Shares) -> HttpRoute {
-    HttpRoute {
-        metadata: metadata(r, names::route(&r.name), labels(&r.name, Component::Serving)),
-        spec: route_spec(r, parents, shares, SERVICE_HTTP_PORT),
-        status: None,
-    }
+    let metadata = metadata(r, names::route(&r.name), labels(&r.name, Component::Serving));
+    HttpRoute::new(metadata, route_spec(r, parents, shares, SERVICE_HTTP_PORT))
 }

@@ -2,7 +2,7 @@ use serde_json::{Map, Value};
 
 use crate::hash::hash;
 use crate::labels::{self, APPLIED};
-use crate::{Child, ChildKind, ChildRef, Observed, Resolved, compare, names};
+use crate::{Child, ChildKind, ChildRef, Observed, Resolved, names};
 
 /// What differs between what should be there and what is.
 pub struct Diff {
@@ -22,28 +22,24 @@ pub fn diff(r: &Resolved, observed: &Observed, desired: Vec<Child>, live: &[&str
     let mut diff = Diff { writes: Vec::new(), prune: Vec::new(), foreign: Vec::new(), ending: Vec::new() };
     for child in desired {
         let (child, json) = marked(child);
-        let there = existing.iter().find(|e| e.kind() == child.kind() && e.name() == child.name());
+        let there = existing.iter().find(|e| e.kind == child.kind() && e.name() == child.name());
         match there {
-            Some(there) if !labels::is_controlled_by(there.metadata(), &r.owner.uid) => {
+            Some(there) if !labels::is_controlled_by(there.metadata, &r.owner.uid) => {
                 diff.foreign.push(format!("{child} exists and belongs to something else"));
             }
             // Its end wakes us, and it comes back.
-            Some(there) if there.metadata().deletion_timestamp.is_some() => diff.ending.push(ending(&child)),
-            Some(there) if compare::holds(&json, &there.to_json()) => {}
+            Some(there) if there.metadata.deletion_timestamp.is_some() => diff.ending.push(ending(&child)),
+            Some(there) if there.holds(&json) => {}
             None | Some(_) => diff.writes.push(child),
         }
     }
     diff.prune = existing
         .iter()
-        .filter(|e| labels::is_controlled_by(e.metadata(), &r.owner.uid))
-        .filter(|e| e.metadata().deletion_timestamp.is_none())
-        .filter(|e| !wanted.iter().any(|(kind, name)| *kind == e.kind() && name == e.name()))
-        .filter(|e| !(is_serving(e.kind()) && live.iter().any(|of| names::revision(&r.name, of) == e.name())))
-        .map(|e| ChildRef {
-            kind: e.kind(),
-            name: e.name().to_owned(),
-            uid: e.metadata().uid.clone().unwrap_or_default(),
-        })
+        .filter(|e| labels::is_controlled_by(e.metadata, &r.owner.uid))
+        .filter(|e| e.metadata.deletion_timestamp.is_none())
+        .filter(|e| !wanted.iter().any(|(kind, name)| *kind == e.kind && name == e.name()))
+        .filter(|e| !(is_serving(e.kind) && live.iter().any(|of| names::revision(&r.name, of) == e.name())))
+        .map(|e| ChildRef { kind: e.kind, name: e.name().to_owned(), uid: e.metadata.uid.clone().unwrap_or_default() })
         .collect();
     diff
 }

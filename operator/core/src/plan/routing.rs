@@ -30,9 +30,8 @@ pub fn see(r: &Resolved, observed: &Observed, shares: &Shares) -> Routes {
     let pending = wanted(r, observed, shares).into_iter().find_map(|child| {
         let is_of = |route: &RouteView<'_>| child.kind().kind() == route.kind;
         let Some(route) = own(r, observed).find(is_of) else { return Some(format!("{child} is being made")) };
-        let found = serde_json::to_value(route.spec).unwrap_or_default();
         let wanted = child.to_json();
-        let holds = wanted.get("spec").is_some_and(|spec| compare::holds(spec, &found));
+        let holds = wanted.get("spec").is_some_and(|spec| compare::holds(spec, route.spec));
         if holds { route.pending() } else { Some(format!("{child} is being changed")) }
     });
     pending.map_or(Routes::InForce, Routes::Pending)

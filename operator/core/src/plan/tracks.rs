@@ -9,7 +9,7 @@ use super::revisions::Revisions;
 use super::{PodSplit, Scale, routing};
 use crate::labels::{self, annotation};
 use crate::outlook::Outlook;
-use crate::pod_state::{crash_loop, excuse, is_reachable, is_ready, of_revision};
+use crate::pod_state::{crash_loop, excuse, is_reachable, is_ready, of_revision, of_revisions};
 use crate::resolved::Replicas;
 use crate::rollout::{
     self, Routes, Shares, Signals, beside, cap, needed, shares, split, sum, wanted_size, wanted_weight, window,
@@ -32,6 +32,8 @@ pub struct Tracks<'a> {
     pub stable: Track<'a>,
     pub canary: Track<'a>,
     pub previous: Track<'a>,
+    /// Of revisions that have no part any more, while a gateway may send them requests yet.
+    others: Vec<&'a Pod>,
     /// The percentage that the canary gets, and can take.
     pub weight: i32,
     /// Pods of the canary that anything may be sent to.
@@ -84,12 +86,17 @@ impl<'a> Tracks<'a> {
                 (counts, unheard(&stable) + unheard(&canary))
             }
         };
+        let has_a_part = |revision: &str| {
+            [&at.stable, &at.canary, &at.previous].into_iter().flatten().any(|r| r.revision == revision)
+        };
+        let others = of_revisions(&observed.pods, &r.name, |revision| !has_a_part(revision));
         let stable_is_reachable = stable.pods.iter().any(|p| is_reachable(p, now));
         let flipped = stable.revision.as_ref().is_some_and(|of| selects(r, observed, &of.revision));
         Self {
             stable,
             canary,
             previous,
+            others,
             weight,
             may_send,
             counts,
@@ -174,8 +181,8 @@ impl<'a> Tracks<'a> {
         let counts = wanted.as_ref().filter(|_| r.rollout.router == Router::Gateway);
         splits.extend(self.canary.pods.iter().filter_map(|p| tell(p, counts)));
         if self.canary.revision.is_some() {
-            // Those of the replaced revision go on as they were while they end, but not into the next canary.
-            splits.extend(self.previous.pods.iter().filter_map(|p| tell(p, None)));
+            // Those of the replaced revision go on as they were while they end, but not into the next canary; nor do any others.
+            splits.extend(self.previous.pods.iter().chain(&self.others).filter_map(|p| tell(p, None)));
         }
         splits
     }

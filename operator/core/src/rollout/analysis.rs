@@ -10,6 +10,7 @@ use drydock_sequential::{Evidence, Levels, Outcome, Tally, Test, quantile_ratio,
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Signals, feedback, whole_seconds, window};
+use crate::hash::hash;
 
 /// Between two looks that are written down, while no outcome changes: each write of the status wakes the next pass.
 pub(super) const REFRESH: SignedDuration = SignedDuration::from_secs(10);
@@ -71,10 +72,11 @@ fn together(a: &BTreeMap<String, Feedback>, b: &BTreeMap<String, Feedback>) -> B
 /// Every metric that is judged, as it stands, on a way of so many steps; `before`: what was last written of this canary.
 ///
 /// What two models answer, and how right they are, has nothing to do with how many requests they get: an agreement, or an accuracy, that
-/// has passed in one step need not be shown again in the next, where it can still fail.
+/// has passed in one step need not be shown again in the next, where it can still fail. What has passed by other rules has not.
 pub fn judge(c: &SplitWindow, policy: &Rollout, steps: usize, before: Option<&AnalysisStatus>) -> Vec<MetricStatus> {
     let is_of_answers = |m: &MetricStatus| matches!(m.metric, Metric::Agreement | Metric::Accuracy | Metric::Feedback);
     let mut all = judge_window(c, policy, steps);
+    let before = before.filter(|a| a.rules == digest(&policy.analysis));
     for unknown in all.iter_mut().filter(|m| is_of_answers(m) && m.outcome == MetricOutcome::NotEnoughEvidence) {
         let is_it =
             |m: &&MetricStatus| (m.metric, &m.name, m.outcome) == (unknown.metric, &unknown.name, MetricOutcome::Pass);
@@ -207,13 +209,19 @@ pub(super) fn quantile(buckets: &[u64], edges: &[f64], q: f64) -> Option<f64> {
     buckets.iter().zip(edges).filter(|_| all > 0).find(is_there).map(|(_, edge)| *edge)
 }
 
+/// Names the rules that something was judged by.
+fn digest(rules: &Analysis) -> String {
+    // Plain data with string keys always serializes.
+    hash(&serde_json::to_value(rules).unwrap_or_default(), 8)
+}
+
 /// What is written down of it: what was, while nothing of importance is new.
-pub fn noted(at: &RolloutStatus, metrics: Vec<MetricStatus>, now: Timestamp) -> AnalysisStatus {
+pub fn noted(at: &RolloutStatus, metrics: Vec<MetricStatus>, rules: &Analysis, now: Timestamp) -> AnalysisStatus {
     let outcomes = |all: &[MetricStatus]| all.iter().map(|m| (m.metric, m.name.clone(), m.outcome)).collect::<Vec<_>>();
-    let next = AnalysisStatus { at: whole_seconds(now), window: window(at), metrics };
+    let next = AnalysisStatus { at: whole_seconds(now), window: window(at), rules: digest(rules), metrics };
     match &at.analysis {
         Some(before)
-            if before.window == next.window
+            if (&before.window, &before.rules) == (&next.window, &next.rules)
                 && (before.metrics == next.metrics
                     || outcomes(&before.metrics) == outcomes(&next.metrics)
                         && now.duration_since(before.at.0) < REFRESH) =>

@@ -79,7 +79,7 @@ impl<'a> Sight<'a> {
     }
 
     fn note_analysis(&mut self) {
-        self.at.analysis = Some(analysis::noted(&self.at, self.metrics.to_vec(), self.now));
+        self.at.analysis = Some(analysis::noted(&self.at, self.metrics.to_vec(), &self.policy.analysis, self.now));
         if self.at.stage == RolloutStage::Holding {
             let test = ab_test::noted(&self.at, &self.signals.counts, self.policy, self.now);
             self.at.ab_test = test.map(Box::new);
@@ -413,7 +413,7 @@ fn go_to(sight: Sight<'_>, step: usize) -> Transition {
     let index = i32::try_from(step).unwrap_or(i32::MAX);
     let step_since = if sight.at.step == index { sight.at.step_since.clone() } else { since.clone() };
     let count = sight.course.len();
-    let is_unrouted = sight.is_unrouted();
+    let may_hold = !sight.lacks_service() && !sight.is_unrouted();
     // Only what the same step has held counts.
     let goes_on = sight.at.held && sight.at.step == index;
     let held_seconds = if goes_on { sight.at.held_seconds } else { 0 };
@@ -426,7 +426,7 @@ fn go_to(sight: Sight<'_>, step: usize) -> Transition {
         return Transition::to(next, vec![Notice::normal(Reason::Promoting, note)]);
     };
     let has_pods = sight.signals.canary_ready >= needed(to.size, sight.signals.stable_ready);
-    if has_pods && sight.signals.service_is_lost.is_none() && !is_unrouted {
+    if has_pods && may_hold {
         let note = format!("step {} of {count}: {}", step + 1, to.tell());
         let next = RolloutStatus { stage: RolloutStage::Holding, step: index, ..next };
         return Transition::to(next, vec![Notice::normal(Reason::CanaryProgressing, note)]);

@@ -28,16 +28,14 @@ fn said(parent_ref: ParentReference, conditions: &[(&str, &str, &str, i64)]) -> 
 }
 
 fn pending(parents: &[ParentReference], all: Vec<RouteParentStatus>) -> Option<String> {
-    let route = HttpRoute {
-        metadata: ObjectMeta {
-            name: Some("m".into()),
-            namespace: Some("shop".into()),
-            generation: Some(3),
-            ..ObjectMeta::default()
-        },
-        spec: RouteSpec { parent_refs: parents.to_vec(), ..RouteSpec::default() },
-        status: Some(RouteStatus { parents: all }),
+    let metadata = ObjectMeta {
+        name: Some("m".into()),
+        namespace: Some("shop".into()),
+        generation: Some(3),
+        ..ObjectMeta::default()
     };
+    let spec = RouteSpec { parent_refs: parents.to_vec(), ..RouteSpec::default() };
+    let route = HttpRoute { status: Some(RouteStatus { parents: all }), ..Route::new(metadata, spec) };
     RouteView::from(&route).pending()
 }
 

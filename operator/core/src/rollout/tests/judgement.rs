@@ -18,6 +18,30 @@ fn agreement() {
     }
 }
 
+/// 95 % has been shown in the first step. To ask for more, or by another tolerance, is to ask again; and so it is of a status from before
+/// the rules were noted.
+#[test]
+fn what_has_passed_by_other_rules_has_not_passed() {
+    let with = |min| {
+        let mut policy = policy();
+        policy.analysis.min_agreement = Some(min);
+        policy
+    };
+    let counts = SplitWindow { requests: 200, compared: 2000, agreed: 1980, ..SplitWindow::default() };
+    let shown = Signals { counts, ..signals(2) };
+    let second = advance(&canary(RolloutStage::Holding, 0, 10), &shown, &with(95.0), at(NOW)).next;
+    assert_eq!(second.step, 1, "{second:?}");
+    let quiet = Signals { counts: SplitWindow { requests: 200, ..SplitWindow::default() }, ..signals(2) };
+    let step = |from: &RolloutStatus, min| advance(from, &quiet, &with(min), at(NOW + 10)).next.step;
+    assert_eq!((step(&second, 95.0), step(&second, 98.0), step(&second, 90.0)), (2, 1, 1));
+    let mut old = second.clone();
+    old.analysis.as_mut().unwrap().rules.clear();
+    assert_eq!(step(&old, 95.0), 1);
+    // Nor is it forgotten what they were while nothing else changes.
+    let edited = advance(&second, &quiet, &with(98.0), at(NOW + 1)).next;
+    assert_eq!(step(&edited, 98.0), 1, "{edited:?}");
+}
+
 #[test]
 fn a_step_that_lacks_evidence_does_what_it_is_told_and_says_so() {
     let with = |on_not_enough_evidence, requests| {
