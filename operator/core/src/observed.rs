@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::Child;
+use crate::external::Heard;
 use crate::route::{GrpcRoute, HttpRoute, RouteView};
 
 /// What is in the namespace now: everything that bears our labels, and, where it is cheap, whatever has the name of a child
@@ -29,6 +30,8 @@ pub struct Observed {
     pub grpc_routes: Vec<GrpcRoute>,
     /// What stable pods, and with a gateway the canary's too, answered on their admin port, by pod name. Who is absent did not answer.
     pub splits: BTreeMap<String, SplitWindow>,
+    /// What the sources of `analysis.external` have said, by their names; of Jobs, what the Jobs say.
+    pub external: BTreeMap<String, Heard>,
 }
 
 impl Observed {
