@@ -79,6 +79,8 @@ pub enum Reason {
     Latency,
     /// The canary is right less often than `maxAccuracyDrop` allows, or a metric of feedback is worse than its `maxWorsening`.
     Feedback,
+    /// A source of `analysis.external` says that the canary is bad.
+    External,
     /// The A/B test has ended, the stable revision is better by its metric, and `abTest.onWinner` is `Apply`.
     Outperformed,
     /// The A/B test has ended, none of both is better by its metric, and `abTest.onNoWinner` is `KeepStable`.

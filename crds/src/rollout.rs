@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AbTest, BlueGreen, Control, FeedbackMetric, Gateway, RequestKey, RequestMatch, Router, Shadow, Strategy, Tolerance,
+    AbTest, BlueGreen, Control, ExternalMetric, FeedbackMetric, Gateway, RequestKey, RequestMatch, Router, Shadow,
+    Strategy, Tolerance,
 };
 
 /// How a new revision takes the place of the one that is served.
@@ -170,6 +171,11 @@ pub struct Analysis {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub metrics: Vec<FeedbackMetric>,
+    /// What others say of the canary (docs/analysis.md, "Other sources").
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub external: Vec<ExternalMetric>,
     /// What becomes of a step whose time is over without enough evidence.
     #[serde(default)]
     pub on_not_enough_evidence: OnNotEnoughEvidence,
@@ -281,6 +287,7 @@ impl Default for Analysis {
             tolerance: BTreeMap::new(),
             max_accuracy_drop: None,
             metrics: Vec::new(),
+            external: Vec::new(),
             on_not_enough_evidence: OnNotEnoughEvidence::default(),
         }
     }

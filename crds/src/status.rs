@@ -294,15 +294,15 @@ pub struct AnalysisStatus {
 #[serde(rename_all = "camelCase")]
 pub struct MetricStatus {
     pub metric: Metric,
-    /// Which one of `analysis.metrics`, of the metric `Feedback`.
+    /// Which one of `analysis.metrics`, of the metric `Feedback`, or of `analysis.external`, of the metric `External`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub outcome: MetricOutcome,
-    /// The evidence for the outcome, an e-value up to 10^9; without one, for that which has more.
+    /// The evidence for the outcome, an e-value up to 10^9; without one, for that which has more. Of `External`: its bad answers.
     pub statistic: f64,
-    /// What `statistic` must reach for that.
+    /// What `statistic` must reach for that; of `External`, to fail.
     pub threshold: f64,
-    /// Requests to the canary, compared answers, or feedback about the canary's.
+    /// Requests to the canary, compared answers, feedback about the canary's, or answers of an external source.
     pub samples: i64,
     /// About how many more are needed if all goes on as it does: 0 after a verdict, nothing where ten million would not do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -325,6 +325,8 @@ pub enum Metric {
     Accuracy,
     /// The mean of one of `analysis.metrics` beside the stable revision's, against its `maxWorsening`.
     Feedback,
+    /// What one of `analysis.external` says, against its own limit.
+    External,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

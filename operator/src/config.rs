@@ -1,5 +1,7 @@
 use drydock_operator_core::Defaults;
 
+use crate::sources::Hosts;
+
 /// How the operator was started.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -9,6 +11,8 @@ pub struct Config {
     /// Of `/metrics`, `/livez` and `/readyz`.
     pub http_port: u16,
     pub concurrency: u16,
+    /// Whom `analysis.external` may ask.
+    pub external_hosts: Hosts,
     /// Of this replica, in the Lease and in events.
     pub identity: String,
     /// `None`: no election; only for one replica alone.

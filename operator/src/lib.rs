@@ -23,6 +23,7 @@ mod publish;
 mod reconcile;
 mod run;
 mod seen;
+mod sources;
 mod target;
 mod telemetry;
 mod watch;
@@ -31,6 +32,7 @@ pub use cluster::{ClusterError, Kind, Kubernetes, ReadCluster};
 pub use config::{Config, LeaseName};
 pub use observe::observe;
 pub use run::run;
+pub use sources::Hosts;
 pub use target::Target;
 pub use telemetry::init as init_telemetry;
 

@@ -1,5 +1,5 @@
 use clap::{ArgAction, Parser};
-use drydock_operator::{Config, LeaseName, init_telemetry, run};
+use drydock_operator::{Config, Hosts, LeaseName, init_telemetry, run};
 use drydock_operator_core::Defaults;
 
 /// Optimizes, serves and rolls out the models that ModelDeployments name.
@@ -24,6 +24,10 @@ struct Args {
     /// ModelDeployments that are worked on at the same time.
     #[arg(long, env = "DRYDOCK_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
+    /// Hosts that `analysis.external` may ask, separated by commas: names, *.DOMAIN, or * for all; empty: none. Addresses of the node and
+    /// of the cloud (loopback, link-local, metadata) only where they, or the names that lead there, are named.
+    #[arg(long, env = "DRYDOCK_EXTERNAL_HOSTS", default_value = "*")]
+    external_hosts: Hosts,
     /// Work only while holding a Lease; without it no second replica may run.
     #[arg(long, env = "DRYDOCK_LEADER_ELECT", default_value_t = true, action = ArgAction::Set)]
     leader_elect: bool,
@@ -52,6 +56,7 @@ impl From<Args> for Config {
             namespace: args.namespace.filter(|n| !n.is_empty()),
             http_port: args.http_port,
             concurrency: args.concurrency,
+            external_hosts: args.external_hosts,
             identity: args.identity.unwrap_or_else(|| format!("drydock-operator-{:08x}", fastrand::u32(..))),
             lease: args.leader_elect.then_some(LeaseName { name, namespace }),
         }
@@ -122,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn no_election_only_when_asked_for() {
+    fn defaults_and_what_is_asked_for() {
         let config = |extra: &[&str]| {
             let images = ["drydock-operator", "--optimizer-image=o", "--sidecar-image=s"];
             Config::from(Args::parse_from(images.iter().chain(extra)))
@@ -130,5 +135,7 @@ mod tests {
         assert_eq!(config(&[]).lease.map(|l| l.name).as_deref(), Some("drydock-operator"));
         assert!(config(&["--leader-elect=false"]).lease.is_none());
         assert_ne!(config(&[]).identity, config(&[]).identity);
+        assert_eq!(config(&[]).external_hosts, "*".parse().unwrap());
+        assert_eq!(config(&["--external-hosts="]).external_hosts, Hosts::default());
     }
 }

@@ -51,6 +51,8 @@ pub async fn observe(
         http_routes,
         grpc_routes,
         splits,
+        // Nobody waits for them here: `reconcile` knows what was heard.
+        external: BTreeMap::new(),
     })
 }
 

@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::observe::observe;
 use crate::publish::{Say, publish};
 use crate::seen::Seen;
+use crate::sources::Sources;
 use crate::target::Target;
 
 /// What the watch holds: one object that cannot be parsed does not stop the others.
@@ -32,6 +33,7 @@ const RESYNC: Duration = Duration::from_mins(10);
 pub struct Context<C> {
     pub cluster: C,
     pub defaults: Defaults,
+    pub sources: Sources,
     pub metrics: Metrics,
     pub backoff: Backoff,
     /// Of this replica; events name it.
@@ -78,9 +80,13 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
     let now = Timestamp::now();
     // Asked again: the copy of the watch may be older than our last status, which is the planner's memory.
     let found = cx.cluster.model_deployment(target).await.map_err(Error::Observe)?;
-    let Some(found) = found else { return Ok(Action::await_change()) };
+    let Some(found) = found else {
+        cx.sources.ask(target, &[], now);
+        return Ok(Action::await_change());
+    };
     if found.metadata.deletion_timestamp.is_some() {
         // The children are owned: the garbage collector takes them.
+        cx.sources.ask(target, &[], now);
         return Ok(Action::await_change());
     }
     let seen = match Seen::read(found) {
@@ -95,7 +101,8 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
 
     let md = seen.md.as_ref();
     let resolved = md.map_err(SpecErrors::clone).and_then(|md| resolve(md, &cx.defaults));
-    let observed = observe(&cx.cluster, target, before).await.map_err(Error::Observe)?;
+    let mut observed = observe(&cx.cluster, target, before).await.map_err(Error::Observe)?;
+    observed.external = cx.sources.heard(target);
     let memory = Memory::of(before);
     let mut plan = if let Ok(resolved) = &resolved {
         plan(resolved, &observed, &memory, now)
@@ -104,6 +111,8 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
         guard(&kept, &observed, &memory, now)
     };
     let applied = apply(&cx.cluster, &target.namespace, &observed, &plan).await;
+    // Of what is in force by now; the next pass knows the answers.
+    cx.sources.ask(target, &plan.questions, now);
     let next = match &resolved {
         Ok(resolved) => status(before, generation, resolved, &plan, &applied, now),
         Err(errors) => {

@@ -13,6 +13,7 @@ use crate::config::{Config, LeaseName};
 use crate::lease::Election;
 use crate::metrics::Metrics;
 use crate::reconcile::Context;
+use crate::sources::Sources;
 use crate::{admin, watch};
 
 /// For passes under way after SIGTERM; below the 30 s that a pod is given.
@@ -66,6 +67,7 @@ async fn work(
     let cx = Context {
         cluster: Kubernetes::new(asking, claim, metrics.clone())?,
         defaults: config.defaults,
+        sources: Sources::new(config.external_hosts)?,
         metrics,
         backoff: Backoff::default(),
         identity: config.identity,

@@ -2,6 +2,7 @@
 
 pub mod autoscaler;
 pub mod budget;
+pub mod check_job;
 pub mod claim;
 pub mod controller_revision;
 pub mod grpc_route;

@@ -21,6 +21,8 @@ pub const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 pub enum Component {
     Optimization,
     Serving,
+    /// What is asked of a canary by a Job.
+    Check,
 }
 
 impl Component {
@@ -28,6 +30,7 @@ impl Component {
         match self {
             Self::Optimization => "optimization",
             Self::Serving => "serving",
+            Self::Check => "check",
         }
     }
 }

@@ -1,11 +1,20 @@
 //! Every name of a child.
 
+use serde_json::Value;
+
+use crate::hash::hash;
+
 pub fn claim(md: &str) -> String {
     format!("{md}-packages")
 }
 
 pub fn optimization_job(md: &str, task: &str) -> String {
     format!("{md}-opt-{task}")
+}
+
+/// Of one question in one step.
+pub fn check_job(md: &str, key: &str) -> String {
+    format!("{md}-check-{}", hash(&Value::from(key), 8))
 }
 
 /// Of the ControllerRevision, the Deployment and the HorizontalPodAutoscaler of one revision.
@@ -45,6 +54,7 @@ mod tests {
         for (name, suffix) in [
             (claim(&md), 0),
             (optimization_job(&md, "01234567"), "-32-01234".len()),
+            (check_job(&md, "any"), "-01234".len()),
             (revision(&md, "0123456789"), "-0123456789".len()),
             (stable_service(&md), 0),
             (canary_service(&md), 0),

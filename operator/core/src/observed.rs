@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::external::Heard;
 use crate::route::{GrpcRoute, HttpRoute, RouteView};
 use crate::{ChildKind, compare};
 
@@ -33,6 +34,8 @@ pub struct Observed {
     pub grpc_routes: Vec<GrpcRoute>,
     /// What stable pods, and with a gateway the canary's too, answered on their admin port, by pod name. Who is absent did not answer.
     pub splits: BTreeMap<String, SplitWindow>,
+    /// What the sources of `analysis.external` have said, by their names; of Jobs, what the Jobs say.
+    pub external: BTreeMap<String, Heard>,
 }
 
 impl Observed {

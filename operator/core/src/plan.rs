@@ -1,3 +1,4 @@
+mod checks;
 mod desired;
 mod diff;
 mod guard;
@@ -12,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::external::{self, Question};
 use crate::rollout::Routes;
 use crate::selection::Verdict;
 use crate::{
@@ -38,6 +40,8 @@ pub struct Plan {
     pub prune: Vec<ChildRef>,
     pub memory: Memory,
     pub outlook: Outlook,
+    /// To whom, while a step is held: all that are asked, and which of them now. What was heard of others may be forgotten.
+    pub questions: Vec<Question>,
     /// To be published if everything above succeeded.
     pub notices: Vec<Notice>,
     pub wake: Wake,
@@ -152,6 +156,7 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
             [stuck_at, again_at].into_iter().flatten().filter(|_| !is_stale),
             now,
         ),
+        questions: external::questions(resolved, &at, &observed.external, now),
         writes,
         records,
         prune: diff.prune,
@@ -245,6 +250,9 @@ fn wake(
             (None, _) if rollout::is_late(at, now) && r.rollout.control.roll_back_to.is_none() => times.push(SLOW_LOOK),
             (None, _) => times.push(look),
             (Some(_), true) => times.push(SLOW_LOOK),
+            (Some(_), false) if external::is_asked(at) && !r.rollout.analysis.external.is_empty() => {
+                times.push(SLOW_LOOK)
+            }
             // Nothing to judge: the watches see the person's word, and the pods.
             (Some(_), false) => {}
         }

@@ -1,3 +1,4 @@
+mod external;
 mod overlay;
 mod source;
 
@@ -112,6 +113,7 @@ fn read(errors: &mut SpecErrors, metadata: &ObjectMeta, spec: &ModelDeploymentSp
     let optimization = work(errors, &spec.model, &optimization, &selection, defaults);
     let serving = serving(errors, &spec.serving, defaults);
     check_gateway(errors, &spec.rollout);
+    external::check(errors, &spec.rollout.analysis);
 
     Resolved {
         owner: OwnerReference {

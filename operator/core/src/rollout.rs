@@ -12,10 +12,13 @@ mod analysis;
 mod capacity;
 mod control;
 mod course;
+mod external;
 mod feedback;
 mod gateway;
 mod share;
 mod table;
+
+use std::collections::BTreeMap;
 
 use drydock_contract::SplitWindow;
 use drydock_crds::{
@@ -32,6 +35,7 @@ pub use gateway::{Routes, is_late};
 pub use share::{Shares, shares, split, wanted_size, wanted_weight, window};
 pub use table::waits;
 
+use crate::external::Heard;
 use crate::plan::Notice;
 use analysis::judge;
 use table::Sight;
@@ -67,6 +71,8 @@ pub struct Signals {
     pub canary_excuse: Option<String>,
     /// Seen by the stable pods in the window of [`window`].
     pub counts: SplitWindow,
+    /// What the sources of `analysis.external` have said, by their names.
+    pub external: BTreeMap<String, Heard>,
     /// Pods that were told to count, and do not say what they have counted.
     pub silent: i32,
     /// How a gateway's routes stand to what the stage asks for.
@@ -102,7 +108,8 @@ pub struct Rules<'a> {
 pub fn advance(at: &RolloutStatus, s: &Signals, rules: Rules<'_>, now: Timestamp) -> Transition {
     let Rules { policy, course } = rules;
     let judged = at.canary.as_ref().map(|_| judge(&s.counts, policy, course.len(), at.analysis.as_ref()));
-    let metrics = judged.unwrap_or_default();
+    let mut metrics = judged.unwrap_or_default();
+    metrics.extend(external::judge(&s.external, at, &policy.analysis));
     let mut transition = step_on(at, s, rules, &metrics, now);
     control::spend(at, &mut transition.next, &policy.control);
     Transition { metrics, ..transition }

@@ -6,7 +6,9 @@ mod simulation;
 
 use std::collections::BTreeMap;
 
-use drydock_crds::{Amount, Autoscaling, Batching, ImageSource, PodTemplate, Resources, Source};
+use drydock_crds::{
+    Amount, Autoscaling, Batching, CheckJob, ExternalMetric, ImageSource, PodTemplate, Resources, Source,
+};
 use drydock_operator_core::{Applied, Child, ChildKind, FailedWrite, Plan, resolve, status};
 use serde_json::json;
 use simulation::Cluster;
@@ -74,6 +76,22 @@ fn sources_in_images_and_volumes() {
     md.spec.optimization.as_mut().unwrap().dataset.as_mut().unwrap().calibration = pvc("a/b.npz");
     let all = written(&mut Cluster::new(md));
     snapshot!("job_with_image_volume", of(ChildKind::Job, &all));
+}
+
+/// One that a step asks: restricted as all pods, run once, and gone with the step.
+#[test]
+fn a_job_that_checks_a_canary() {
+    let mut cluster = Cluster::new(fashion());
+    assert!(cluster.settle(100));
+    cluster.edit(|s| {
+        let args = vec!["--canary={{canary}}".into(), "http://{{name}}-canary.{{namespace}}:8080".into()];
+        let job = CheckJob { image: "tests:1".into(), command: vec!["/try".into()], args, resources: None };
+        s.rollout.analysis.external =
+            vec![ExternalMetric { name: "acceptance".into(), job: Some(job), ..ExternalMetric::default() }];
+        s.serving.image = Some("sidecar:2".into());
+    });
+    let all = written(&mut cluster);
+    snapshot!("job_that_checks_a_canary", of(ChildKind::Job, &all));
 }
 
 #[test]

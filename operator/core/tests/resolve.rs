@@ -4,7 +4,10 @@
 
 mod simulation;
 
-use drydock_crds::{Amount, FurtherModel, ModelDeploymentSpec, PodTemplate, Resources, Search, Source, UrlSource};
+use drydock_crds::{
+    Amount, CheckJob, ExternalMetric, FurtherModel, ModelDeploymentSpec, PodTemplate, Resources, Search, Source,
+    UrlSource, WebHook,
+};
 use drydock_operator_core::{Defaults, resolve};
 use serde_json::json;
 use simulation::fixtures::fashion;
@@ -52,6 +55,27 @@ fn sources() {
             "a/../../b".into();
     };
     one(&errors(up), "spec.optimization.dataset.evaluation.pvc.path", "'..'");
+}
+
+#[test]
+fn words_that_a_question_does_not_have() {
+    let hook = |url: &str, metadata: &str| {
+        let metadata = [("team".to_owned(), metadata.to_owned())].into();
+        let web_hook = Some(WebHook { url: url.into(), metadata, ..WebHook::default() });
+        ExternalMetric { name: "gate".into(), web_hook, ..ExternalMetric::default() }
+    };
+    let with = |of: ExternalMetric| errors(|s| s.rollout.analysis.external = vec![of]);
+    assert_eq!(with(hook("http://{{name}}-canary.{{namespace}}/{{canary}}", "{{ stable }}")), Vec::<String>::new());
+    let field = "spec.rollout.analysis.external[0]";
+    one(&with(hook("http://{{service}}/", "")), &format!("{field}.webHook.url"), "{{canary}}, {{stable}}");
+    one(&with(hook("http://a/", "{{args.x}}")), &format!("{field}.webHook.metadata.team"), "found {{args.x}}");
+    let job = |job| ExternalMetric { name: "check".into(), job: Some(job), ..ExternalMetric::default() };
+    let args = |arg: &str| CheckJob { args: vec!["a".into(), arg.into()], ..CheckJob::default() };
+    one(&with(job(args("{{revision}}"))), &format!("{field}.job.args[1]"), "found {{revision}}");
+    let limits = [("memory".to_owned(), Amount("much".into()))].into();
+    let resources = Some(Resources { limits, ..Resources::default() });
+    let wrong = job(CheckJob { resources, ..CheckJob::default() });
+    one(&with(wrong), &format!("{field}.job.resources.limits.memory"), "a quantity");
 }
 
 #[test]

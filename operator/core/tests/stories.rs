@@ -11,6 +11,8 @@ mod meddling;
 #[path = "stories/optimization.rs"]
 mod optimization;
 mod simulation;
+#[path = "stories/sources.rs"]
+mod sources;
 #[path = "stories/strategies.rs"]
 mod strategies;
 

@@ -48,12 +48,12 @@ pub struct Kubernetes {
 impl Kubernetes {
     pub fn new(client: Client, claim: Arc<Claim>, metrics: Metrics) -> Result<Self, reqwest::Error> {
         // A pod of the cluster is asked, never a proxy.
-        // Pods are asked in the clear, but where the whole workspace is built at once reqwest has TLS, and wants a provider
-        // for it. One that is there already is as good.
+        // Pods are asked in the clear, but reqwest has TLS for others, and wants a provider for it. One that is there already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // A pod may run whatever image its user likes: it must not send the operator elsewhere.
         let redirect = reqwest::redirect::Policy::none();
-        let pods = reqwest::Client::builder().no_proxy().redirect(redirect).timeout(SPLIT_WITHIN).build()?;
+        let pods = reqwest::Client::builder().no_proxy().redirect(redirect).timeout(SPLIT_WITHIN);
+        let pods = pods.tls_certs_only([]).build()?;
         Ok(Self { client, pods, claim, metrics, gateway_api: GatewayApi::default() })
     }
 

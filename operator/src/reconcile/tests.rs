@@ -7,6 +7,7 @@ use super::*;
 use crate::cluster::Kubernetes;
 use crate::fixtures::{Asked, Log, Objects, cluster, lines, refusal, writes};
 use crate::gateway_api::GatewayApi;
+use crate::sources::Hosts;
 
 const PATH: &str = "/apis/drydock.dev/v1alpha1/namespaces/ns/modeldeployments/m";
 
@@ -21,7 +22,15 @@ fn model_deployment() -> Value {
 
 fn context(cluster: Kubernetes) -> Context<Kubernetes> {
     let defaults = Defaults { optimizer_image: "o:1".into(), sidecar_image: "s:1".into(), image_pull_policy: None };
-    Context { cluster, defaults, metrics: Metrics::new(), backoff: Backoff::default(), identity: "pod-1".into() }
+    let sources = Sources::new(Hosts::default()).unwrap();
+    Context {
+        cluster,
+        defaults,
+        sources,
+        metrics: Metrics::new(),
+        backoff: Backoff::default(),
+        identity: "pod-1".into(),
+    }
 }
 
 fn server(object: Value) -> (Context<Kubernetes>, Log, Arc<Mutex<Objects>>) {

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use drydock_crds::{Autoscaling, CandidateStatus, Decided, Decision, RevisionStatus, RolloutStatus, Router, Strategy};
 
+use super::checks;
 use super::revisions::Revisions;
 use super::routing;
 use super::tracks::Tracks;
@@ -41,6 +42,8 @@ pub fn children(
         all.push(Child::Job(Box::new(optimization_job::optimization_job(r, existing))));
     }
     all.extend(serving(r, observed, at, tracks, revisions, news));
+    // What they ask is there by then.
+    all.extend(checks::wanted(r, observed, at));
     all
 }
 

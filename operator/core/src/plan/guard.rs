@@ -44,6 +44,7 @@ pub fn guard(kept: &Resolved, observed: &Observed, memory: &Memory, now: Timesta
         writes: diff.writes,
         records: Vec::new(),
         prune: Vec::new(),
+        questions: Vec::new(),
         notices: Vec::new(),
         wake: Wake::OnChange,
         memory,

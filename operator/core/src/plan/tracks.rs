@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 
 use super::diff::Diff;
 use super::revisions::Revisions;
-use super::{PodSplit, Scale, routing};
+use super::{PodSplit, Scale, checks, routing};
 use crate::labels::{self, annotation};
 use crate::outlook::Outlook;
 use crate::pod_state::{crash_loop, excuse, is_reachable, is_ready, of_revision, of_revisions};
@@ -129,6 +129,7 @@ impl<'a> Tracks<'a> {
             canary_crash: crash_loop(&self.canary.pods, self.since),
             canary_excuse: excuse(&self.canary.pods).or(failed),
             counts: self.counts.clone(),
+            external: checks::heard(r, observed, at),
             silent: self.silent,
             routes: routing::see(r, observed, &self.shares(r, at)),
             weight: self.weight,

@@ -215,7 +215,7 @@ fn canary(r: &Resolved, plan: &Plan) -> Story {
     let of = format!("step {} of {}", step + 1, outlook.steps);
     let message = match rollout.stage {
         RolloutStage::Holding => {
-            let lacks = rollout.analysis.as_ref().and_then(|a| crate::rollout::lacks(&a.metrics));
+            let lacks = rollout.analysis.as_ref().and_then(|a| crate::rollout::lacks(a.metrics.iter()));
             let lacks = lacks.map(|l| format!("; {l}")).unwrap_or_default();
             format!("canary {revision}, {of}: {weight} % of the requests, {pods}{excuse}{test}{lacks}")
         }

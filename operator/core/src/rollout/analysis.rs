@@ -243,18 +243,20 @@ pub fn failure(s: &Signals, metrics: &[MetricStatus]) -> Option<(Reason, String)
         Metric::LatencyRatio => Reason::Latency,
         Metric::Agreement => Reason::Disagreement,
         Metric::Accuracy | Metric::Feedback => Reason::Feedback,
+        // Counted, and not a statistic.
+        Metric::External => return Some((Reason::External, failed.message.clone())),
     };
     Some((reason, format!("{}; evidence {} of {}", failed.message, failed.statistic, failed.threshold)))
 }
 
 /// What a step whose time is over lacks; `None` when every metric passes.
-pub fn lacks(metrics: &[MetricStatus]) -> Option<String> {
-    let heard = metrics.iter().any(|m| m.metric == Metric::ErrorRate && m.samples > 0);
+pub fn lacks<'a>(metrics: impl Iterator<Item = &'a MetricStatus> + Clone) -> Option<String> {
+    let heard = metrics.clone().any(|m| m.metric == Metric::ErrorRate && m.samples > 0);
     let each: Vec<String> = metrics
-        .iter()
         .filter(|m| m.outcome == MetricOutcome::NotEnoughEvidence)
         .map(|m| match m.metric {
             Metric::LatencyRatio if heard && m.samples == 0 => UNTIMED.to_owned(),
+            Metric::External => m.message.clone(),
             _ => lack(m),
         })
         .collect();
@@ -272,12 +274,12 @@ fn lack(m: &MetricStatus) -> String {
         Metric::LatencyRatio => "latency",
         Metric::Agreement => "agreement",
         Metric::Accuracy => "accuracy",
-        Metric::Feedback => m.name.as_deref().unwrap_or("feedback"),
+        Metric::Feedback | Metric::External => m.name.as_deref().unwrap_or("feedback"),
     };
     let unit = match m.metric {
         Metric::ErrorRate | Metric::ErrorRateIncrease | Metric::LatencyRatio => "requests",
         Metric::Agreement => "compared answers",
-        Metric::Accuracy | Metric::Feedback => "values",
+        Metric::Accuracy | Metric::Feedback | Metric::External => "values",
     };
     let more = m.more_needed.map_or("it lies on its limit".to_owned(), |more| format!("about {more} more needed"));
     format!("{what} after {} {unit}, {more}", m.samples)

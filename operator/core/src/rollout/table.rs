@@ -1,12 +1,12 @@
 //! The canary's way, as a table of transitions.
 
-use drydock_crds::{Control, MetricStatus, OnNotEnoughEvidence, Reason, Rollout, RolloutStage, RolloutStatus};
+use drydock_crds::{Control, Metric, MetricStatus, OnNotEnoughEvidence, Reason, Rollout, RolloutStage, RolloutStatus};
 use jiff::{SignedDuration, Timestamp};
 
 use super::ab_test::{self, End};
 use super::course::{Step, digest};
 use super::{
-    Routes, Rules, Signals, Transition, analysis, control, gateway, needed, promote, roll_back, whole_seconds,
+    Routes, Rules, Signals, Transition, analysis, control, external, gateway, needed, promote, roll_back, whole_seconds,
 };
 use crate::plan::Notice;
 
@@ -24,7 +24,7 @@ pub struct Sight<'a> {
 type Row<'a> = (&'static [RolloutStage], fn(&Sight<'a>) -> bool, fn(Sight<'a>) -> Transition);
 
 /// Where the canary is, what is seen, and what follows. The first row that holds decides; none: it stays as it is.
-fn table<'a>() -> [Row<'a>; 21] {
+fn table<'a>() -> [Row<'a>; 22] {
     use RolloutStage::{Holding, Idle, Promoting, Scaling};
     [
         (&[Idle, Scaling, Holding, Promoting], Sight::is_aborted, abort),
@@ -43,8 +43,9 @@ fn table<'a>() -> [Row<'a>; 21] {
         (&[Holding], Sight::is_unheard_for_long, give_up_listening),
         (&[Holding], Sight::is_unheard, stay),
         (&[Holding], Sight::has_lost, lose_test),
-        (&[Holding], Sight::awaits_evidence, stay),
+        (&[Holding], Sight::awaits_answers, stay),
         (&[Holding], Sight::lacks_evidence_for_good, give_up_waiting),
+        (&[Holding], Sight::awaits_evidence, stay),
         (&[Holding], Sight::always, pass),
         (&[Promoting], Sight::may_take_over, take_over),
         (&[Scaling, Promoting], Sight::is_late, run_late),
@@ -156,18 +157,26 @@ impl<'a> Sight<'a> {
         analysis::failure(self.signals, self.metrics).is_some()
     }
 
-    /// What the step lacks to be passed. One that sends the canary nothing, such as a preview, is not judged.
-    fn lacking(&self) -> Option<String> {
+    /// What the step lacks to be passed, and what `then` becomes of it. Of one that sends the canary nothing, such as a preview, others alone can say something.
+    fn lacking(&self, then: OnNotEnoughEvidence) -> Option<String> {
         let sends = self.step().is_some_and(|s| s.weight > 0 || s.shadow > 0);
-        analysis::lacks(self.metrics).filter(|_| sends)
+        let counts = |m: &&MetricStatus| {
+            (sends || m.metric == Metric::External) && external::without(m, &self.policy.analysis) == then
+        };
+        analysis::lacks(self.metrics.iter().filter(counts))
+    }
+
+    /// Whoever was asked has not had the time to answer.
+    fn awaits_answers(&self) -> bool {
+        external::is_pending(&self.signals.external, &self.at, &self.policy.analysis)
     }
 
     fn awaits_evidence(&self) -> bool {
-        self.lacking().is_some() && self.policy.analysis.on_not_enough_evidence == OnNotEnoughEvidence::Hold
+        self.lacking(OnNotEnoughEvidence::Hold).is_some()
     }
 
     fn lacks_evidence_for_good(&self) -> bool {
-        self.lacking().is_some() && self.policy.analysis.on_not_enough_evidence == OnNotEnoughEvidence::RollBack
+        self.lacking(OnNotEnoughEvidence::RollBack).is_some()
     }
 
     fn is_promoted_by_hand(&self) -> bool {
@@ -372,7 +381,7 @@ fn give_up_listening(sight: Sight<'_>) -> Transition {
 }
 
 fn give_up_waiting(sight: Sight<'_>) -> Transition {
-    let lacking = sight.lacking().unwrap_or_default();
+    let lacking = sight.lacking(OnNotEnoughEvidence::RollBack).unwrap_or_default();
     roll_back(sight.at, Reason::NotEnoughEvidence, lacking, sight.now)
 }
 
@@ -384,8 +393,11 @@ fn lose_test(sight: Sight<'_>) -> Transition {
 }
 
 fn pass(sight: Sight<'_>) -> Transition {
-    let mut because: Vec<Notice> =
-        sight.lacking().map(|lacking| Notice::warning(Reason::CanaryProgressing, lacking)).into_iter().collect();
+    let mut because: Vec<Notice> = sight
+        .lacking(OnNotEnoughEvidence::Promote)
+        .map(|lacking| Notice::warning(Reason::CanaryProgressing, lacking))
+        .into_iter()
+        .collect();
     let step = sight.index() + 1;
     let mut transition = go_to(sight, step);
     because.append(&mut transition.because);

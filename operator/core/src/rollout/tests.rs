@@ -1,5 +1,6 @@
 mod ab_test;
 mod control;
+mod external;
 mod judgement;
 
 use super::*;

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Owne
 
 use super::faults::Node;
 use super::fixtures::report;
+use super::sources::is_check;
 use super::{Behaviour, Cluster, Outcome};
 
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
@@ -22,6 +23,7 @@ impl Cluster {
         self.deployments();
         self.kubelet();
         self.jobs();
+        self.checks();
         self.accept();
         self.sidecars();
     }
@@ -170,7 +172,7 @@ impl Cluster {
             let is_over = job.status.iter().flat_map(|s| s.conditions.iter().flatten()).any(|c| c.status == "True");
             let is_suspended = job.spec.as_ref().unwrap().suspend == Some(true);
             let age = self.now.as_second() - job.metadata.creation_timestamp.as_ref().unwrap().0.as_second();
-            if !is_over && !is_suspended && age % 3 == 0 && age > 0 {
+            if !is_over && !is_check(job) && !is_suspended && age % 3 == 0 && age > 0 {
                 let mut job = job.clone();
                 self.job(&mut job);
                 self.observed.jobs[at] = job;

@@ -5,6 +5,7 @@ mod apply;
 mod controllers;
 pub mod faults;
 pub mod fixtures;
+pub mod sources;
 pub mod story;
 mod wakes;
 
@@ -14,8 +15,8 @@ use std::sync::{Arc, OnceLock};
 use drydock_contract::CandidateReport;
 use drydock_crds::{ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus};
 use drydock_operator_core::{
-    Child, ChildKind, ChildRef, Defaults, Memory, Observed, Plan, Resolved, SpecErrors, guard, invalid_status, keep,
-    plan, resolve, status,
+    Answer, Child, ChildKind, ChildRef, Defaults, Memory, Observed, Plan, Resolved, SpecErrors, guard, invalid_status,
+    keep, plan, resolve, status,
 };
 use faults::{Faults, Nodes};
 use jiff::{SignedDuration, Timestamp};
@@ -70,6 +71,10 @@ pub struct Cluster {
     pub behaviours: BTreeMap<String, Behaviour>,
     /// Tries to come, by candidate; without any it succeeds.
     pub outcomes: BTreeMap<String, VecDeque<Outcome>>,
+    /// Of the sources of `analysis.external`, by name; without one it is good.
+    pub answers: BTreeMap<String, Answer>,
+    /// Of check Jobs, by image; without one it is 0.
+    pub exit_codes: BTreeMap<String, i32>,
     /// To each stable pod, in a second.
     pub requests_per_second: u64,
     pub serial: u64,
@@ -137,6 +142,8 @@ impl Cluster {
             now: Timestamp::from_second(START).unwrap(),
             behaviours: BTreeMap::new(),
             outcomes: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            exit_codes: BTreeMap::new(),
             requests_per_second: 100,
             serial: 0,
             unready: std::collections::BTreeSet::new(),
@@ -207,6 +214,7 @@ impl Cluster {
     /// Writes what a pass has decided, which may be a while ago. Whether it came to its end.
     pub fn finish(&mut self, pass: &Pass, faults: &Faults) -> bool {
         let Some(applied) = self.apply(&pass.plan, faults) else { return false };
+        self.ask(&pass.plan);
         let (before, generation) = (pass.before.as_ref(), pass.generation);
         let next = match &pass.known.resolved {
             Ok(resolved) => status(before, generation, resolved, &pass.plan, &applied, pass.now),

@@ -70,7 +70,8 @@ fn walk(schema: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
 }
 
 /// Fields that do not go together.
-const ONE_OF: [&[&str]; 5] = [
+const ONE_OF: [&[&str]; 6] = [
+    &["prometheus", "webHook", "job"],
     &["https", "oci", "pvc"],
     &["factorize", "prune", "sparsify", "distill", "quantize"],
     &["macsRatio", "latencyRatio", "ranks"],
@@ -197,6 +198,22 @@ fn by_hand(path: &str) -> Option<Vec<Value>> {
         "rollout.analysis.metrics[].min" => json!([-1.0, 0.5]),
         "rollout.analysis.metrics[].max" => json!([1.0, 5.0]),
         "rollout.analysis.metrics[].maxWorsening" => json!([0.1, 0.4]),
+        "rollout.analysis.external[]" => {
+            let query = json!({ "address": "http://prometheus.monitoring:9090", "query": "up" });
+            json!([{ "name": "errors", "prometheus": query, "max": 0.1 }])
+        }
+        "rollout.analysis.external[].name" => json!(["errors", "gate"]),
+        "rollout.analysis.external[].prometheus.address" => {
+            json!(["http://prometheus:9090", "https://p.example/prefix"])
+        }
+        "rollout.analysis.external[].prometheus.query" => json!(["up", "sum(rate(x{revision=\"{{canary}}\"}[1m]))"]),
+        "rollout.analysis.external[].webHook.url" => json!(["http://gate.shop/{{name}}"]),
+        "rollout.analysis.external[].webHook.metadata{}" => json!(["{{namespace}}"]),
+        "rollout.analysis.external[].webHook.pointer" => json!(["", "/value"]),
+        "rollout.analysis.external[].job.command[]" | "rollout.analysis.external[].job.args[]" => json!(["{{canary}}"]),
+        "rollout.analysis.external[].max" => json!([0.0, 1e9]),
+        "rollout.analysis.external[].min" => json!([-1e9, 0.1]),
+        "rollout.analysis.external[].timeoutSeconds" => json!([1, 60]),
         "rollout.gateway.http" | "rollout.gateway.grpc" => json!([{ "parentRefs": [{ "name": "public" }] }]),
         "rollout.gateway" => json!([{ "http": { "parentRefs": [{ "name": "public" }] } }]),
         "rollout.blueGreen.previewSeconds" | "rollout.steps[].holdSeconds" => json!([0, 2]),
