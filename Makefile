@@ -31,8 +31,8 @@ check: ## Formatting and lints
 
 .PHONY: unit
 unit: ## Tests that need no cluster
-	library=$$(e2e/onnxruntime.sh); ORT_DYLIB_PATH=$$library cargo test --workspace --locked --exclude drydock-e2e
-	cargo test --locked -p drydock-e2e --lib --bins
+	library=$$(e2e/onnxruntime.sh); ORT_DYLIB_PATH=$$library cargo test --workspace --locked --exclude drydock-e2e --exclude drydock-kwok
+	cargo test --locked -p drydock-e2e -p drydock-kwok --lib --bins
 
 .PHONY: simulation
 simulation: ## Random lives of a simulated cluster, 1,000 or DRYDOCK_SCHEDULES: the invariants of the planner (docs/reliability.md)
@@ -55,6 +55,14 @@ e2e: ## Tests on a real cluster: the local one, or that of KUBECONFIG
 .PHONY: e2e-gateway
 e2e-gateway: ## Those behind a real gateway; it is compiled first, which takes 10 minutes and more the first time
 	@e2e/run.sh --gateway
+
+.PHONY: e2e-crash e2e-soak e2e-spec
+e2e-crash: ## The operator's story with deaths and faults on a real API server, a sample or DRYDOCK_CRASH=full (docs/reliability.md)
+	@e2e/kwok/run.sh crash
+e2e-soak: ## Changes, faults and deaths for SOAK_MINUTES (2) with SOAK_COUNT (20) ModelDeployments: memory, leaks, what is stuck
+	@e2e/kwok/run.sh soak
+e2e-spec: ## Every field of the spec at a real API server: valid values are taken, others refused by the field's name
+	@e2e/kwok/run.sh spec
 
 .PHONY: gen
 gen: ## Everything that is generated and committed: the CRD, the schema of package.json

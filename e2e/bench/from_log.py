@@ -17,6 +17,37 @@ def row(what, ours, goal="", holds=None, reference=""):
     rows.append({"what": what, "ours": ours, "reference": reference, "ratio": "", "goal": goal, "holds": holds})
 
 
+def scale_rows(lines):
+    """Of e2e/kwok/run.sh scale: Drydock, and beside it Argo Rollouts where that ran too."""
+    by = {(line["contender"], line["phase"]): line["is"] for line in lines}
+    count = lines[0]["count"]
+    found = []
+
+    def add(phase, what, value, unit, digits=1, goal="", holds=None):
+        numbers = [value(by[who, phase]) if (who, phase) in by else None for who in ("drydock", "argo-rollouts")]
+        text = [f"{n:,.{digits}f}{unit}" if n is not None else "" for n in numbers]
+        ratio = f"{numbers[0] / numbers[1]:.2f}" if numbers[0] is not None and numbers[1] else ""
+        if numbers[0] is not None:
+            found.append({"what": f"kwok, {count:,} {phase}: {what}", "ours": text[0], "reference": text[1] and f"Argo Rollouts: {text[1]}",
+                          "ratio": ratio, "goal": goal, "holds": None if holds is None else holds(numbers[0])})
+
+    for phase in ("created", "changed", "deleted"):
+        add(phase, "CPU time of the controller", lambda i: i["cpuSeconds"], " s")
+        add(phase, "RSS at the end", lambda i: i["rssKib"] / 1024, " MiB")
+        add(phase, "writes to the API server", lambda i: i["writes"], "", 0)
+        add(phase, "reads (get, list)", lambda i: i["reads"], "", 0)
+        add(phase, "refused by the API server (429)", lambda i: i["refused"], "", 0, "0", lambda n: n == 0)
+        add(phase, "wall time", lambda i: i["seconds"], " s", 0)
+        for key, what in (("toFirstChild", "asked to first child"), ("fromPodReadyToSettled", "pod ready to settled status")):
+            if phase == "created" and key in by.get(("drydock", phase), {}):
+                for q in ("p50", "p99"):
+                    add(phase, f"{what}, {q}", lambda i: i.get(key, {}).get(q) or 0.0, " s", 2)
+    add("at rest", "writes to the API server", lambda i: i["writes"], "", 0, "0", lambda n: n == 0)
+    add("at rest", "CPU time of the controller", lambda i: i["cpuSeconds"], " s", 2)
+    add("at rest", "RSS", lambda i: i["rssKib"] / 1024, " MiB", 1, "< 64 MiB", lambda n: n < 64)
+    return found
+
+
 if name == "rollouts":
     note = (
         "Open-loop load on the Service during all of it, half of it REST and half gRPC, every other request of each on a connection of its own; "
@@ -54,9 +85,17 @@ elif name == "scaling":
         if what.startswith("scaling"):
             row(f"{what}: failed requests of {sent} at {rate}/s", failed, "0", failed == "0")
 elif name == "operator":
+    scale = [json.loads(line.split("scale: ", 1)[1]) for line in text.splitlines() if "scale: {" in line]
+    # The two halves are measured apart: what the other one wrote stays.
+    old = json.loads(pathlib.Path(out).read_text()) if pathlib.Path(out).exists() else {"rows": [], "note": ""}
+    kept, note = [r for r in old["rows"] if r["what"].startswith("kwok") != bool(scale)], old["note"]
+    if scale:
+        rows += kept + scale_rows(scale)
     for writes, seconds, count, before in re.findall(r"at rest: (\d+) writes in (\d+) s with (\d+) ModelDeployments \((\d+) to get there\)", text):
         row(f"writes at rest in {seconds} s, {count} ModelDeployments (API server's audit log, leases apart)", writes, "0", writes == "0")
         row(f"writes to create, optimize and serve {count} ModelDeployments", before)
+    if not scale:
+        rows += kept
 if not rows:
     sys.exit(f"{log} has no line for {name}")
 cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))

@@ -272,7 +272,19 @@ fn companions(path: &str, value: &Value) -> Value {
         "rollout.router" if value == "Gateway" => {
             json!({ "rollout": { "gateway": { "http": { "parentRefs": [{ "name": "public" }] } } } })
         }
+        // Such a parent is the object's own Service, and has its name.
+        "rollout.gateway.http.parentRefs[].kind" | "rollout.gateway.grpc.parentRefs[].kind" if value == "Service" => {
+            let protocol = path.split('.').nth(2).unwrap_or_default();
+            let parent = json!({ "parentRefs": [{ "kind": "Service", "name": "fashion" }] });
+            json!({ "rollout": { "router": "Gateway", "gateway": { protocol: parent } } })
+        }
         _ if path.starts_with("rollout.gateway") => json!({ "rollout": { "router": "Gateway" } }),
+        "rollout.abTest.onWinner" | "rollout.abTest.onNoWinner" | "rollout.abTest.sampleSize" => {
+            json!({ "rollout": { "strategy": "ABTest", "sticky": sticky, "abTest": { "metric": "ErrorRate" } } })
+        }
+        _ if path.starts_with("rollout.analysis.tolerance") => {
+            json!({ "rollout": { "analysis": { "minAgreement": 90.0 } } })
+        }
         _ if path.starts_with("rollout.abTest") => json!({ "rollout": { "strategy": "ABTest", "sticky": sticky } }),
         _ if path.starts_with("rollout.blueGreen") => json!({ "rollout": { "strategy": "BlueGreen" } }),
         _ if path.ends_with("distill.teacher") || path.ends_with("distill.student") => {

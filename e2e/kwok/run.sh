@@ -1,0 +1,44 @@
+#!/bin/bash
+# What is tried on a control plane without machines. usage: e2e/kwok/run.sh crash|soak|spec [NAME OF A TEST...]
+#                                                           e2e/kwok/run.sh scale [COUNT]
+set -euo pipefail
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lib.sh"
+PLANE=$ROOT/e2e/kwok/control-plane
+what=${1:?usage: e2e/kwok/run.sh crash|soak|spec|scale}
+shift
+trap '"$PLANE" down >/dev/null' EXIT
+
+say "programs"
+cd "$ROOT"
+# The operator and what is done to it, in the profile of the images.
+cargo build --release --locked -p drydock-operator
+export DRYDOCK_OPERATOR=$CARGO_TARGET_DIR/release/drydock-operator
+case $what in
+  scale) cargo build --release --locked -p drydock-kwok --bin scale ;;
+  *)
+    program=$(cargo test --release --locked -p drydock-kwok --test "$what" --no-run --message-format=json-render-diagnostics |
+      jq -r 'select(.executable != null and .target.kind == ["test"]) | .executable' | tail -1)
+    ;;
+esac
+"$PLANE" build
+case $what in
+  scale)
+    count=${1:-1000}
+    out=$(mktemp -d)
+    argo=$("$ROOT/e2e/kwok/argo-rollouts/build.sh")
+    # Two pods of each during the change, and 110 on a node.
+    "$PLANE" up $((count / 40 + 10))
+    "$PLANE" kubeconfig drydock >"$out/drydock.kubeconfig"
+    "$PLANE" kubeconfig argo-rollouts >"$out/argo.kubeconfig"
+    for crd in "$argo"/crds/*-crd.yaml; do "$PLANE" exec kubectl apply --server-side -f "$crd" >/dev/null; done
+    "$PLANE" exec kubectl create namespace argo-rollouts >/dev/null
+    "$PLANE" exec "$CARGO_TARGET_DIR/release/scale" drydock --count "$count" --rest-seconds "${REST_SECONDS:-60}" \
+      --program "$DRYDOCK_OPERATOR" --user-kubeconfig "$out/drydock.kubeconfig" --log "$out/drydock.log"
+    "$PLANE" exec "$CARGO_TARGET_DIR/release/scale" argo --count "$count" --rest-seconds "${REST_SECONDS:-60}" \
+      --program "$argo/rollouts-controller" --user-kubeconfig "$out/argo.kubeconfig" --log "$out/argo.log"
+    ;;
+  *)
+    "$PLANE" up 10
+    "$PLANE" exec "$program" --test-threads=1 --nocapture "$@"
+    ;;
+esac

@@ -1,0 +1,102 @@
+//! The operator's whole story on a real API server, with faults on purpose (`e2e/kwok/run.sh crash`): create, optimize, serve, canary,
+//! promote, change, roll back, delete. Whatever happens on the way, the end is that of the undisturbed story.
+//!
+//! `DRYDOCK_CRASH=full` takes every write and 40 seeds, instead of a sample; `DRYDOCK_CRASH_AFTER=7,8` those deaths alone, and
+//! `DRYDOCK_SEED=5` that seed alone.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+#[path = "crash/lasting.rs"]
+mod lasting;
+#[path = "crash/story.rs"]
+mod story;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use drydock_kwok::proxy::Faults;
+use drydock_kwok::{ground, sidecars};
+use futures::{StreamExt as _, stream};
+use kube::Client;
+use story::Story;
+
+/// Stories that are told at the same time, each in a namespace with an operator of its own.
+const AT_ONCE: usize = 6;
+/// Of the requests, and in percent: about one in ten suffers.
+const PERCENT: u64 = 10;
+
+fn listed(variable: &str) -> Result<Option<Vec<usize>>> {
+    let Ok(text) = std::env::var(variable) else { return Ok(None) };
+    let numbers = text.split(',').map(str::parse).collect::<Result<_, _>>();
+    Ok(Some(numbers.with_context(|| format!("{variable}: expected numbers with commas between them"))?))
+}
+
+fn is_full() -> bool {
+    std::env::var("DRYDOCK_CRASH").is_ok_and(|how| how == "full")
+}
+
+/// Tells all of them; what went wrong, by name.
+async fn told(client: &Client, expected: &str, all: Vec<(String, Faults)>) -> Vec<String> {
+    let directory = &directory();
+    let outcomes = stream::iter(all).map(|(name, faults)| async move {
+        let end = match Story::begin(client, &name, faults, directory).await {
+            Ok(story) => story.tell().await,
+            Err(error) => Err(error),
+        };
+        match end {
+            Ok(end) if end.children == expected => {
+                println!("{name}: as undisturbed, {} writes, {} faults", end.writes, end.faults.len());
+                None
+            }
+            Ok(end) => Some(format!(
+                "{name}: {}\nwhat was done:\n{}",
+                lasting::difference(expected, &end.children),
+                end.faults.join("\n")
+            )),
+            Err(error) => Some(format!("{name}: {error:#}")),
+        }
+    });
+    let failed: Vec<String> = outcomes.buffer_unordered(AT_ONCE).filter_map(|failed| async { failed }).collect().await;
+    for failure in &failed {
+        println!("FAILED {failure}\n");
+    }
+    failed
+}
+
+/// For kubeconfigs and for what the operators say.
+fn directory() -> PathBuf {
+    let directory = std::env::temp_dir().join("drydock-crash");
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_is_that_of_the_undisturbed_story() -> Result<()> {
+    let client = ground::client().await?;
+    sidecars::serve(client.clone()).await?;
+    let undisturbed = Story::begin(&client, "calm", Faults::None, &directory()).await?.tell().await?;
+    println!("undisturbed: {} writes\n{}", undisturbed.writes, undisturbed.children);
+    let expected = &undisturbed.children;
+
+    let deaths = match listed("DRYDOCK_CRASH_AFTER")? {
+        Some(given) => given,
+        None if std::env::var("DRYDOCK_SEED").is_ok() => Vec::new(),
+        None if is_full() => (1..=undisturbed.writes).collect(),
+        None => (1..=undisturbed.writes).step_by(6).collect(),
+    };
+    let seeds = match listed("DRYDOCK_SEED")? {
+        Some(given) => given,
+        None if std::env::var("DRYDOCK_CRASH_AFTER").is_ok() => Vec::new(),
+        None => (1..=if is_full() { 40 } else { 4 }).collect(),
+    };
+    let count = 1 + deaths.len() + seeds.len();
+    let deaths = deaths.into_iter().map(|after| (format!("death-{after}"), Faults::Death { after }));
+    let seeds =
+        seeds.into_iter().map(|seed| (format!("seed-{seed}"), Faults::Random { seed: seed as u64, percent: PERCENT }));
+    // Two that nothing happens to are equal, or the others say nothing.
+    let calm = std::iter::once(("calm-again".to_owned(), Faults::None));
+    let failed = told(&client, expected, calm.chain(deaths).chain(seeds).collect()).await;
+    println!("{} of {count} stories ended as the undisturbed one", count - failed.len());
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    Ok(())
+}
