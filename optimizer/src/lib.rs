@@ -31,6 +31,7 @@ pub mod proto;
 pub mod recorded;
 pub mod report;
 pub mod search;
+mod softmax;
 pub mod store;
 pub mod strict;
 pub mod technique;

@@ -1,3 +1,5 @@
+use crate::softmax::softmax;
+
 /// Whether the scores of one image are probabilities already: none below 0, and their sum 1.
 pub(super) fn are_probabilities(scores: &[f32]) -> bool {
     let sum: f64 = scores.iter().map(|s| f64::from(*s)).sum();
@@ -5,22 +7,15 @@ pub(super) fn are_probabilities(scores: &[f32]) -> bool {
 }
 
 /// Probabilities of the classes, by softmax where the scores are none; `None` where a score is not finite.
-pub(super) fn probabilities(scores: &[f32], softmax: bool) -> Option<Vec<f64>> {
+pub(super) fn probabilities(scores: &[f32], are_logits: bool) -> Option<Vec<f64>> {
     if !scores.iter().all(|s| s.is_finite()) {
         return None;
     }
-    let mut values: Vec<f64> = scores.iter().map(|s| f64::from(*s)).collect();
-    if softmax {
-        let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        for value in &mut values {
-            *value = (*value - largest).exp();
-        }
-        let sum: f64 = values.iter().sum();
-        for value in &mut values {
-            *value /= sum;
-        }
+    let mut likely = scores.to_vec();
+    if are_logits {
+        softmax(scores, 1.0, &mut likely);
     }
-    Some(values)
+    Some(likely.into_iter().map(f64::from).collect())
 }
 
 #[cfg(test)]

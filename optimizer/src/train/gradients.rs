@@ -2,7 +2,9 @@ use std::collections::BTreeSet;
 
 use super::data::{Augment, Batch, Sampler, Samples};
 use super::error::TrainError;
-use super::fit::{Learner, Options, Teacher, plain};
+use super::learner::Learner;
+use super::options::{Options, Teacher, check};
+use super::tensor::plain;
 use crate::engine::Engine;
 use crate::onnx::Graph;
 use crate::passes::lift_constants;
@@ -30,7 +32,7 @@ pub fn gradients(
     values: &[String],
     read: impl FnMut(Gradient<'_>),
 ) -> Result<(), TrainError> {
-    super::fit::check(options, teacher, data)?;
+    check(options, teacher, data)?;
     each(engine, graph, teacher, data, options, values, |learner, batch, keep| Ok(learner.step(batch, keep)?.1), read)
 }
 

@@ -1,6 +1,6 @@
 //! Losses, each with its gradient.
 
-use super::ops::softmax;
+use crate::softmax::softmax;
 
 /// T²·KL(softmax(teacher / T) ‖ softmax(student / T)), the mean over rows (Hinton et al., 2015). Adds `weight` times the
 /// gradient to `grad`, and returns the loss without the weight.
@@ -16,10 +16,8 @@ pub(super) fn divergence(
     let (mut p, mut q) = (vec![0.0; classes], vec![0.0; classes]);
     let mut loss = 0.0_f64;
     for ((s, t), g) in student.chunks(classes).zip(teacher.chunks(classes)).zip(grad.chunks_mut(classes)) {
-        softmax(t, temperature, &mut p);
-        softmax(s, temperature, &mut q);
-        // Through log-softmax: q may be 0.
-        let (ls, lt) = (log_sum(s, temperature), log_sum(t, temperature));
+        // Through their logarithms: q may be 0.
+        let (lt, ls) = (softmax(t, temperature, &mut p), softmax(s, temperature, &mut q));
         for c in 0..classes {
             let log_ratio = (t[c] / temperature - lt) - (s[c] / temperature - ls);
             loss += f64::from(if p[c] > 0.0 { p[c] * log_ratio } else { 0.0 });
@@ -35,9 +33,8 @@ pub(super) fn cross_entropy(logits: &[f32], labels: &[u32], classes: usize, weig
     let mut q = vec![0.0; classes];
     let mut loss = 0.0_f64;
     for ((z, label), g) in logits.chunks(classes).zip(labels).zip(grad.chunks_mut(classes)) {
-        softmax(z, 1.0, &mut q);
         let label = *label as usize;
-        loss += f64::from(log_sum(z, 1.0) - z[label]);
+        loss += f64::from(softmax(z, 1.0, &mut q) - z[label]);
         for c in 0..classes {
             let target = if c == label { 1.0 } else { 0.0 };
             g[c] += weight * (q[c] - target) / rows;
@@ -46,9 +43,19 @@ pub(super) fn cross_entropy(logits: &[f32], labels: &[u32], classes: usize, weig
     loss as f32 / rows
 }
 
-/// The mean square error over the teacher's mean square, so that values of any size weigh the same.
+/// Values below a millionth are none: what is relative to their size would be no number.
+const LEAST_MEAN_SQUARE: f64 = 1e-12;
+
+/// `None` where the values are as good as zero.
+pub(super) fn mean_square(values: &[f32]) -> Option<f64> {
+    let sum: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
+    Some(sum / values.len().max(1) as f64).filter(|found| *found >= LEAST_MEAN_SQUARE)
+}
+
+/// The mean square error over the teacher's mean square, so that values of any size weigh the same; that itself where the
+/// teacher's are zero.
 pub(super) fn feature_error(student: &[f32], teacher: &[f32], weight: f32, grad: &mut [f32]) -> f32 {
-    let square = teacher.iter().map(|t| f64::from(*t).powi(2)).sum::<f64>().max(f64::MIN_POSITIVE);
+    let square = mean_square(teacher).unwrap_or(1.0) * teacher.len().max(1) as f64;
     let factor = (2.0 * f64::from(weight) / square) as f32;
     let mut loss = 0.0_f64;
     for ((s, t), g) in student.iter().zip(teacher).zip(grad) {
@@ -56,12 +63,6 @@ pub(super) fn feature_error(student: &[f32], teacher: &[f32], weight: f32, grad:
         *g += factor * (s - t);
     }
     (loss / square) as f32
-}
-
-/// log Σ exp(x / temperature)
-fn log_sum(x: &[f32], temperature: f32) -> f32 {
-    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    max / temperature + x.iter().map(|x| ((x - max) / temperature).exp()).sum::<f32>().ln()
 }
 
 #[cfg(test)]
@@ -90,6 +91,20 @@ mod tests {
         check(|x, weight, grad| divergence(x, &teacher, 3, 2.0, weight, grad));
         check(|x, weight, grad| cross_entropy(x, &[2, 0], 3, weight, grad));
         check(|x, weight, grad| feature_error(x, &teacher, weight, grad));
+        check(|x, weight, grad| feature_error(x, &[0.0; 6], weight, grad));
+    }
+
+    #[test]
+    fn a_teacher_that_answers_zero_has_an_error_of_its_own_size() {
+        for tiny in [0.0, f32::MIN_POSITIVE, 1e-7] {
+            let mut grad = [0.0; 2];
+            let loss = feature_error(&[1.0, 3.0], &[tiny; 2], 0.5, &mut grad);
+            assert!((loss - 5.0).abs() < 1e-5, "{tiny}: {loss}");
+            assert!((grad[0] - 0.5).abs() < 1e-5 && (grad[1] - 1.5).abs() < 1e-5, "{tiny}: {grad:?}");
+            assert_eq!(mean_square(&[tiny; 2]), None);
+        }
+        let mut grad = [0.0; 1];
+        assert!(feature_error(&[4e-6], &[2e-6], 1.0, &mut grad) > 0.9 && grad[0].is_finite());
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) use linear::{Gemm, MatMul};
 pub(super) use pool::{AveragePool, MaxPool};
 pub(super) use reduce::Mean;
 pub(super) use shape::{Concat, Reshape, Shaping, Transpose};
-pub(super) use softmax::{Softmax, softmax};
+pub(super) use softmax::Softmax;
 pub(super) use window::Window;
 
 /// A gradient for each input, in the order of storage; `None` where it was not wanted.

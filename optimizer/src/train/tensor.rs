@@ -113,6 +113,13 @@ impl Buffers {
     }
 }
 
+/// A value in ONNX's order.
+pub(super) fn plain(shape: &[usize], stored: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; stored.len()];
+    from_storage(shape, stored, &mut out);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,5 @@
 use super::{Gradients, Operator};
+use crate::softmax::softmax;
 use crate::train::tensor::{Buffers, Tensor};
 
 /// Over the last dimension.
@@ -36,17 +37,5 @@ impl Operator for Softmax {
             g.iter_mut().zip(y).for_each(|(g, y)| *g = y * (*g - mean));
         }
         vec![Some(grad)]
-    }
-}
-
-/// The softmax of x / temperature.
-pub(in super::super) fn softmax(x: &[f32], temperature: f32, y: &mut [f32]) {
-    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    for (y, x) in y.iter_mut().zip(x) {
-        *y = ((x - max) / temperature).exp();
-    }
-    let sum: f32 = y.iter().sum();
-    for y in &mut *y {
-        *y /= sum;
     }
 }
