@@ -209,7 +209,7 @@ mod tests {
         let promoted = |c: &mut Control| c.promote = Some("b".into());
         let spent = RolloutStatus { promoted: word("b"), ..of("a", Some("b"), 1) };
         let retried = RolloutStatus { retried: word("b@1"), ..of("a", None, 0) };
-        let cases: [(&str, RolloutStatus, RolloutStatus, Control, Option<&str>); 10] = [
+        let cases: Vec<(&str, RolloutStatus, RolloutStatus, Control, Option<&str>)> = vec![
             ("by itself", of("a", Some("b"), 1), of("b", None, 0), control(|_| ()), None),
             ("promoted", of("a", Some("b"), 1), of("b", None, 0), control(promoted), Some("paula")),
             ("promoted once before", spent, of("b", None, 0), control(promoted), None),
