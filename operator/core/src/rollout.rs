@@ -15,6 +15,7 @@ mod course;
 mod feedback;
 mod gateway;
 mod share;
+mod sight;
 mod table;
 
 use drydock_contract::SplitWindow;
@@ -34,7 +35,7 @@ pub use table::waits;
 
 use crate::plan::Notice;
 use analysis::judge;
-use table::Sight;
+use sight::Sight;
 
 /// What the rollout depends on, seen now.
 #[derive(Clone, Debug, Default, PartialEq)]
