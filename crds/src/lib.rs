@@ -35,7 +35,7 @@ pub use model_deployment::{Model, ModelDeployment, ModelDeploymentSpec};
 pub use drydock_contract::Objective;
 pub use optimization::{CandidateFallback, Dataset, FurtherModel, Gates, Optimization};
 pub use quantity::Amount;
-pub use record::{Decided, Decision, RECORD_ANNOTATION, Record};
+pub use record::{Decided, Decision, RECORD_ANNOTATION, Record, Unrecorded};
 pub use rollout::{Analysis, CanaryStep, OnNotEnoughEvidence, Rollout};
 pub use search::Search;
 pub use serving::{Autoscaling, Batching, PodTemplate, Resources, Serving};

@@ -3,6 +3,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Unrecorded;
+
 /// What the operator saw and did. `optimization` and `rollout` are its memory, for what the children cannot tell.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -215,6 +217,9 @@ pub struct RolloutStatus {
     /// What the gateway does, with `router: Gateway`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayStatus>,
+    /// What was decided and is not in the record of its revision yet, because that could not be written: a later pass writes it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unrecorded: Vec<Unrecorded>,
 }
 
 /// What an A/B test has found, so far or in the end. The interval may be looked at at any time: it misses the true effect, ever, with a

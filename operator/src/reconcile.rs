@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drydock_crds::{ModelDeployment, Reason};
 use drydock_operator_core::{
-    Defaults, Memory, Notice, SpecErrors, Wake, guard, invalid_status, keep, plan, resolve, status,
+    Defaults, Memory, Notice, SpecErrors, Wake, announced, guard, invalid_status, keep, plan, resolve, status,
 };
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
@@ -122,9 +122,7 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
             invalid_status(before, generation, errors, &plan, &applied, now)
         }
     };
-    // What is announced has happened.
-    let notices = if applied.failed.is_empty() { &*plan.notices } else { &[] };
-    publish(&cx.cluster, &say, &next, notices).await.map_err(Error::Publish)?;
+    publish(&cx.cluster, &say, &next, announced(&plan, &next)).await.map_err(Error::Publish)?;
 
     if applied.failed.is_empty() {
         return Ok(Action::requeue(until(&plan.wake, fastrand::f64())));

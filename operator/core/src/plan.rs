@@ -8,7 +8,7 @@ mod routing;
 mod tracks;
 
 use drydock_contract::Split;
-use drydock_crds::{CandidateState, OptimizationStatus, Reason, RolloutStage, RolloutStatus};
+use drydock_crds::{CandidateState, OptimizationStatus, Reason, RolloutStage, RolloutStatus, Unrecorded};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -38,11 +38,12 @@ pub struct Plan {
     pub records: Vec<Child>,
     /// Ours, there, and no longer wanted.
     pub prune: Vec<ChildRef>,
+    /// Should nothing land of what is written: [`crate::status`] takes out of it what has.
     pub memory: Memory,
     pub outlook: Outlook,
     /// To whom, while a step is held: all that are asked, and which of them now. What was heard of others may be forgotten.
     pub questions: Vec<Question>,
-    /// To be published if everything above succeeded.
+    /// To be published as far as [`crate::announced`] says.
     pub notices: Vec<Notice>,
     pub wake: Wake,
 }
@@ -119,10 +120,12 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
     let before = Tracks::see(resolved, observed, &memory.rollout, now);
     let signals = before.signals(resolved, observed, &memory.rollout, &revisions);
     let transition = rollout::advance(&memory.rollout, &signals, resolved.rules(), now);
-    let at = transition.next;
+    let mut at = transition.next;
     let control = &resolved.rollout.control;
     let decided = record::decisions(&memory.rollout, &at, &transition.metrics, control, now);
-    let news = desired::News { decided: &decided, candidates: &found.candidates };
+    // What an earlier pass could not write down comes first.
+    let unrecorded: Vec<Unrecorded> = memory.rollout.unrecorded.iter().chain(&decided).cloned().collect();
+    let news = desired::News { decided: &unrecorded, candidates: &found.candidates };
     notices.extend(transition.because);
 
     let tracks = Tracks::see(resolved, observed, &at, now);
@@ -134,6 +137,7 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
         // The gateway may send them requests yet.
         diff.prune.retain(|gone| !routing::is_serving(gone.kind));
     }
+    at.unrecorded = record::outstanding(unrecorded, &diff.writes);
     let (records, writes) =
         diff.writes.iter().cloned().partition(|child| desired::tells_of_a_promotion(child, &decided));
     Plan {
@@ -251,7 +255,7 @@ fn wake(
             (None, _) => times.push(look),
             (Some(_), true) => times.push(SLOW_LOOK),
             (Some(_), false) if external::is_asked(at) && !r.rollout.analysis.external.is_empty() => {
-                times.push(SLOW_LOOK)
+                times.push(SLOW_LOOK);
             }
             // Nothing to judge: the watches see the person's word, and the pods.
             (Some(_), false) => {}

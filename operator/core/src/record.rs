@@ -1,10 +1,15 @@
 //! What is written down of a revision when something is decided about it, and at no other time.
 
-use drydock_crds::{Control, Decided, Decision, MetricStatus, Reason, Record, RevisionStatus, RolloutStatus};
+use drydock_crds::{
+    Control, Decided, Decision, MetricStatus, Reason, Record, RevisionStatus, RolloutStatus, Unrecorded,
+};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::rollout;
+use crate::{Child, labels, rollout};
+
+/// Decisions that are kept of one revision, and of those that could not be written yet.
+const MOST: usize = 40;
 
 /// What one pass has decided, by revision. It is read off the two states, so that no transition can forget it.
 pub fn decisions(
@@ -13,7 +18,7 @@ pub fn decisions(
     metrics: &[MetricStatus],
     control: &Control,
     now: Timestamp,
-) -> Vec<(String, Decision)> {
+) -> Vec<Unrecorded> {
     let name = |of: &Option<RevisionStatus>| of.as_ref().map(|r| r.revision.clone());
     let (was, is) = (name(&before.canary), name(&after.canary));
     let decided = |what, at: &RolloutStatus, why: String, metrics: &[MetricStatus]| Decision {
@@ -26,6 +31,7 @@ pub fn decisions(
         metrics: metrics.to_vec(),
     };
     let mut all = Vec::new();
+    let mut about = |revision: &str, decision| all.push(Unrecorded { revision: revision.to_owned(), decision });
     let forgotten = before.failed.as_ref().filter(|f| {
         let of = after.retried.as_ref().filter(|word| before.retried.as_ref() != Some(word));
         of.and_then(|word| word.split_once('@')).is_some_and(|(revision, _)| revision == f.revision)
@@ -34,7 +40,7 @@ pub fn decisions(
         // Its number tells one from the next.
         let window = after.retried.clone().unwrap_or_default();
         let why = format!("{}: {}", f.reason, f.message);
-        all.push((f.revision.clone(), Decision { window, ..decided(Decided::Retried, after, why, &[]) }));
+        about(&f.revision, Decision { window, ..decided(Decided::Retried, after, why, &[]) });
     }
     let stable = name(&after.stable).filter(|stable| name(&before.stable).as_ref() != Some(stable));
     if let Some(was) = was.clone().filter(|was| is.as_ref() != Some(was)) {
@@ -47,24 +53,24 @@ pub fn decisions(
             }
             None => (Decided::Superseded, String::new()),
         };
-        all.push((was, decided(what, before, why, metrics)));
+        about(&was, decided(what, before, why, metrics));
     }
     let refused =
         after.failed.as_ref().filter(|f| before.failed.as_ref() != Some(f) && was.as_ref() != Some(&f.revision));
     if let Some(f) = refused {
         let window = format!("{}-refused-{}", f.revision, after.retried.as_deref().unwrap_or_default());
         let why = format!("{}: {}", f.reason, f.message);
-        all.push((f.revision.clone(), Decision { window, ..decided(Decided::RolledBack, after, why, &[]) }));
+        about(&f.revision, Decision { window, ..decided(Decided::RolledBack, after, why, &[]) });
     }
     if let Some(stable) = stable.filter(|stable| was.as_ref() != Some(stable)) {
-        all.push((stable, decided(Decided::Deployed, after, String::new(), &[])));
+        about(&stable, decided(Decided::Deployed, after, String::new(), &[]));
     }
     match is {
         Some(is) if was.as_ref() != Some(&is) => {
-            all.push((is, decided(Decided::Started, after, String::new(), &[])));
+            about(&is, decided(Decided::Started, after, String::new(), &[]));
         }
         Some(is) if after.step > before.step => {
-            all.push((is, decided(Decided::StepPassed, before, String::new(), metrics)));
+            about(&is, decided(Decided::StepPassed, before, String::new(), metrics));
         }
         _ => {}
     }
@@ -87,10 +93,44 @@ fn said_by(what: Decided, before: &RolloutStatus, after: &RolloutStatus, control
     }
 }
 
-/// The record with what was decided in it; one that a pass wrote before it died is not written again.
+/// Whether it is the record of this revision.
+pub fn is_of(child: &Child, revision: &str) -> bool {
+    matches!(child, Child::Revision(_)) && labels::label(child.metadata(), labels::REVISION) == Some(revision)
+}
+
+/// What a pass has to write down yet: what is in its record already changes none, and is not among the writes.
+pub fn outstanding(decided: Vec<Unrecorded>, writes: &[Child]) -> Vec<Unrecorded> {
+    let mut all = decided;
+    all.retain(|u| writes.iter().any(|child| is_of(child, &u.revision)));
+    all.split_off(all.len().saturating_sub(MOST))
+}
+
+/// One of the revisions of a package, and what decides between them.
+#[derive(Clone, Copy, Debug)]
+pub struct OfPackage<'a> {
+    pub revision: &'a str,
+    pub is_stable: bool,
+    /// Of its record.
+    pub decisions: &'a [Decision],
+    /// How many were recorded before it.
+    pub number: i64,
+}
+
+/// The one that `rollBackTo` a package means: the one that is served, or was served last. One that was rolled back last is what nobody
+/// goes back to without naming it.
+pub fn served_last<'a>(all: impl IntoIterator<Item = OfPackage<'a>>) -> Option<&'a str> {
+    let is_good = |r: &OfPackage<'_>| r.is_stable || r.decisions.last().is_none_or(|d| d.what != Decided::RolledBack);
+    let served_at = |r: &OfPackage<'_>| {
+        let is_served = |d: &&Decision| matches!(d.what, Decided::Promoted | Decided::Deployed);
+        r.decisions.iter().filter(is_served).map(|d| d.at.0).max()
+    };
+    let good = all.into_iter().filter(is_good);
+    good.max_by_key(|r| (r.is_stable, served_at(r), r.number)).map(|r| r.revision)
+}
+
+/// The record with what was decided in it; one that a pass wrote before it died is not written again. Of too many the first and the
+/// newest stay.
 pub fn with(mut record: Record, decided: &[Decision]) -> Record {
-    /// Of one revision; the first and the newest stay.
-    const MOST: usize = 40;
     for d in decided {
         let is_there = |r: &Decision| r.what == d.what && r.step == d.step && r.window == d.window;
         if !record.decisions.iter().any(is_there) {
@@ -116,7 +156,7 @@ mod tests {
     fn told(before: &RolloutStatus, after: &RolloutStatus) -> Vec<(String, Decided)> {
         decisions(before, after, &[], &Control::default(), Timestamp::UNIX_EPOCH)
             .into_iter()
-            .map(|(r, d)| (r, d.what))
+            .map(|u| (u.revision, u.decision.what))
             .collect()
     }
 
@@ -169,7 +209,7 @@ mod tests {
         let promoted = |c: &mut Control| c.promote = Some("b".into());
         let spent = RolloutStatus { promoted: word("b"), ..of("a", Some("b"), 1) };
         let retried = RolloutStatus { retried: word("b@1"), ..of("a", None, 0) };
-        let cases: [(&str, RolloutStatus, RolloutStatus, Control, Option<&str>); 10] = [
+        let cases: Vec<(&str, RolloutStatus, RolloutStatus, Control, Option<&str>)> = vec![
             ("by itself", of("a", Some("b"), 1), of("b", None, 0), control(|_| ()), None),
             ("promoted", of("a", Some("b"), 1), of("b", None, 0), control(promoted), Some("paula")),
             ("promoted once before", spent, of("b", None, 0), control(promoted), None),
@@ -213,16 +253,15 @@ mod tests {
         ];
         for (name, before, after, control, expected) in cases {
             let all = decisions(&before, &after, &[], &control, Timestamp::UNIX_EPOCH);
-            let told: Vec<_> = all.iter().map(|(revision, d)| (revision.as_str(), d.by.as_deref())).collect();
+            let told: Vec<_> = all.iter().map(|u| (u.revision.as_str(), u.decision.by.as_deref())).collect();
             assert_eq!(told, [("b", expected)], "{name}");
         }
     }
 
     #[test]
     fn nothing_is_written_twice_and_not_without_end() {
-        let (_, d) =
-            decisions(&of("a", None, 0), &of("a", Some("b"), 0), &[], &Control::default(), Timestamp::UNIX_EPOCH)
-                .remove(0);
+        let begun = (of("a", None, 0), of("a", Some("b"), 0));
+        let d = decisions(&begun.0, &begun.1, &[], &Control::default(), Timestamp::UNIX_EPOCH).remove(0).decision;
         let once = with(Record::default(), std::slice::from_ref(&d));
         assert_eq!(with(once.clone(), std::slice::from_ref(&d)), once);
         let many: Vec<_> = (0..100).map(|i| Decision { window: i.to_string(), ..d.clone() }).collect();

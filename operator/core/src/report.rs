@@ -7,7 +7,8 @@ mod story;
 use drydock_crds::{ConditionType, ModelDeploymentStatus, Phase, Reason};
 use jiff::Timestamp;
 
-use crate::{Applied, Plan, Resolved, SpecErrors};
+use crate::plan::Notice;
+use crate::{Applied, Child, ChildKind, Plan, Resolved, SpecErrors, names, record};
 use story::Story;
 
 /// The status after a pass; exactly `before` if nothing has changed.
@@ -24,7 +25,8 @@ pub fn status(
     let mut memory = plan.memory.clone();
     let was = before.and_then(|s| s.rollout.as_ref());
     let promoted = was.filter(|was| was.stable.is_some() && was.stable != memory.rollout.stable);
-    if let Some(was) = promoted.filter(|_| !applied.failed.is_empty()) {
+    memory.rollout.unrecorded.retain(|u| !is_recorded(plan, applied, &u.revision));
+    if let Some(was) = promoted.filter(|_| !has_switched(resolved, applied)) {
         // A promotion that was not written has not happened, and would one day take away the pods that are still selected.
         // Every other step is kept, or no deadline would pass and no rollback be remembered while a write fails.
         memory.rollout = was.clone();
@@ -49,6 +51,27 @@ pub fn status(
     let all = conditions::all(plan, &story);
     next.conditions = conditions::dated(old, all, generation, now);
     next
+}
+
+/// Whether `NAME` selects what the plan says is stable: what else has failed is done by a later pass.
+fn has_switched(resolved: &Resolved, applied: &Applied) -> bool {
+    let service = format!("{} {}", ChildKind::Service, names::stable_service(&resolved.name));
+    applied.failed.iter().all(|f| f.what != service)
+}
+
+fn is_recorded(plan: &Plan, applied: &Applied, revision: &str) -> bool {
+    let has_failed = |what: String| applied.failed.iter().any(|f| f.what == what);
+    let of_it = |child: &&Child| record::is_of(child, revision);
+    plan.writes.iter().find(of_it).is_some_and(|child| !has_failed(child.to_string()))
+        // Nothing is said to have happened after a write that has failed.
+        || applied.failed.is_empty() && plan.records.iter().any(|child| of_it(&child))
+}
+
+/// What is to be announced of a pass after which the status is `next`: all of it, or nothing while a promotion is not remembered. It is
+/// announced by the pass that does, and what the others tell of has happened, whatever else has failed.
+pub fn announced<'a>(plan: &'a Plan, next: &ModelDeploymentStatus) -> &'a [Notice] {
+    let is_remembered = next.rollout.as_ref().is_none_or(|rollout| rollout.stable == plan.memory.rollout.stable);
+    if is_remembered { &plan.notices } else { &[] }
 }
 
 /// The status of a spec that cannot be worked with, after a pass of [`crate::guard`]: what is served stays served.

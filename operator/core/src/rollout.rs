@@ -16,6 +16,7 @@ mod external;
 mod feedback;
 mod gateway;
 mod share;
+mod sight;
 mod table;
 
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ pub use table::waits;
 use crate::external::Heard;
 use crate::plan::Notice;
 use analysis::judge;
-use table::Sight;
+use sight::Sight;
 
 /// What the rollout depends on, seen now.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -7,7 +7,7 @@ mod simulation;
 use std::collections::BTreeMap;
 
 use drydock_crds::{
-    Amount, Autoscaling, Batching, CheckJob, ExternalMetric, ImageSource, PodTemplate, Resources, Source,
+    Amount, Autoscaling, Batching, CheckJob, ExternalMetric, ImageSource, ModelDeploymentStatus, PodTemplate, Resources, RolloutStatus, Source,
 };
 use drydock_operator_core::{Applied, Child, ChildKind, FailedWrite, Plan, resolve, status};
 use serde_json::json;
@@ -179,25 +179,29 @@ fn a_terminal_refusal_stalls() {
     }
 }
 
-/// A promotion that was not written has not happened; anything else is remembered, so that deadlines pass.
+/// A promotion has happened once the Service has moved, and not before; anything else is remembered, so that deadlines pass.
 #[test]
-fn a_failed_write_holds_back_a_promotion_and_nothing_else() {
+fn a_service_that_was_not_written_holds_back_a_promotion_and_nothing_else() {
     let mut cluster = Cluster::new(fashion());
     written(&mut cluster);
     cluster.edit(|s| s.serving.image = Some("sidecar:2".into()));
     let applied = refused("exceeded quota", false);
+    let mut unmoved = applied.clone();
+    unmoved.failed[0].what = "Service fashion".to_owned();
     let mut promotion_seen = false;
     for pass in 0..60 {
         let (before, plan) = (cluster.status(), cluster.plan());
         let resolved = resolve(&cluster.md, &cluster.defaults).unwrap();
         let next = status(Some(&before), 2, &resolved, &plan, &applied, cluster.now);
         let was = before.rollout.clone().unwrap();
-        if plan.memory.rollout.stable == was.stable {
-            assert_eq!(next.rollout.unwrap(), plan.memory.rollout, "pass {pass}");
-        } else {
-            promotion_seen = true;
-            assert_eq!(next.rollout.unwrap(), was, "pass {pass}");
-        }
+        // What was decided is in its record, as far as that was written.
+        let remembered = |of: ModelDeploymentStatus| RolloutStatus { unrecorded: Vec::new(), ..of.rollout.unwrap() };
+        let planned = RolloutStatus { unrecorded: Vec::new(), ..plan.memory.rollout.clone() };
+        assert_eq!(remembered(next.clone()), planned, "pass {pass}");
+        let held_back = status(Some(&before), 2, &resolved, &plan, &unmoved, cluster.now);
+        let is_promoted = planned.stable != was.stable;
+        promotion_seen |= is_promoted;
+        assert_eq!(remembered(held_back), if is_promoted { was } else { planned }, "pass {pass}");
         assert_eq!(next.message, "Deployment fashion-x: exceeded quota");
         let found: Vec<_> =
             next.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();

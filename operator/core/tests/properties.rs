@@ -10,6 +10,7 @@ mod invariants;
 mod run;
 mod simulation;
 
+use drydock_crds::Decided;
 use events::{Event, cluster, event, happen, heal, served};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -44,8 +45,16 @@ fn never_overloaded_and_settled_in_the_end() {
             // A deletion could have taken the last record of what was served; everything else leaves something served.
             let status = c.status();
             let deleted = events.iter().any(|e| matches!(e, Event::Delete(_)));
-            let never = status.rollout.clone().unwrap().stable.is_none();
-            prop_assert!(never || deleted || c.selected() == status.rollout.unwrap().stable.map(|r| r.revision));
+            let rollout = status.rollout.unwrap();
+            let never = rollout.stable.is_none();
+            prop_assert!(never || deleted || c.selected() == rollout.stable.map(|r| r.revision));
+            // Whatever was refused and whenever it died: what has failed has a record of it. Not in the same words, if it died with it
+            // written, and it was decided anew by later counts.
+            prop_assert_eq!(&rollout.unrecorded, &vec![]);
+            if let Some(f) = rollout.failed.filter(|_| !deleted) {
+                let record = c.record(&f.revision);
+                prop_assert!(record.decisions.iter().any(|d| d.what == Decided::RolledBack), "{record:?}");
+            }
             Ok(())
         },
     );
@@ -100,6 +109,7 @@ fn good(events: &[Event]) -> Vec<Event> {
         | Event::Delete(_)
         | Event::Unready(_)
         | Event::CanaryUnready
+        | Event::CanaryShort
         | Event::MinSpeedup(_)
         | Event::Word(_)
         | Event::NodeSilent(_)

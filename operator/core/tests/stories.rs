@@ -4,6 +4,8 @@
 
 #[path = "stories/control.rs"]
 mod control;
+#[path = "stories/failing_writes.rs"]
+mod failing_writes;
 #[path = "stories/gateway.rs"]
 mod gateway;
 #[path = "stories/meddling.rs"]

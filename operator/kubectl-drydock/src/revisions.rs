@@ -1,6 +1,6 @@
 //! The revisions that there are: those of the rollout, and those that are recorded.
 
-use drydock_crds::{Decided, ModelDeployment, RECORD_ANNOTATION, Record, RevisionStatus, RolloutStatus};
+use drydock_crds::{ModelDeployment, RECORD_ANNOTATION, Record, RevisionStatus, RolloutStatus};
 use drydock_operator_core::REVISION_LABEL;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use serde_json::Value;
@@ -18,13 +18,6 @@ pub struct Revision {
     /// How many were recorded before it.
     pub number: i64,
     pub record: Record,
-}
-
-impl Revision {
-    /// Whether the last that was decided about it was to roll it back.
-    pub fn is_rolled_back(&self) -> bool {
-        self.record.decisions.last().is_some_and(|d| d.what == Decided::RolledBack)
-    }
 }
 
 /// Those with a part in the rollout, then those that are recorded, the newest first.

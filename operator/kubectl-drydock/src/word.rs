@@ -1,7 +1,7 @@
 //! What a person says, as a patch of `spec.rollout.control`.
 
 use drydock_crds::{Control, ModelDeployment, RolloutStatus};
-use drydock_operator_core::course;
+use drydock_operator_core::{OfPackage, course, served_last};
 use serde_json::{Map, Value, json};
 
 use crate::revisions::{Revision, list};
@@ -230,11 +230,14 @@ impl Now<'_> {
     }
 
     fn roll_back(&self, given: &str) -> Result<Word, Refusal> {
-        let to = if given.starts_with("sha256:") { self.package(given)? } else { self.revision(given)? };
+        let is_package = given.starts_with("sha256:");
+        let to = if is_package { self.package(given)? } else { self.revision(given)? };
+        let revision = if is_package { self.served_last(&to)? } else { &to };
         // What was rolled back, or is aborted, stays so until somebody says otherwise; and this says it.
-        let mut word = Word::of("roll back to", "rollBackTo", json!(to)).without([("abort", self.is_aborted(&to))]);
-        if self.rollout.failed.as_ref().is_some_and(|f| f.revision == to) {
-            word.control["retry"] = json!(self.next_attempt(&to));
+        let mut word =
+            Word::of("roll back to", "rollBackTo", json!(to)).without([("abort", self.is_aborted(revision))]);
+        if self.rollout.failed.as_ref().is_some_and(|f| f.revision == revision) {
+            word.control["retry"] = json!(self.next_attempt(revision));
         }
         Ok(word)
     }
@@ -245,12 +248,18 @@ impl Now<'_> {
     }
 
     fn package(&self, given: &str) -> Result<String, Refusal> {
-        let package = self.one(given, self.known.iter().map(|r| r.package.as_str()))?;
-        let is_good = |r: &&Revision| r.package == package && (r.part == "stable" || !r.is_rolled_back());
-        if !self.known.iter().any(|r| is_good(&r)) {
-            return Err(Refusal::RolledBack { given: package, known: self.list() });
-        }
-        Ok(package)
+        self.one(given, self.known.iter().map(|r| r.package.as_str()))
+    }
+
+    /// The revision of the package that the operator will take.
+    fn served_last(&self, package: &str) -> Result<&str, Refusal> {
+        let all = self.known.iter().filter(|r| r.package == package).map(|r| OfPackage {
+            revision: &r.name,
+            is_stable: r.part == "stable",
+            decisions: &r.record.decisions,
+            number: r.number,
+        });
+        served_last(all).ok_or_else(|| Refusal::RolledBack { given: package.to_owned(), known: self.list() })
     }
 
     /// Of the names, the one that is `given`, or the only one that begins so.

@@ -107,13 +107,13 @@ fn like(value: &Value, bits: u32) -> Value {
         Value::Object(map) => {
             let of = |(i, (key, value)): (usize, (&String, &Value))| {
                 let bits = bits.rotate_right(u32::try_from(i).unwrap() * 3 + 1);
-                (bits % 8 > 0 || key == "name").then(|| (key.clone(), like(value, bits)))
+                (!bits.is_multiple_of(8) || key == "name").then(|| (key.clone(), like(value, bits)))
             };
             Value::Object(map.iter().enumerate().filter_map(of).collect())
         }
         Value::Array(items) if bits % 16 == 1 => items.iter().rev().cloned().collect(),
         Value::Array(items) => items.iter().map(|item| like(item, bits.rotate_right(5))).collect(),
-        Value::String(text) if bits % 4 == 0 && text == "1Ki" => json!("1024"),
+        Value::String(text) if bits.is_multiple_of(4) && text == "1Ki" => json!("1024"),
         value => value.clone(),
     }
 }

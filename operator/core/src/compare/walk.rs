@@ -209,7 +209,6 @@ impl Items<'_> {
                 && holds(desired)?
             {
                 *found = true;
-                break;
             }
         }
         Ok(())

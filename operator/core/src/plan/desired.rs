@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use drydock_crds::{Autoscaling, CandidateStatus, Decided, Decision, RevisionStatus, RolloutStatus, Router, Strategy};
+use drydock_crds::{
+    Autoscaling, CandidateStatus, Decided, Decision, RevisionStatus, RolloutStatus, Router, Strategy, Unrecorded,
+};
 
 use super::checks;
 use super::revisions::Revisions;
@@ -8,21 +10,18 @@ use super::routing;
 use super::tracks::Tracks;
 use crate::children::{autoscaler, budget, claim, controller_revision, optimization_job, service, serving_deployment};
 use crate::resolved::Replicas;
-use crate::{Child, Observed, Resolved, labels, names};
+use crate::{Child, Observed, Resolved, labels, names, record};
 
-/// What this pass has decided, for the records.
+/// What has been decided, in this pass or in one that could not write it down, for the records.
 #[derive(Default)]
 pub struct News<'a> {
-    /// By revision.
-    pub decided: &'a [(String, Decision)],
+    pub decided: &'a [Unrecorded],
     pub candidates: &'a [CandidateStatus],
 }
 
 /// Whether it is the record of a revision that is promoted in this pass.
-pub fn tells_of_a_promotion(child: &Child, decided: &[(String, Decision)]) -> bool {
-    let of = labels::label(child.metadata(), labels::REVISION);
-    let is = |(revision, d): &(String, Decision)| d.what == Decided::Promoted && Some(revision.as_str()) == of;
-    matches!(child, Child::Revision(_)) && decided.iter().any(is)
+pub fn tells_of_a_promotion(child: &Child, decided: &[Unrecorded]) -> bool {
+    decided.iter().any(|u| u.decision.what == Decided::Promoted && record::is_of(child, &u.revision))
 }
 
 /// Everything that should be there, in the order in which it is written.
@@ -64,7 +63,7 @@ pub fn serving(
                 |c: &&CandidateStatus| c.package.as_ref() == Some(&template.package) && c.name == template.candidate;
             let measured = news.candidates.iter().find(of).and_then(|c| c.message.as_deref());
             let decided: Vec<Decision> =
-                news.decided.iter().filter(|(of, _)| of == revision).map(|(_, d)| d.clone()).collect();
+                news.decided.iter().filter(|u| u.revision == revision).map(|u| u.decision.clone()).collect();
             let (all_records, record) = (&observed.revisions, controller_revision::controller_revision);
             let record = record(r, revision, template, all_records, measured, &decided);
             all.push(Child::Revision(Box::new(record)));

@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 
-use drydock_crds::{Decided, Decision, OptimizationStatus, RECORD_ANNOTATION, Record, RevisionStatus, RolloutStatus};
+use drydock_crds::{OptimizationStatus, RECORD_ANNOTATION, Record, RevisionStatus, RolloutStatus};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::labels::{self, annotation, label};
+use crate::record::{OfPackage, served_last};
 use crate::revision::{RevisionTemplate, memory_bytes};
 use crate::selection::Verdict;
 use crate::{Observed, Resolved, names};
@@ -69,8 +70,7 @@ impl Revisions {
     }
 }
 
-/// The revision of this name, or of this package the one that is served or was served last. One that was rolled back last is what
-/// nobody goes back to without naming it.
+/// The revision of this name, or of this package as [`served_last`].
 fn recorded_as(
     to: &str,
     observed: &Observed,
@@ -94,17 +94,17 @@ fn recorded_as(
         let record: Record = text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
         record.decisions
     };
-    let served_at = |revision: &str| {
-        let is_served = |d: &&Decision| matches!(d.what, Decided::Promoted | Decided::Deployed);
-        decisions(revision).iter().filter(is_served).map(|d| d.at.0).max()
-    };
-    let of_package = known.iter().filter(|(_, t)| t.package == to).map(|(revision, _)| revision.as_str());
-    let is_stable = |revision: &str| at.stable.as_ref().is_some_and(|s| s.revision == revision);
-    let is_good = |revision: &&str| {
-        is_stable(revision) || decisions(revision).last().is_none_or(|d| d.what != Decided::RolledBack)
-    };
-    let rank = |revision: &&str| (is_stable(revision), served_at(revision), entry(revision).and_then(|c| c.revision));
-    status(to).or_else(|| status(of_package.filter(is_good).max_by_key(rank)?))
+    status(to).or_else(|| {
+        let of_package = known.iter().filter(|(_, t)| t.package == to);
+        let all: Vec<_> = of_package.map(|(revision, _)| (revision.as_str(), decisions(revision))).collect();
+        let all = all.iter().map(|(revision, decisions)| OfPackage {
+            revision,
+            is_stable: at.stable.as_ref().is_some_and(|s| s.revision == *revision),
+            decisions,
+            number: entry(revision).and_then(|c| c.revision).unwrap_or_default(),
+        });
+        status(served_last(all)?)
+    })
 }
 
 fn asked(
@@ -137,6 +137,7 @@ fn asked(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use drydock_crds::{Decided, Decision};
     use jiff::Timestamp;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use drydock_crds::{
-    AbTest, Amount, Autoscaling, BlueGreen, ModelDeploymentSpec, RequestKey, RequestMatch, Resources, Rollout, Router,
-    Shadow,
+    AbTest, Amount, Autoscaling, BlueGreen, ModelDeploymentSpec, RequestKey, RequestMatch, Resources, Rollout,
+    RolloutStage, Router, Shadow,
 };
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::JobCondition;
@@ -37,6 +37,8 @@ pub enum Event {
     CanaryUnready,
     /// A promotion, and back while the replaced pods are still there.
     ThereAndBack,
+    /// A canary that loses one of the pods that its share needs, and keeps another.
+    CanaryShort,
     AllReady,
     Delete(u8),
     Traffic(u64),
@@ -87,6 +89,7 @@ pub fn event() -> impl Strategy<Value = Event> {
         3 => any::<u8>().prop_map(Event::Unready),
         2 => Just(Event::CanaryUnready),
         1 => Just(Event::ThereAndBack),
+        1 => Just(Event::CanaryShort),
         2 => Just(Event::AllReady),
         1 => any::<u8>().prop_map(Event::Delete),
         1 => prop_oneof![Just(0), Just(1000)].prop_map(Event::Traffic),
@@ -248,22 +251,22 @@ pub fn happen(c: &mut Cluster, event: &Event) {
         }
         Event::CanaryUnready => {
             let canary = c.status().canary.map(|t| t.revision);
-            let is_of = |p: &Pod| p.metadata.labels.as_ref().unwrap().get("drydock.dev/revision") == canary.as_ref();
-            let pods = c.observed.pods.iter().filter(|p| canary.is_some() && is_of(p));
-            c.unready.extend(pods.map(|p| p.metadata.name.clone().unwrap()));
+            c.unready.extend(pods_of(c, canary.as_deref()));
         }
         Event::ThereAndBack => {
             let before = c.md.spec.serving.image.clone();
-            let there = if before.as_deref() == Some("sidecar:0") { "sidecar:1" } else { "sidecar:0" };
-            c.edit(|s| s.serving.image = Some(there.into()));
-            for _ in 0..45 {
-                pass_if_due(c);
-                c.second();
-                if c.status().rollout.is_some_and(|r| r.previous.is_some()) {
-                    break;
-                }
-            }
+            there(c);
+            until(c, |c| c.status().rollout.is_some_and(|r| r.previous.is_some()));
             c.edit(|s| s.serving.image = before);
+            pass_if_due(c);
+        }
+        Event::CanaryShort => {
+            there(c);
+            let is_held = |c: &Cluster| c.status().rollout.is_some_and(|r| r.stage == RolloutStage::Holding);
+            until(c, |c| is_held(c) && c.status().canary.is_some_and(|canary| canary.ready_replicas > 1));
+            let canary = c.status().canary.map(|t| t.revision);
+            c.unready.extend(pods_of(c, canary.as_deref()).into_iter().next());
+            c.second();
             pass_if_due(c);
         }
         Event::AllReady => c.unready.clear(),
@@ -312,6 +315,30 @@ pub fn happen(c: &mut Cluster, event: &Event) {
         }
         change => c.edit(|spec| edit(spec, change)),
     }
+}
+
+/// To another good revision.
+fn there(c: &mut Cluster) {
+    let is_first = c.md.spec.serving.image.as_deref() == Some("sidecar:0");
+    c.edit(|s| s.serving.image = Some(if is_first { "sidecar:1" } else { "sidecar:0" }.into()));
+}
+
+/// For as long as a rollout takes, or until it is so.
+fn until(c: &mut Cluster, is_so: impl Fn(&Cluster) -> bool) {
+    for _ in 0..45 {
+        pass_if_due(c);
+        c.second();
+        if is_so(c) {
+            break;
+        }
+    }
+}
+
+/// The names of a revision's pods.
+fn pods_of(c: &Cluster, revision: Option<&str>) -> Vec<String> {
+    let of = |p: &Pod| p.metadata.labels.as_ref().unwrap().get("drydock.dev/revision").cloned();
+    let pods = c.observed.pods.iter().filter(|p| revision.is_some() && of(p).as_deref() == revision);
+    pods.map(|p| p.metadata.name.clone().unwrap()).collect()
 }
 
 fn jobs_die(c: &mut Cluster, how: u8) {

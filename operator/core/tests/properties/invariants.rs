@@ -1,8 +1,9 @@
 //! What holds after every pass, whatever has happened.
 
 use drydock_contract::Split;
-use drydock_crds::{RolloutStage, Router};
+use drydock_crds::{RevisionStatus, RolloutStage, RolloutStatus, Router};
 use drydock_operator_core::ChildKind;
+use jiff::SignedDuration;
 
 use super::simulation::Cluster;
 use super::simulation::faults::Faults;
@@ -21,6 +22,7 @@ pub fn pass_if_due(c: &mut Cluster) {
     c.act(&pass, &Faults::default());
     let plan = pass.plan;
     let rollout = &plan.memory.rollout;
+    keeps_what_was_replaced(c, &before, rollout);
 
     // A step that a gateway has not accepted is not passed.
     let is_gateway = c.md.spec.rollout.router == Router::Gateway;
@@ -39,19 +41,19 @@ pub fn pass_if_due(c: &mut Cluster) {
         assert!(!before.canary.as_ref().is_some_and(|canary| ends(&canary.revision)), "{plan:#?}");
     }
 
-    // What is pruned is neither selected nor about to be.
-    let stable = rollout.stable.as_ref().map(|r| r.revision.clone());
+    // What is pruned is neither selected nor about to be, nor kept to be gone back to.
+    let revision = |of: &Option<RevisionStatus>| of.as_ref().map(|r| r.revision.clone());
+    let stable = revision(&rollout.stable);
     for gone in plan.prune.iter().filter(|g| matches!(g.kind, ChildKind::Deployment | ChildKind::Revision)) {
         let is_of = |revision: &Option<String>| revision.as_ref().is_some_and(|r| gone.name.ends_with(r.as_str()));
         assert!(!is_of(&stable) && !is_of(&c.selected()), "{gone} is in use");
+        assert!(!is_of(&revision(&rollout.canary)) && !is_of(&revision(&rollout.previous)), "{gone} has a part");
     }
 
     // Scale first, then the switch; but for what is called back, which takes over with the pods that it has.
     let is_called_back = c.md.spec.rollout.control.roll_back_to.is_some();
-    // While a write is refused for good, a promotion is written and not remembered, and is taken back as it is (docs/reliability.md).
     if let (Some(from), Some(to)) = (&selected, c.selected())
         && *from != to
-        && c.taken.is_empty()
     {
         let needed = if is_called_back { 1.min(c.ready(from)) } else { c.ready(from) };
         assert!(c.ready(&to) >= needed, "from {} ready pods to {}", c.ready(from), c.ready(&to));
@@ -88,5 +90,24 @@ pub fn pass_if_due(c: &mut Cluster) {
         } else if canary.is_some() {
             assert_eq!(split, None, "only the stable revision sends on");
         }
+    }
+}
+
+/// What was replaced stays for `scaleDownDelaySeconds`, unless it is called back, or replaced in its part by the next one.
+fn keeps_what_was_replaced(c: &Cluster, before: &RolloutStatus, after: &RolloutStatus) {
+    let now = c.operators_now();
+    // One that has nobody to protect is replaced at once, and is never ready before.
+    if !after.stable_was_ready || !before.stable_was_ready || after.stable.is_none() {
+        return;
+    }
+    if after.stable != before.stable {
+        assert_eq!(after.previous, before.stable, "{before:?}");
+        let delay = SignedDuration::from_secs(c.md.spec.rollout.scale_down_delay_seconds.into());
+        let until = after.previous_until.as_ref().unwrap().0;
+        assert!(until.duration_since(now) >= delay, "replaced at {now} and kept until {until}");
+    } else if let (Some(previous), Some(until)) = (&before.previous, &before.previous_until)
+        && after.previous.is_none()
+    {
+        assert!(until.0 <= now || after.canary.as_ref() == Some(previous), "dropped at {now}: {before:?}");
     }
 }

@@ -13,13 +13,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use drydock_contract::CandidateReport;
-use drydock_crds::{ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus};
+use drydock_crds::{ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus, RECORD_ANNOTATION, Record};
 use drydock_operator_core::{
     Answer, Child, ChildKind, ChildRef, Defaults, Memory, Observed, Plan, Resolved, SpecErrors, guard, invalid_status,
     keep, plan, resolve, status,
 };
 use faults::{Faults, Nodes};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use serde_json::json;
 
 /// How pods with one image behave.
@@ -364,6 +365,14 @@ impl Cluster {
             }
         }
         kept
+    }
+
+    /// What is recorded of a revision.
+    pub fn record(&self, revision: &str) -> Record {
+        let is_of = |c: &&ControllerRevision| c.metadata.labels.as_ref().unwrap()["drydock.dev/revision"] == revision;
+        let found = self.observed.revisions.iter().find(is_of);
+        let text = found.and_then(|c| c.metadata.annotations.as_ref()?.get(RECORD_ANNOTATION));
+        text.map_or_else(Record::default, |text| serde_json::from_str(text).unwrap())
     }
 
     /// Ready pods of a revision.

@@ -3,7 +3,7 @@ use drydock_crds::ModelDeploymentSpec;
 use super::*;
 use crate::images::{Given, images};
 use crate::samples::simulation::Cluster;
-use crate::samples::simulation::fixtures::recipe;
+use crate::samples::simulation::fixtures::{behind_a_gateway, recipe};
 use crate::samples::{plain, served, with_canary};
 
 fn told(cluster: &Cluster, change: impl FnOnce(&mut ModelDeploymentSpec)) -> String {
@@ -68,6 +68,22 @@ fn what_is_foretold_is_what_happens() {
     }
     let says = plain(&cluster, &cluster.status().message);
     assert!(text.contains(&says), "{says}: {text}");
+}
+
+/// And who has no Gateway API is told so before anything is applied.
+#[test]
+fn routes_are_foretold() {
+    let mut cluster = served();
+    let gateway = |spec: &mut ModelDeploymentSpec| behind_a_gateway(&mut spec.rollout);
+    let text = told(&cluster, gateway);
+    assert!(text.contains("install the Gateway API") && !text.contains("+ HTTPRoute"), "{text}");
+    cluster.observed.gateway_api = true;
+    let text = told(&cluster, gateway);
+    assert!(text.contains("+ HTTPRoute fashion") && text.contains("+ GRPCRoute fashion"), "{text}");
+    cluster.edit(gateway);
+    let plan = cluster.reconcile(None);
+    assert_eq!(plan.writes.len(), 2);
+    assert!(text.contains(&plain(&cluster, &cluster.status().message)), "{text}");
 }
 
 #[test]

@@ -68,6 +68,23 @@ async fn a_word_that_is_refused_writes_nothing() {
     assert_eq!(writes(&log), Vec::<String>::new());
 }
 
+/// The package stands for its revision: what was said against that one is taken back.
+#[tokio::test]
+async fn a_rollback_to_a_package_is_one_patch_too() {
+    let record = recorded("bbbb", 1, "sha256:bb22", &json!({ "decisions": [] }));
+    let mut aborted = with_canary(&json!({}));
+    aborted["spec"]["rollout"]["control"]["abort"] = "bbbb".into();
+    let (shell, log, objects) =
+        shell([(PATH, aborted), ("/apis/apps/v1/namespaces/ns/controllerrevisions/m-bbbb", record)]);
+    let text = told(&shell, Said::RollBack { to: "sha256:bb".into() }).await.unwrap();
+    assert_eq!(text, "ModelDeployment ns/m: roll back to sha256:bb22, by jane\n");
+    assert_eq!(writes(&log), [format!("POST {WHO}"), format!("PATCH {PATH} fieldManager=kubectl-drydock")]);
+    let objects = objects.lock().unwrap();
+    let control = &objects.0[PATH]["spec"]["rollout"]["control"];
+    assert_eq!((&control["rollBackTo"], control.get("abort")), (&json!("sha256:bb22"), None));
+    assert_eq!(control["by"], json!({ "rollBackTo": "jane" }));
+}
+
 /// An abort must not fail for want of a name.
 #[tokio::test]
 async fn who_it_is_may_be_unknown() {
@@ -144,6 +161,40 @@ async fn a_dry_run_writes_nothing_and_says_what_is_refused() {
     let shell = Shell::new(client, Target::new("ns", "m")).unwrap();
     let error = plan(&shell, &file, &given, &mut Vec::new()).await.unwrap_err().to_string();
     assert_eq!(error, "the API server would refuse it: the weights of the steps must not fall");
+}
+
+/// Only for who asks for a gateway: not everybody may list routes.
+#[tokio::test]
+async fn a_plan_behind_a_gateway_looks_for_the_gateway_api() {
+    const GROUP: &str = "/apis/gateway.networking.k8s.io/v1";
+    let resource =
+        |name: &str| json!({ "name": name, "singularName": "", "kind": "K", "namespaced": true, "verbs": ["list"] });
+    let found = json!({
+        "kind": "APIResourceList", "groupVersion": "gateway.networking.k8s.io/v1",
+        "resources": [resource("httproutes"), resource("grpcroutes")],
+    });
+    let gateway = json!({ "router": "Gateway", "gateway": { "http": { "parentRefs": [{ "name": "public" }] } } });
+    for (rollout, is_there, expected) in [
+        (json!({}), true, (false, 0, false)),
+        (gateway.clone(), true, (true, 2, false)),
+        (gateway, false, (true, 0, true)),
+    ] {
+        let (objects, found) = (Mutex::new(Objects::default()), found.clone());
+        let (client, log) = client(move |asked: &Asked| match asked.path.as_str() {
+            GROUP if is_there => (200, found.clone()),
+            GROUP => (404, "404 page not found".into()),
+            _ => objects.lock().unwrap().answer(asked),
+        });
+        let shell = Shell::new(client, Target::new("ns", "m")).unwrap();
+        let given = Given { optimizer: Some("o:1".into()), sidecar: Some("s:1".into()) };
+        let mut out = Vec::new();
+        plan(&shell, &object(&json!({ "spec": { "rollout": rollout } })), &given, &mut out).await.unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines = lines(&log);
+        let is_asked = lines.contains(&format!("GET {GROUP}"));
+        let lists = lines.iter().filter(|l| l.contains("routes ")).count();
+        assert_eq!((is_asked, lists, text.contains("install the Gateway API")), expected, "{lines:#?}\n{text}");
+    }
 }
 
 /// What a watch sees: an object for each look, each once.

@@ -5,6 +5,7 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 
 const GOOD: &str = "sha256:aa11";
 const BAD: &str = "sha256:bb22";
+const OTHER: &str = "sha256:ee33";
 
 fn known(md: &ModelDeployment) -> Vec<Revision> {
     let rolled_back =
@@ -13,6 +14,7 @@ fn known(md: &ModelDeployment) -> Vec<Revision> {
         recorded("aaaa", 1, GOOD, &json!({ "decisions": [] })),
         recorded("abcd", 2, GOOD, &json!({ "decisions": [] })),
         recorded("bbbb", 3, BAD, &rolled_back),
+        recorded("eeee", 4, OTHER, &json!({ "decisions": [] })),
         // Another object's, of the same name in its label.
         json!({ "metadata": { "name": "x", "labels": { "drydock.dev/revision": "ffff" } }, "data": {}, "revision": 9 }),
     ];
@@ -35,9 +37,9 @@ fn canary() -> Value {
     json!({ "canary": revision("cccc"), "stage": "Holding", "step": 0 })
 }
 
-fn failed() -> Value {
+fn failed(revision: &str) -> Value {
     let at = "2026-01-01T00:00:00Z";
-    json!({ "failed": { "revision": "bbbb", "candidate": "int8", "reason": "ErrorRate", "message": "", "at": at }, "retried": "dddd@4" })
+    json!({ "failed": { "revision": revision, "candidate": "int8", "reason": "ErrorRate", "message": "", "at": at }, "retried": "dddd@4" })
 }
 
 #[test]
@@ -68,7 +70,7 @@ fn each_word_names_its_revision_and_who_said_it() {
             json!({}),
             json!({ "abort": "abcd", "by": { "abort": "jane" } }),
         ),
-        (retry, failed(), json!({ "retry": "bbbb@2" }), json!({ "retry": "bbbb@5", "by": { "retry": "jane" } })),
+        (retry, failed("bbbb"), json!({ "retry": "bbbb@2" }), json!({ "retry": "bbbb@5", "by": { "retry": "jane" } })),
         (Said::Pause, json!({}), json!({}), json!({ "paused": true, "by": { "paused": "jane" } })),
         (Said::Resume, json!({}), json!({ "paused": true }), json!({ "paused": false, "by": { "paused": "jane" } })),
         (back("abcd"), json!({}), json!({}), json!({ "rollBackTo": "abcd", "by": { "rollBackTo": "jane" } })),
@@ -77,12 +79,26 @@ fn each_word_names_its_revision_and_who_said_it() {
         // It was rolled back, or is aborted, and is to be served all the same.
         (
             back("bbbb"),
-            failed(),
+            failed("bbbb"),
             json!({ "abort": "bbbb" }),
             json!({ "rollBackTo": "bbbb", "retry": "bbbb@5", "abort": null,
                     "by": { "rollBackTo": "jane", "retry": "jane", "abort": null } }),
         ),
         (back("sha256:aa"), json!({}), json!({}), json!({ "rollBackTo": GOOD, "by": { "rollBackTo": "jane" } })),
+        // Of a package, what stands in the way of the revision that is served then, and of no other.
+        (
+            back("sha256:ee"),
+            failed("eeee"),
+            json!({ "abort": "eeee" }),
+            json!({ "rollBackTo": OTHER, "retry": "eeee@5", "abort": null,
+                    "by": { "rollBackTo": "jane", "retry": "jane", "abort": null } }),
+        ),
+        (
+            back("sha256:aa"),
+            failed("bbbb"),
+            json!({ "abort": "abcd" }),
+            json!({ "rollBackTo": GOOD, "by": { "rollBackTo": "jane" } }),
+        ),
         (
             Said::EndRollBack,
             json!({}),
@@ -109,7 +125,7 @@ fn a_word_that_would_do_nothing_is_refused_with_what_there_is() {
         (Said::Proceed { step: Some(1) }, canary(), "step 2 does not wait for anybody"),
         (Said::Proceed { step: Some(2) }, canary(), "no step 3: it has 2"),
         (Said::Retry { revision: None }, canary(), "no revision is rolled back"),
-        (Said::Retry { revision: of("aaaa") }, failed(), "that is bbbb"),
+        (Said::Retry { revision: of("aaaa") }, failed("bbbb"), "that is bbbb"),
         (Said::Resume, json!({}), "control.paused is not set"),
         (Said::EndRollBack, json!({}), "control.rollBackTo is not set"),
         (back("a"), json!({}), "a is the beginning of several"),
