@@ -251,7 +251,7 @@ fn wake(
             (None, _) => times.push(look),
             (Some(_), true) => times.push(SLOW_LOOK),
             (Some(_), false) if external::is_asked(at) && !r.rollout.analysis.external.is_empty() => {
-                times.push(SLOW_LOOK)
+                times.push(SLOW_LOOK);
             }
             // Nothing to judge: the watches see the person's word, and the pods.
             (Some(_), false) => {}
