@@ -13,5 +13,6 @@ mod promotions;
 mod quickstart;
 mod quiet;
 mod requests;
+mod sources;
 mod support;
 mod validation;
