@@ -1,7 +1,8 @@
 //! A server that is ready and wrong, for the tests of bad canaries. `MODE` says how: `errors` answers every inference with
 //! HTTP 500 or gRPC INTERNAL, `slow` after 30 seconds, `wrong-shape` with three numbers where ten are expected, `ten-times-slower` as the server
 //! at `GOOD_HTTP` and `GOOD_GRPC` does, but later; `crash` ends the process on the first one, `out-of-memory` takes all that there is;
-//! `never-ready` is never ready, and `crash-loop` ends at once. It writes a line for each inference.
+//! `never-ready` is never ready, and `crash-loop` ends at once. It writes a line for each inference. `POST /gate/403` answers 403, in
+//! every mode.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::uri::{Authority, Scheme};
 use axum::response::{IntoResponse as _, Response};
@@ -67,6 +68,7 @@ async fn main() -> anyhow::Result<()> {
         .route("/v2/health/live", get(|| async { StatusCode::OK }))
         .route("/v2/health/ready", get(ready))
         .route("/v2/models/{model}/infer", post(infer))
+        .route("/gate/{status}", post(gate))
         .with_state(Arc::new(Faulty { mode: mode.clone(), good: http }));
     let grpc = Router::new().fallback(infer_over_grpc).with_state(Arc::new(Faulty { mode, good: grpc }));
     let grpc = tonic::transport::Server::builder().add_routes(Routes::from(grpc)).serve(([0, 0, 0, 0], 8081).into());
@@ -83,6 +85,11 @@ async fn main() -> anyhow::Result<()> {
 
 async fn ready(State(faulty): State<Arc<Faulty>>) -> StatusCode {
     if faulty.mode == "never-ready" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+}
+
+/// As a web hook of an analysis.
+async fn gate(Path(status): Path<u16>) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND)
 }
 
 async fn infer(State(faulty): State<Arc<Faulty>>, request: Request) -> Response {

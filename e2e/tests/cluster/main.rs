@@ -14,5 +14,6 @@ mod promotions;
 mod quickstart;
 mod quiet;
 mod requests;
+mod sources;
 mod support;
 mod validation;

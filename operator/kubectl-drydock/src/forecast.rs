@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use drydock_contract::{SPLIT_ANNOTATION, Split, SplitWindow};
-use drydock_crds::{ModelDeployment, ModelDeploymentStatus, Rollout, Strategy};
+use drydock_crds::{ExternalMetric, ModelDeployment, ModelDeploymentStatus, Rollout, Strategy};
 use drydock_operator_core::{
     Applied, Child, ChildKind, Defaults, Memory, Observed, Plan, Resolved, SpecErrors, plan, resolve, status,
 };
@@ -132,7 +132,21 @@ fn judged(policy: &Rollout) -> Vec<Node> {
     if policy.strategy == Strategy::BlueGreen && policy.shadow.is_none() {
         all = vec!["its pods alone: a preview gets no requests".to_owned()];
     }
+    all.extend(a.external.iter().map(other));
     all.into_iter().map(Node::leaf).collect()
+}
+
+/// `checkout-errors: a query of http://prometheus:9090, 0.02 at most`.
+fn other(of: &ExternalMetric) -> String {
+    let whom = match (&of.prometheus, &of.web_hook, &of.job) {
+        (Some(p), ..) => format!("a query of {}", p.address),
+        (_, Some(hook), _) => format!("the web hook {}", hook.url),
+        (.., Some(job)) => format!("a Job of {} in each step", job.image),
+        (None, None, None) => String::new(),
+    };
+    let min = of.min.map(|min| format!(", {min} at least")).unwrap_or_default();
+    let max = of.max.map(|max| format!(", {max} at most")).unwrap_or_default();
+    format!("{}: {whom}{min}{max}", of.name)
 }
 
 /// A promotion restarts no pod, and a new revision has pods of its own: only a Deployment that is not as its record says is put right.

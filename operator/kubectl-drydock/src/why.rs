@@ -1,6 +1,6 @@
 //! `why`: what was decided, and by which numbers.
 
-use drydock_crds::{CandidateStatus, Decided, Decision, MetricOutcome, MetricStatus, ModelDeployment};
+use drydock_crds::{CandidateStatus, Decided, Decision, Metric, MetricOutcome, MetricStatus, ModelDeployment};
 use drydock_operator_core::numbers;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 
@@ -73,11 +73,16 @@ pub fn metrics(all: &[MetricStatus]) -> Vec<String> {
             (MetricOutcome::NotEnoughEvidence, None) => ", more would not do".to_owned(),
             _ => String::new(),
         };
+        // Of what others say there are no statistics.
+        let (evidence, samples) = match m.metric {
+            Metric::External => ("bad answers", "answers"),
+            _ => ("evidence", "samples"),
+        };
         vec![
             format!("{:?}", m.metric),
             format!("{:?}", m.outcome),
-            format!("evidence {} of {}", digits(m.statistic), digits(m.threshold)),
-            format!("{} samples{more}", m.samples),
+            format!("{evidence} {} of {}", digits(m.statistic), digits(m.threshold)),
+            format!("{} {samples}{more}", m.samples),
             m.message.clone(),
         ]
     };

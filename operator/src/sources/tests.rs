@@ -205,8 +205,8 @@ async fn nobody_is_asked_who_may_not_be() {
     assert_eq!(server.asked(), Vec::<String>::new());
     // Who runs the operator has said that this one may.
     let asker = Asker::new(hosts("*,localhost")).unwrap();
-    let asked = asker.ask(&prometheus(format!("http://localhost:{port}")), LONG).await;
-    assert_eq!((asked, server.asked().len()), (Answer::Number(0.25), 1));
+    let answer = asker.ask(&prometheus(format!("http://localhost:{port}")), LONG).await;
+    assert_eq!((answer, server.asked().len()), (Answer::Number(0.25), 1));
 }
 
 fn question(name: &str, address: String, key: &str, within: Duration) -> Question {

@@ -36,6 +36,25 @@ fn another_image_is_a_canary_and_no_job() {
 }
 
 #[test]
+fn those_who_are_asked_are_named() {
+    let text = told(&served(), |spec| {
+        let sources = serde_json::json!([
+            { "name": "errors", "prometheus": { "address": "http://prometheus:9090", "query": "up" }, "max": 0.02 },
+            { "name": "gate", "webHook": { "url": "http://gate.shop" } },
+            { "name": "check", "job": { "image": "tests:1" } },
+        ]);
+        spec.rollout.analysis.external = serde_json::from_value(sources).unwrap();
+    });
+    for line in [
+        "errors: a query of http://prometheus:9090, 0.02 at most",
+        "gate: the web hook http://gate.shop",
+        "check: a Job of tests:1 in each step",
+    ] {
+        assert!(text.lines().any(|l| l.ends_with(line)), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
 fn another_recipe_is_measured_first() {
     insta::assert_snapshot!(told(&served(), |spec| {
         spec.optimization.as_mut().unwrap().recipes.push(recipe("int4"));

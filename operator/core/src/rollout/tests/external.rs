@@ -85,7 +85,7 @@ fn each_answer_and_what_is_made_of_it() {
         let t = after(of, OnNotEnoughEvidence::Hold, 5, &said);
         let m = outcome(&t);
         assert_eq!((m.outcome, m.statistic, m.samples), (expected, statistic, samples), "{case}: {m:?}");
-        assert_eq!(m.threshold, f64::from(of.failure_limit) + 1.0, "{case}");
+        assert_eq!(m.threshold as i32, of.failure_limit + 1, "{case}");
         assert_eq!(m.name.as_ref(), Some(&of.name), "{case}");
         let failed = t.next.failed.map(|f| f.reason);
         assert_eq!(failed, (expected == Fail).then(|| "External".to_owned()), "{case}");
