@@ -49,8 +49,8 @@ struct Inner {
     writes: AtomicUsize,
     /// How often a request was made.
     seen: Mutex<HashMap<String, u32>>,
-    /// The answer that was given to a question before.
-    answers: Mutex<HashMap<String, Bytes>>,
+    /// Reads that may be answered out of an old cache: those that name a resourceVersion.
+    content_with_old: Mutex<Vec<String>>,
     /// What was done to which request.
     done: Mutex<Vec<String>>,
 }
@@ -78,7 +78,7 @@ impl Proxy {
             is_calm: AtomicBool::new(false),
             writes: AtomicUsize::new(0),
             seen: Mutex::default(),
-            answers: Mutex::default(),
+            content_with_old: Mutex::default(),
             done: Mutex::default(),
         }));
         let router = axum::Router::new().fallback(handle).with_state(proxy.clone());
@@ -99,6 +99,11 @@ impl Proxy {
     /// What was done, in order: a fault and its request in each line.
     pub fn done(&self) -> Vec<String> {
         self.0.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The reads so far that the API server may answer out of an old cache; any other it answers with the newest.
+    pub fn content_with_old(&self) -> Vec<String> {
+        self.0.content_with_old.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn kill(&self) -> Result<()> {
@@ -134,6 +139,9 @@ async fn pass(proxy: Proxy, request: Request) -> Result<Response<Body>> {
     let is_write = request.method() != Method::GET;
     let is_watch = request.uri().query().is_some_and(|q| q.contains("watch=true"));
     let what = format!("{} {}", request.method(), request.uri()).replace(&inner.namespace, "NAMESPACE");
+    if !is_write && !is_watch && what.contains("resourceVersion=") {
+        inner.content_with_old.lock().unwrap_or_else(PoisonError::into_inner).push(what.clone());
+    }
     let nth = {
         let mut seen = inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // A watch begins where the last one ended, at another resourceVersion each time.
@@ -154,12 +162,6 @@ async fn pass(proxy: Proxy, request: Request) -> Result<Response<Body>> {
             return Ok(broken());
         }
         Some(Fault::Slow(wait)) => sleep(wait).await,
-        Some(Fault::Stale) => {
-            let before = inner.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&what).cloned();
-            if let Some(before) = before {
-                return Ok(([(header::CONTENT_TYPE, "application/json")], before).into_response());
-            }
-        }
         _ => {}
     }
     let response = forward(inner, request).await?;
@@ -177,8 +179,6 @@ async fn pass(proxy: Proxy, request: Request) -> Result<Response<Body>> {
             proxy.kill()?;
             return Ok(broken());
         }
-    } else if parts.status.is_success() {
-        inner.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(what, body.clone());
     }
     if fault == Some(Fault::Unanswered) {
         return Ok(broken());

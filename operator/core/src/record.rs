@@ -133,6 +133,10 @@ pub fn served_last<'a>(all: impl IntoIterator<Item = OfPackage<'a>>) -> Option<&
 pub fn with(mut record: Record, decided: &[Decision]) -> Record {
     for d in decided {
         let is_there = |r: &Decision| r.what == d.what && r.step == d.step && r.window == d.window;
+        // Its window begins with it, and is remembered by the status alone: decided again after a death between the two writes, it has
+        // another one. Nothing begins twice without an end between.
+        let begins = matches!(d.what, Decided::Started | Decided::Deployed);
+        record.decisions.pop_if(|last| begins && last.what == d.what && last.step == d.step);
         if !record.decisions.iter().any(is_there) {
             record.decisions.push(d.clone());
         }
@@ -258,13 +262,30 @@ mod tests {
         }
     }
 
+    /// Found by e2e/kwok: the operator was killed between the record and the status, and a canary had begun twice.
+    #[test]
+    fn what_is_decided_again_after_a_death_has_begun_once() {
+        for (before, after) in [(of("a", None, 0), of("a", Some("b"), 0)), (RolloutStatus::default(), of("a", None, 0))]
+        {
+            let [first, again] = [0, 2].map(|second| {
+                let now = Timestamp::from_second(second).unwrap();
+                let after = RolloutStatus { since: Some(Time(now)), ..after.clone() };
+                decisions(&before, &after, &[], &Control::default(), now).remove(0).decision
+            });
+            assert_ne!(first.window, again.window);
+            let record = with(with(Record::default(), &[first]), std::slice::from_ref(&again));
+            assert_eq!(record.decisions, [again]);
+        }
+    }
+
     #[test]
     fn nothing_is_written_twice_and_not_without_end() {
         let begun = (of("a", None, 0), of("a", Some("b"), 0));
         let d = decisions(&begun.0, &begun.1, &[], &Control::default(), Timestamp::UNIX_EPOCH).remove(0).decision;
         let once = with(Record::default(), std::slice::from_ref(&d));
         assert_eq!(with(once.clone(), std::slice::from_ref(&d)), once);
-        let many: Vec<_> = (0..100).map(|i| Decision { window: i.to_string(), ..d.clone() }).collect();
+        let step = |i: i32| Decision { what: Decided::StepPassed, window: i.to_string(), ..d.clone() };
+        let many: Vec<_> = (0..100).map(step).collect();
         let record = with(once, &many);
         assert_eq!((record.decisions.len(), record.decisions[0].window.as_str()), (40, d.window.as_str()));
     }

@@ -7,7 +7,8 @@ mod simulation;
 use std::collections::BTreeMap;
 
 use drydock_crds::{
-    Amount, Autoscaling, Batching, CheckJob, ExternalMetric, ImageSource, ModelDeploymentStatus, PodTemplate, Resources, RolloutStatus, Source,
+    Amount, Autoscaling, Batching, CheckJob, ExternalMetric, ImageSource, ModelDeploymentStatus, PodTemplate,
+    Resources, RolloutStatus, Source,
 };
 use drydock_operator_core::{Applied, Child, ChildKind, FailedWrite, Plan, resolve, status};
 use serde_json::json;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use drydock_crds::ModelDeployment;
 use drydock_kwok::ground::{self, failed, is_settled, stable};
 use drydock_kwok::proxy::{Faults, Proxy};
@@ -73,6 +73,12 @@ impl Story {
         let (children, writes) = (lasting::of(&self.client, &self.namespace).await?, self.proxy.writes());
         api.delete(NAME, &DeleteParams::background()).await?;
         self.until_nothing_is_left().await?;
+        // What is old can do no harm where nothing old is asked for.
+        ensure!(
+            self.proxy.content_with_old().is_empty(),
+            "reads of what may be old: {:?}",
+            self.proxy.content_with_old()
+        );
         Ok(End { children, writes, faults: self.proxy.done() })
     }
 
