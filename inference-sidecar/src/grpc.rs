@@ -29,6 +29,7 @@ use crate::error::ServeError;
 use crate::lifecycle::Phase;
 use crate::serve::{App, Current, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
 pub(crate) use convert::{read_inputs, read_outputs};
+pub(crate) use infer::unasked;
 use proto::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
 use proto::{
     ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,

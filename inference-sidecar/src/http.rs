@@ -28,6 +28,7 @@ use tower_http::compression::predicate::SizeAbove;
 use crate::encoding::ACCEPTED;
 use crate::error::ServeError;
 use crate::serve::{App, Current, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
+pub(crate) use exchange::unasked;
 
 /// A smaller answer is in one packet anyway.
 const COMPRESSED_FROM: u64 = 1024;

@@ -64,6 +64,8 @@ fn load(config: &Config, wanted: &Digest, metrics: &Arc<Metrics>) -> Result<Load
         provider: provider.name(),
         slow,
         signature: expected.signature,
+        directory: config.package.clone(),
+        recorded: manifest.record.samples.clone(),
         images,
         detector,
         labels: content.labels.clone(),

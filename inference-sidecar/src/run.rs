@@ -81,6 +81,7 @@ impl Server {
         // Last: it says that the pod is ready.
         let admin = listen(config.admin_port, admin).await?;
         if let (Some(path), Some(splitter)) = (config.split_file.clone(), app.splitter.clone()) {
+            tokio::spawn(split::send_synthetic(current.clone(), splitter.clone()));
             tokio::spawn(split::watch(path, splitter));
         }
         let (model, layout) = (&app.model, app.model.queue.config().layout);

@@ -1,10 +1,11 @@
 //! What both protocols do with a request, written once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::FromRef;
-use drydock_contract::{Datatype, Digest, TensorSignature};
+use drydock_contract::{Datatype, Digest, RecordedSamples, TensorSignature};
 use drydock_preprocessing::Placement;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -104,6 +105,12 @@ impl App {
         self.lifecycle.is_ready() && self.model.queue.is_up()
     }
 
+    /// Whether no request is in progress, and one would be answered: there is time for what no user has asked.
+    pub(crate) fn is_idle(&self) -> bool {
+        let is_free = self.admission.available_permits() == self.model.queue.limit();
+        is_free && self.model.queue.waiting() == 0 && self.budget.has_room() && self.is_ready()
+    }
+
     /// What there is, or only what is ready: one model at most.
     pub(crate) fn index(&self, only_ready: bool) -> Option<IndexEntry<'_>> {
         let ready = self.is_ready();
@@ -137,6 +144,10 @@ pub(crate) struct Model {
     /// What makes it slow there.
     pub(crate) slow: Option<Slow>,
     pub(crate) signature: Signature,
+    /// Where its package is.
+    pub(crate) directory: PathBuf,
+    /// What the package has recorded of it.
+    pub(crate) recorded: Option<RecordedSamples>,
     /// Class names by index of the first output.
     pub(crate) labels: Vec<String>,
     /// How it takes images, or why it takes none.

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -65,6 +66,8 @@ pub(crate) fn serving(engine: &Arc<dyn Engine>) -> Current {
         provider: "",
         slow: None,
         signature: signature(),
+        directory: PathBuf::new(),
+        recorded: None,
         labels: vec![],
         images: Err(String::new()),
         detector: None,

@@ -8,6 +8,7 @@ mod bad_input;
 mod children;
 mod control;
 mod examples;
+mod nobody_asks;
 mod operator_killed;
 mod promotions;
 mod quickstart;

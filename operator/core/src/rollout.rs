@@ -15,6 +15,7 @@ mod course;
 mod feedback;
 mod gateway;
 mod share;
+mod synthetic;
 mod table;
 
 use drydock_contract::SplitWindow;

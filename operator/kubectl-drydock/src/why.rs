@@ -73,11 +73,12 @@ pub fn metrics(all: &[MetricStatus]) -> Vec<String> {
             (MetricOutcome::NotEnoughEvidence, None) => ", more would not do".to_owned(),
             _ => String::new(),
         };
+        let synthetic = m.synthetic.map(|n| format!(" and {n} synthetic")).unwrap_or_default();
         vec![
             format!("{:?}", m.metric),
             format!("{:?}", m.outcome),
             format!("evidence {} of {}", digits(m.statistic), digits(m.threshold)),
-            format!("{} samples{more}", m.samples),
+            format!("{} samples{synthetic}{more}", m.samples),
             m.message.clone(),
         ]
     };
