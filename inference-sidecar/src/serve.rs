@@ -77,7 +77,12 @@ pub(crate) struct App {
     pub(crate) admission: Arc<Semaphore>,
     /// What their bodies and tensors hold together.
     pub(crate) budget: Budget,
+    /// What all other requests and their answers hold together: those must be answered when users' inferences have all of theirs.
+    pub(crate) questions: Budget,
 }
+
+/// Of [`App::questions`]: thousands of them at one time.
+pub(crate) const QUESTIONS_BYTES: usize = 8 << 20;
 
 impl App {
     /// The same server with another model.
@@ -89,6 +94,7 @@ impl App {
             max_body_bytes: self.max_body_bytes,
             admission: Arc::new(Semaphore::new(model.queue.limit())),
             budget: self.budget.clone(),
+            questions: self.questions.clone(),
             model,
         }
     }

@@ -76,6 +76,15 @@ pub(crate) fn serving(engine: &Arc<dyn Engine>) -> Current {
         queue,
     };
     let admission = Arc::new(Semaphore::new(model.queue.limit()));
-    let (lifecycle, budget) = (Lifecycle::default(), Budget::new(1 << 20));
-    Current::new(App { model, splitter: None, metrics, lifecycle, max_body_bytes: 1 << 20, admission, budget })
+    let (lifecycle, budget, questions) = (Lifecycle::default(), Budget::new(1 << 20), Budget::new(1 << 20));
+    Current::new(App {
+        model,
+        splitter: None,
+        metrics,
+        lifecycle,
+        max_body_bytes: 1 << 20,
+        admission,
+        budget,
+        questions,
+    })
 }
