@@ -36,6 +36,8 @@ use crate::{
     .message("router Gateway matches headers alone: an HTTPRoute cannot tell one cookie from the others"))]
 #[x_kube(validation = Rule::new("self.router != 'Gateway' || self.analysis.timeoutMilliseconds == 1000")
     .message("analysis.timeoutMilliseconds is for router Sidecar, where the stable model answers for a canary that is late: take it out"))]
+#[x_kube(validation = Rule::new("self.router != 'Gateway' || self.analysis.syntheticPerSecond in [0, 2]")
+    .message("router Gateway has nobody who could make up requests (analysis.syntheticPerSecond): the stable pods send a canary nothing there; take it out"))]
 pub struct Rollout {
     #[serde(default)]
     pub strategy: Strategy,
@@ -110,7 +112,7 @@ pub struct CanaryStep {
     .message("analysis.tolerance says when two answers agree, and nothing is asked of that: set minAgreement too"))]
 pub struct Analysis {
     /// The probability, over all steps and metrics, that a canary that keeps every limit is rolled back by them all the same; also
-    /// that one that is worse than limit and margin together is promoted.
+    /// that one that is worse than limit and margin together is promoted. Synthetic requests have a tenth of it on top.
     #[serde(default = "default_alpha")]
     #[schemars(range(min = 0.0001, max = 0.5))]
     pub alpha: f64,
@@ -176,6 +178,12 @@ pub struct Analysis {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub external: Vec<ExternalMetric>,
+    /// A canary that gets fewer requests than this in a second is sent inputs that the package has recorded, by the stable pods and to be
+    /// compared with what these answer, up to so many in a second. Only by pods that have no request in progress. 0: none. They are counted and judged
+    /// apart (docs/analysis.md).
+    #[serde(default = "default_synthetic")]
+    #[schemars(range(min = 0, max = 100))]
+    pub synthetic_per_second: i32,
     /// What becomes of a step whose time is over without enough evidence.
     #[serde(default)]
     pub on_not_enough_evidence: OnNotEnoughEvidence,
@@ -249,6 +257,10 @@ fn default_compare() -> i32 {
     20
 }
 
+fn default_synthetic() -> i32 {
+    2
+}
+
 impl Default for Rollout {
     fn default() -> Self {
         Self {
@@ -288,6 +300,7 @@ impl Default for Analysis {
             max_accuracy_drop: None,
             metrics: Vec::new(),
             external: Vec::new(),
+            synthetic_per_second: default_synthetic(),
             on_not_enough_evidence: OnNotEnoughEvidence::default(),
         }
     }

@@ -309,6 +309,10 @@ pub struct MetricStatus {
     pub threshold: f64,
     /// Requests to the canary, compared answers, feedback about the canary's, or answers of an external source.
     pub samples: i64,
+    /// What the stable pods have made up because users asked little: requests, or recorded inputs that were compared. Not among `samples`. Nothing where
+    /// none are made up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<i64>,
     /// About how many more are needed if all goes on as it does: 0 after a verdict, nothing where ten million would not do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more_needed: Option<i64>,

@@ -13,6 +13,7 @@ pub mod proto {
 }
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::middleware::Next;
@@ -29,6 +30,7 @@ use crate::error::ServeError;
 use crate::lifecycle::Phase;
 use crate::serve::{App, Current, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
 pub(crate) use convert::{read_inputs, read_outputs};
+pub(crate) use infer::unasked;
 use proto::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
 use proto::{
     ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
@@ -112,6 +114,15 @@ fn respond<T>(app: &App, message: T) -> Response<T> {
     response
 }
 
+/// The answer to a question, which is held against what all of them may take until it is written.
+fn answered<T: prost::Message>(app: &App, message: T) -> Result<Response<T>, Status> {
+    let mut share = app.questions.share();
+    share.hold(message.encoded_len()).map_err(|e| refuse(app, &e))?;
+    let mut response = respond(app, message);
+    response.extensions_mut().insert(Arc::new(share));
+    Ok(response)
+}
+
 fn refuse(app: &App, e: &ServeError) -> Status {
     let mut status = Status::new(e.code(), e.told());
     if matches!(e, ServeError::Encoded(_)) {
@@ -152,14 +163,14 @@ impl GrpcInferenceService for Service {
         _: Request<ServerMetadataRequest>,
     ) -> Result<Response<ServerMetadataResponse>, Status> {
         let app = self.current.app();
-        Ok(respond(
+        answered(
             &app,
             ServerMetadataResponse {
                 name: SERVER_NAME.into(),
                 version: SERVER_VERSION.into(),
                 extensions: EXTENSIONS.map(str::to_owned).to_vec(),
             },
-        ))
+        )
     }
 
     async fn model_metadata(
@@ -178,7 +189,7 @@ impl GrpcInferenceService for Service {
             };
             side.iter().map(tensor).collect()
         };
-        Ok(respond(
+        answered(
             &app,
             ModelMetadataResponse {
                 name: model.name.clone(),
@@ -191,7 +202,7 @@ impl GrpcInferenceService for Service {
                     ("execution_provider".to_owned(), model.provider.to_owned()),
                 ]),
             },
-        ))
+        )
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
@@ -208,7 +219,7 @@ impl GrpcInferenceService for Service {
         // No name: of all models, which is of this one.
         let name = if name.is_empty() { &model.name } else { &name };
         model.check(name, &version).map_err(|e| refuse(&app, &e))?;
-        Ok(respond(&app, ModelStatisticsResponse { model_stats: vec![statistics::message(model)] }))
+        answered(&app, ModelStatisticsResponse { model_stats: vec![statistics::message(model)] })
     }
 
     async fn repository_index(
@@ -222,6 +233,6 @@ impl GrpcInferenceService for Service {
             state: entry.state.to_owned(),
             reason: entry.reason.to_owned(),
         });
-        Ok(respond(&app, RepositoryIndexResponse { models: index.into_iter().collect() }))
+        answered(&app, RepositoryIndexResponse { models: index.into_iter().collect() })
     }
 }

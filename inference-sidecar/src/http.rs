@@ -12,6 +12,7 @@ mod repository;
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +20,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{StatusCode, Version};
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tower_http::CompressionLevel;
@@ -28,15 +30,18 @@ use tower_http::compression::predicate::SizeAbove;
 use crate::encoding::ACCEPTED;
 use crate::error::ServeError;
 use crate::serve::{App, Current, EXTENSIONS, PLATFORM, REVISION_HEADER, SERVER_NAME, SERVER_VERSION};
+pub(crate) use exchange::unasked;
 
 /// A smaller answer is in one packet anyway.
 const COMPRESSED_FROM: u64 = 1024;
 
 pub(crate) fn router(current: Current, with_page: bool) -> Router {
+    let held = || middleware::from_fn_with_state(current.clone(), hold_answer);
     let model = Router::new()
         .route("/", get(metadata))
-        .route("/ready", get(model_ready))
         .route("/stats", get(repository::statistics))
+        .route_layer(held())
+        .route("/ready", get(model_ready))
         .route("/infer", post(infer::infer));
     let predict = get(predict::status).post(predict::call);
     // Only who asks, and only what is worth it.
@@ -46,10 +51,11 @@ pub(crate) fn router(current: Current, with_page: bool) -> Router {
     page.route("/v2", get(server_metadata))
         .route("/v2/", get(server_metadata))
         .route("/openapi.json", get(openapi::document))
-        .route("/v2/health/live", get(live))
-        .route("/v2/health/ready", get(ready))
         .route("/v2/models/stats", get(repository::all_statistics))
         .route("/v2/repository/index", post(repository::index))
+        .route_layer(held())
+        .route("/v2/health/live", get(live))
+        .route("/v2/health/ready", get(ready))
         .route("/v1/models/{model}", predict.clone())
         .route("/v1/models/{model}/versions/{version}", predict)
         // Not behind a version: it names the revision itself, and any of the stable pods takes it.
@@ -136,6 +142,18 @@ async fn metadata(State(app): State<Arc<App>>, Path(path): Path<ModelPath>) -> R
         "properties": {"digest": model.digest.to_string(), "execution_provider": model.provider},
     }))
     .into_response())
+}
+
+/// What was asked besides inference is answered from memory that all such answers have together, until the client has read it: one that asks and
+/// does not read would take as much as it likes.
+async fn hold_answer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (parts, body) = next.run(request).await.into_parts();
+    // It is in memory already: this cannot wait, nor fail.
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    match app.questions.share().keep(body) {
+        Ok(body) => Response::from_parts(parts, Body::from(body)),
+        Err(e) => e.into_response(),
+    }
 }
 
 /// What every response carries, whoever wrote it.

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::detection::Detector;
 use crate::error::StartError;
 use crate::images::Images;
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::package::Package;
 use crate::queue::{self, Expected, Measured, Queue, QueueConfig};
@@ -28,7 +29,11 @@ pub(crate) async fn load_aside(
     metrics: &Arc<Metrics>,
 ) -> Result<Loaded, StartError> {
     let (config, metrics) = (config.clone(), metrics.clone());
-    let load = tokio::task::spawn_blocking(move || load(&config, &expected, &metrics));
+    let load = tokio::task::spawn_blocking(move || {
+        let loaded = load(&config, &expected, &metrics);
+        memory::give_back();
+        loaded
+    });
     load.await.map_err(|e| StartError::Thread(std::io::Error::other(e)))?
 }
 
@@ -64,6 +69,8 @@ fn load(config: &Config, wanted: &Digest, metrics: &Arc<Metrics>) -> Result<Load
         provider: provider.name(),
         slow,
         signature: expected.signature,
+        directory: config.package.clone(),
+        recorded: manifest.record.samples.clone(),
         images,
         detector,
         labels: content.labels.clone(),

@@ -105,6 +105,8 @@ pub(crate) struct Metrics {
     slow_format: Family<FormatLabels, Gauge>,
     canary_requests: Family<RevisionLabels, Counter>,
     canary_failures: Family<FailureLabels, Counter>,
+    canary_synthetic_requests: Family<RevisionLabels, Counter>,
+    canary_synthetic_failures: Family<FailureLabels, Counter>,
     canary_compared: Family<RevisionLabels, Counter>,
     canary_agreed: Family<RevisionLabels, Counter>,
     feedback: Family<FeedbackLabels, Counter>,
@@ -136,6 +138,8 @@ impl Metrics {
             slow_format: Family::default(),
             canary_requests: Family::default(),
             canary_failures: Family::default(),
+            canary_synthetic_requests: Family::default(),
+            canary_synthetic_failures: Family::default(),
             canary_compared: Family::default(),
             canary_agreed: Family::default(),
             feedback: Family::default(),
@@ -170,6 +174,16 @@ impl Metrics {
             "canary_failures",
             "Of those, the failed ones: the stable model has answered in the canary's place",
             m.canary_failures.clone(),
+        );
+        registry.register(
+            "canary_synthetic_requests",
+            "Requests that this pod has made up for the canary, and ended; not among the others",
+            m.canary_synthetic_requests.clone(),
+        );
+        registry.register(
+            "canary_synthetic_failures",
+            "Of those, the failed ones",
+            m.canary_synthetic_failures.clone(),
         );
         registry.register("canary_compared", "Requests that both models answered", m.canary_compared.clone());
         registry.register("canary_agreed", "Of those, requests on which both agreed", m.canary_agreed.clone());
@@ -231,13 +245,18 @@ impl Metrics {
         self.session_restarts.inc();
     }
 
-    pub(crate) fn canary_request(&self, revision: &str, failure: Option<Failure>) {
+    pub(crate) fn canary_request(&self, revision: &str, failure: Option<Failure>, is_synthetic: bool) {
         let revision = revision.to_owned();
+        let (requests, failures) = if is_synthetic {
+            (&self.canary_synthetic_requests, &self.canary_synthetic_failures)
+        } else {
+            (&self.canary_requests, &self.canary_failures)
+        };
         if let Some(failure) = failure {
             let labels = FailureLabels { revision: revision.clone(), reason: failure.as_str() };
-            self.canary_failures.get_or_create(&labels).inc();
+            failures.get_or_create(&labels).inc();
         }
-        self.canary_requests.get_or_create(&RevisionLabels { revision }).inc();
+        requests.get_or_create(&RevisionLabels { revision }).inc();
     }
 
     pub(crate) fn canary_compared(&self, revision: &str, agreed: bool) {

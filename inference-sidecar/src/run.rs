@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::connection::{self, Kind, Places, Port};
 use crate::error::StartError;
@@ -16,9 +17,9 @@ use crate::lifecycle::{Lifecycle, Phase};
 use crate::load::{Loaded, load_aside};
 use crate::metrics::{Metrics, Reload};
 use crate::queue::Queue;
-use crate::serve::{App, Current, Model};
+use crate::serve::{App, Current, Model, QUESTIONS_BYTES};
 use crate::split::{GrpcCanary, HttpCanary, Splitter};
-use crate::{admin, descriptors, grpc, http, split};
+use crate::{admin, descriptors, grpc, http, memory, split};
 
 /// How long requests in progress may take to end, after the drain.
 const END: Duration = Duration::from_secs(20);
@@ -80,7 +81,9 @@ impl Server {
         let http = listen(config.http_port, http).await?;
         // Last: it says that the pod is ready.
         let admin = listen(config.admin_port, admin).await?;
+        tokio::spawn(memory::give_back_when_idle(current.clone()));
         if let (Some(path), Some(splitter)) = (config.split_file.clone(), app.splitter.clone()) {
+            tokio::spawn(split::send_synthetic(current.clone(), splitter.clone()));
             tokio::spawn(split::watch(path, splitter));
         }
         let (model, layout) = (&app.model, app.model.queue.config().layout);
@@ -147,7 +150,8 @@ fn app(config: &Config, model: Model, metrics: Arc<Metrics>, lifecycle: Lifecycl
     // Of a larger body it would be a lie that there is room for it later.
     let max_body_bytes = config.max_body_bytes.min(budget.total());
     let splitter = splitter(config, &model.queue, &metrics)?.map(Arc::new);
-    Ok(App { model, splitter, metrics, lifecycle, max_body_bytes, admission, budget })
+    let questions = Budget::new(QUESTIONS_BYTES);
+    Ok(App { model, splitter, metrics, lifecycle, max_body_bytes, admission, budget, questions })
 }
 
 fn splitter(config: &Config, queue: &Queue, metrics: &Arc<Metrics>) -> Result<Option<Splitter>, StartError> {

@@ -84,6 +84,17 @@ impl Samples {
     }
 }
 
+/// The inputs alone, for whoever asks the model again; none, with the reason in the log, where they cannot be had.
+pub(crate) fn inputs(directory: &Path, recorded: Option<&RecordedSamples>, signature: &Signature) -> Vec<Vec<Tensor>> {
+    let Some(recorded) = recorded else { return Vec::new() };
+    let path = directory.join(SAMPLES_FILE);
+    let list = read(&path, recorded, signature).unwrap_or_else(|problem| {
+        tracing::warn!(path = %path.display(), "the recorded samples cannot be sent: {problem}");
+        Vec::new()
+    });
+    list.into_iter().map(|sample| sample.inputs).collect()
+}
+
 /// Of each output that was recorded: its name, and how far the answer is from it as [`TOLERANCE`] has it; infinite where there is
 /// no such answer, or none in numbers.
 fn deviation<'s>(recorded: &'s [Tensor], answer: &[Tensor]) -> Vec<(&'s str, f64)> {

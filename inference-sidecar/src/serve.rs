@@ -1,10 +1,11 @@
 //! What both protocols do with a request, written once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::FromRef;
-use drydock_contract::{Datatype, Digest, TensorSignature};
+use drydock_contract::{Datatype, Digest, RecordedSamples, TensorSignature};
 use drydock_preprocessing::Placement;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -76,7 +77,12 @@ pub(crate) struct App {
     pub(crate) admission: Arc<Semaphore>,
     /// What their bodies and tensors hold together.
     pub(crate) budget: Budget,
+    /// What all other requests and their answers hold together: those must be answered when users' inferences have all of theirs.
+    pub(crate) questions: Budget,
 }
+
+/// Of [`App::questions`]: thousands of them at one time.
+pub(crate) const QUESTIONS_BYTES: usize = 8 << 20;
 
 impl App {
     /// The same server with another model.
@@ -88,6 +94,7 @@ impl App {
             max_body_bytes: self.max_body_bytes,
             admission: Arc::new(Semaphore::new(model.queue.limit())),
             budget: self.budget.clone(),
+            questions: self.questions.clone(),
             model,
         }
     }
@@ -102,6 +109,12 @@ impl App {
     /// Whether requests should come here: not while the server stops, nor while no session is up.
     pub(crate) fn is_ready(&self) -> bool {
         self.lifecycle.is_ready() && self.model.queue.is_up()
+    }
+
+    /// Whether no request is in progress, and one would be answered: there is time for what no user has asked.
+    pub(crate) fn is_idle(&self) -> bool {
+        let is_free = self.admission.available_permits() == self.model.queue.limit();
+        is_free && self.model.queue.waiting() == 0 && self.budget.has_room() && self.is_ready()
     }
 
     /// What there is, or only what is ready: one model at most.
@@ -137,6 +150,10 @@ pub(crate) struct Model {
     /// What makes it slow there.
     pub(crate) slow: Option<Slow>,
     pub(crate) signature: Signature,
+    /// Where its package is.
+    pub(crate) directory: PathBuf,
+    /// What the package has recorded of it.
+    pub(crate) recorded: Option<RecordedSamples>,
     /// Class names by index of the first output.
     pub(crate) labels: Vec<String>,
     /// How it takes images, or why it takes none.

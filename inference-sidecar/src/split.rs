@@ -8,6 +8,8 @@
 //!                 │failed
 //!                 ▼
 //!            stable model ─▶ answer, and the failure counts against the canary
+//!
+//!  nobody asks for a while ─▶ recorded input ─▶ stable model ─OK─▶ canary; counted apart
 //! ```
 
 mod exchange;
@@ -15,6 +17,7 @@ mod grpc;
 mod http;
 mod key;
 mod rotation;
+mod synthetic;
 mod tolerance;
 mod watch;
 mod window;
@@ -25,6 +28,7 @@ pub(crate) use exchange::{Exchange, answer};
 pub(crate) use grpc::GrpcCanary;
 pub use grpc::was_never_sent;
 pub(crate) use http::HttpCanary;
+pub(crate) use synthetic::send_synthetic;
 pub(crate) use watch::watch;
 pub(crate) use window::Splitter;
 

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -65,6 +66,8 @@ pub(crate) fn serving(engine: &Arc<dyn Engine>) -> Current {
         provider: "",
         slow: None,
         signature: signature(),
+        directory: PathBuf::new(),
+        recorded: None,
         labels: vec![],
         images: Err(String::new()),
         detector: None,
@@ -73,6 +76,15 @@ pub(crate) fn serving(engine: &Arc<dyn Engine>) -> Current {
         queue,
     };
     let admission = Arc::new(Semaphore::new(model.queue.limit()));
-    let (lifecycle, budget) = (Lifecycle::default(), Budget::new(1 << 20));
-    Current::new(App { model, splitter: None, metrics, lifecycle, max_body_bytes: 1 << 20, admission, budget })
+    let (lifecycle, budget, questions) = (Lifecycle::default(), Budget::new(1 << 20), Budget::new(1 << 20));
+    Current::new(App {
+        model,
+        splitter: None,
+        metrics,
+        lifecycle,
+        max_body_bytes: 1 << 20,
+        admission,
+        budget,
+        questions,
+    })
 }

@@ -36,6 +36,10 @@ pub struct Split {
     /// How far the two models' numbers may lie apart and agree still, by output. Empty: they agree if they name the same class.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tolerance: BTreeMap<String, Tolerance>,
+    /// When the canary has had none of this pod's requests for so many milliseconds, the pod asks both models a recorded input of its
+    /// package by itself: [`SplitWindow::synthetic`]. 0: never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub synthetic_milliseconds: u32,
 }
 
 /// A number that feedback may give, and where it lies.
@@ -65,9 +69,8 @@ impl Tolerance {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn is_zero(n: &u8) -> bool {
-    *n == 0
+fn is_zero<N: Default + PartialEq>(n: &N) -> bool {
+    *n == N::default()
 }
 
 /// What of a request decides: the value of an HTTP header (of gRPC metadata) or of a cookie, by its name.
@@ -116,6 +119,14 @@ pub struct SplitWindow {
     /// What this pod answered itself at the same time. Pods of older revisions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stable: Option<StableWindow>,
+    /// The same of what nobody but this pod has asked, which is in none of the numbers above: [`Split::synthetic_milliseconds`]. Only of what the
+    /// stable model has answered. Nothing where none is sent, and of older pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<Box<SplitWindow>>,
+    /// Of [`Self::synthetic`] alone, by the input's number among those that the package has recorded: whether both models have agreed on
+    /// it each time. However often it is asked, it is one input.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<u32, bool>,
 }
 
 /// Requests that a stable pod answered itself while it sent others on.
@@ -196,10 +207,10 @@ mod tests {
         assert_eq!(serde_json::to_string(&split).unwrap(), json);
         let key = RequestKey::Cookie("session".into());
         let matches = vec![RequestMatch { key: RequestKey::Header("x-canary".into()), value: "always".into() }];
-        let split = Split { matches, sticky: Some(key), shadow: 5, ..split };
+        let split = Split { matches, sticky: Some(key), shadow: 5, synthetic_milliseconds: 500, ..split };
         let json = json.replace(
             "500}",
-            r#"500,"match":[{"header":"x-canary","value":"always"}],"sticky":{"cookie":"session"},"shadow":5}"#,
+            r#"500,"match":[{"header":"x-canary","value":"always"}],"sticky":{"cookie":"session"},"shadow":5,"syntheticMilliseconds":500}"#,
         );
         assert_eq!(serde_json::to_string(&split).unwrap(), json);
         assert_eq!(serde_json::from_str::<Split>(&json).unwrap(), split);
@@ -246,5 +257,10 @@ mod tests {
         let window: SplitWindow = serde_json::from_str(old).unwrap();
         assert_eq!((window.requests, window.stable.clone()), (3, None));
         assert_eq!(serde_json::to_string(&window).unwrap(), old);
+        let asked = SplitWindow { requests: 2, inputs: [(0, true), (3, false)].into(), ..SplitWindow::default() };
+        let window = SplitWindow { synthetic: Some(Box::new(asked)), ..window };
+        let json = serde_json::to_string(&window).unwrap();
+        assert!(json.ends_with(r#""inputs":{"0":true,"3":false}}}"#), "{json}");
+        assert_eq!(serde_json::from_str::<SplitWindow>(&json).unwrap(), window);
     }
 }

@@ -9,6 +9,7 @@ mod children;
 mod control;
 mod data_plane;
 mod examples;
+mod nobody_asks;
 mod operator_killed;
 mod promotions;
 mod quickstart;

@@ -26,8 +26,10 @@ use crate::serve::App;
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 /// A conversation, which is over when the client has had its answers: its body cannot be awaited. tonic bounds its messages.
 const REFLECTION: &str = "/grpc.reflection.";
-/// Health, readiness and metadata are asked for in a few bytes, and must be answered when there is no room for more.
+/// Readiness and metadata are asked for in a few bytes.
 pub(super) const QUESTION_BYTES: usize = 4 << 10;
+/// It must be answered when there is no room for anything.
+const HEALTH: &str = "/grpc.health.";
 /// A flag and the length of the message.
 pub(super) const FRAME: usize = 5;
 const PLAIN: u8 = 0;
@@ -126,7 +128,11 @@ async fn take_in(app: &App, parts: &Parts, body: &mut Body, start: Instant) -> R
 async fn take_question(app: &App, parts: &Parts, body: &mut Body) -> Result<Taken, ServeError> {
     // What decompresses a question takes more than the question.
     let plain = !parts.headers.contains_key(ENCODING);
-    let budget = if plain { Budget::new(2 * QUESTION_BYTES) } else { app.budget.clone() };
+    let budget = match plain {
+        true if parts.uri.path().starts_with(HEALTH) => &Budget::new(2 * QUESTION_BYTES),
+        true => &app.questions,
+        false => &app.budget,
+    };
     take(parts, body, QUESTION_BYTES, budget.share(), |_| 0).await
 }
 

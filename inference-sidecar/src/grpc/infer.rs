@@ -8,7 +8,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::gate::Started;
 use super::proto::infer_parameter::ParameterChoice;
-use super::proto::model_infer_request::InferRequestedOutputTensor;
+use super::proto::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use super::proto::model_infer_response::InferOutputTensor;
 use super::proto::{ModelInferRequest, ModelInferResponse};
 use super::{convert, name_revision, refuse};
@@ -67,6 +67,26 @@ async fn answer(
     let exchange = GrpcExchange { app: app.clone(), metadata, message, share, deadline };
     let answered = split::answer(app.splitter.as_ref(), exchange).await;
     Ok((answered.answer, answered.canary))
+}
+
+/// A request for these inputs that no user waits for; `None` while there is no memory for it.
+pub(crate) fn unasked(app: &Arc<App>, inputs: &[Tensor]) -> Option<impl Exchange + use<>> {
+    let mut share = app.budget.share();
+    share.hold(inputs.iter().map(|t| t.data.len()).sum()).ok()?;
+    let input = |t: &Tensor| InferInputTensor {
+        name: t.name.clone(),
+        datatype: t.datatype.to_string(),
+        shape: t.shape.clone(),
+        ..InferInputTensor::default()
+    };
+    let message = ModelInferRequest {
+        model_name: app.model.name.clone(),
+        inputs: inputs.iter().map(input).collect(),
+        raw_input_contents: inputs.iter().map(|t| t.data.clone()).collect(),
+        ..ModelInferRequest::default()
+    };
+    let (metadata, deadline) = (Arc::default(), Deadline::default());
+    Some(GrpcExchange { app: app.clone(), metadata, message: Arc::new(message), share: Arc::new(share), deadline })
 }
 
 #[derive(Clone)]
@@ -142,7 +162,7 @@ impl Exchange for GrpcExchange {
         Ok(Answer { metadata: MetadataMap::new(), message: Arc::new(message) })
     }
 
-    fn has_form(&self, answer: &Self::Answer) -> bool {
+    async fn has_form(&self, answer: &Self::Answer) -> bool {
         let Ok(Answer { message, .. }) = answer else { return false };
         let declared = |o: &InferOutputTensor| {
             Some(TensorSignature { name: o.name.clone(), datatype: o.datatype.parse().ok()?, shape: o.shape.clone() })

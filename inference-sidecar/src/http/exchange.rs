@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http_body_util::BodyExt as _;
 
@@ -19,6 +19,7 @@ use crate::deadline::Deadline;
 use crate::encoding::Encoding;
 use crate::error::ServeError;
 use crate::metrics::Protocol;
+use crate::oip;
 use crate::serve::{App, REVISION_HEADER};
 use crate::split::{self, Exchange, Failure, HOP_HEADER, Splitter};
 use crate::tensor::{Decision, Tensor};
@@ -101,6 +102,29 @@ async fn split_answer(
     Ok((response, answered.canary))
 }
 
+/// A request for these inputs that no user waits for, in the form that takes the least; `None` while there is no memory for it.
+pub(crate) fn unasked(app: &Arc<App>, inputs: &[Tensor]) -> Option<impl Exchange + use<>> {
+    let (head, body) = oip::write_request(inputs).ok()?;
+    let mut share = app.budget.share();
+    share.hold(body.len()).ok()?;
+    let path = PathAndQuery::try_from(format!("/v2/models/{}/infer", app.model.name)).ok()?;
+    let headers = HeaderMap::from_iter([
+        (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (HeaderName::from_static(oip::HEADER_LENGTH), HeaderValue::from(head)),
+    ]);
+    Some(HttpExchange {
+        app: app.clone(),
+        call: Call::Infer,
+        pinned: false,
+        path,
+        headers: Arc::new(headers),
+        start: Instant::now(),
+        deadline: None,
+        body,
+        share: Arc::new(share),
+    })
+}
+
 #[derive(Clone)]
 struct HttpExchange {
     app: Arc<App>,
@@ -161,11 +185,14 @@ impl Exchange for HttpExchange {
         }
     }
 
-    fn has_form(&self, answer: &Self::Answer) -> bool {
-        match self.call {
-            Call::Infer => infer::has_form(&self.app, answer),
+    async fn has_form(&self, answer: &Self::Answer) -> bool {
+        let (app, call, answer) = (self.app.clone(), self.call, answer.clone());
+        let json_length = infer::json_part(&answer);
+        let look = move || match call {
+            Call::Infer => infer::has_form(&app, &answer),
             Call::Predict => crate::predict::is_response(answer.body()),
-        }
+        };
+        off_the_way(json_length, move || Ok(look())).await.unwrap_or(false)
     }
 
     fn is_ok(answer: &Self::Answer) -> bool {

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::ModelPath;
 use crate::body::{self, Framing};
-use crate::budget::Budget;
 use crate::error::ServeError;
 use crate::feedback;
 use crate::serve::App;
@@ -17,7 +16,7 @@ const FEEDBACK_BYTES: usize = 8 << 10;
 
 pub(super) async fn take(State(app): State<Arc<App>>, Path(path): Path<ModelPath>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    let mut share = Budget::new(2 * FEEDBACK_BYTES).share();
+    let mut share = app.questions.share();
     match body::read(&mut body, &parts.headers, Framing::Http, FEEDBACK_BYTES, &mut share).await {
         Ok(body) => answer(&app, &path, &body).map(Json).into_response(),
         Err(e) => {

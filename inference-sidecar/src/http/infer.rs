@@ -44,6 +44,11 @@ pub(super) fn boxes(app: &App, answer: &http::Response<Bytes>) -> Option<Vec<Dec
     may_be.then(|| Detector::answered(answer.body())).flatten()
 }
 
+/// How many bytes of JSON an answer has.
+pub(super) fn json_part(answer: &http::Response<Bytes>) -> usize {
+    json_length(header_length(answer.headers()).as_deref(), answer.body())
+}
+
 pub(super) fn has_form(app: &App, answer: &http::Response<Bytes>) -> bool {
     let declared = oip::declared_outputs(answer.body(), header_length(answer.headers()).as_deref());
     declared.is_ok_and(|outputs| app.model.has_form(&outputs)) || boxes(app, answer).is_some()

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::ModelPath;
 use crate::body::{self, Framing};
-use crate::budget::Budget;
 use crate::error::ServeError;
 use crate::serve::{App, Model};
 use crate::statistics::{Compute, Total};
@@ -26,7 +25,7 @@ struct IndexRequest {
 
 pub(super) async fn index(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    let mut share = Budget::new(2 * INDEX_BYTES).share();
+    let mut share = app.questions.share();
     match body::read(&mut body, &parts.headers, Framing::Http, INDEX_BYTES, &mut share).await {
         Ok(body) => read_index(&body).map(|r| Json(app.index(r.ready).into_iter().collect::<Vec<_>>())).into_response(),
         Err(e) => {

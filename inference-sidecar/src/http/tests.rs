@@ -63,3 +63,42 @@ async fn a_pod_without_a_session_is_not_ready_over_any_protocol() {
         tokio::task::yield_now().await;
     }
 }
+
+/// One that asks and does not read would take as much as it likes. Who asks whether the pod is well is answered all the same.
+#[tokio::test]
+async fn answers_that_nobody_reads_have_an_end() {
+    let engine: Arc<dyn Engine> = Arc::new(Fragile::default());
+    let current = serving(&engine);
+    let (http, grpc) = (router(current.clone(), true), crate::grpc::router(current.clone()).await);
+    let app = current.app();
+    let free = || app.questions.share().hold(app.questions.total()).is_ok();
+    let metadata = "/inference.GRPCInferenceService/ServerMetadata";
+    for (router, method, path) in [
+        (&http, "GET", "/v2"),
+        (&http, "GET", "/"),
+        (&http, "GET", "/openapi.json"),
+        (&http, "GET", "/v2/models/m"),
+        (&http, "GET", "/v2/models/m/stats"),
+        (&http, "POST", "/v2/repository/index"),
+        (&grpc, "POST", metadata),
+    ] {
+        let request = || {
+            let body = if path == metadata { Body::from(EMPTY) } else { Body::empty() };
+            Request::builder().method(method).uri(path).header("content-type", "application/grpc").body(body).unwrap()
+        };
+        let response = TowerToHyperService::new(router.clone()).call(request()).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert!(!free(), "{path}: the answer is not read, and takes nothing");
+        drop(response);
+        assert!(free(), "{path}");
+
+        let mut all = app.questions.share();
+        all.hold(app.questions.total()).unwrap();
+        let response = TowerToHyperService::new(router.clone()).call(request()).await.unwrap();
+        let refused = response.headers().get("grpc-status").map_or(response.status().as_u16(), |_| 429);
+        assert_eq!(refused, 429, "{path}: {response:?}");
+        for (router, path, body) in [(&http, "/v2/health/ready", Body::empty()), (&grpc, HEALTH, Body::from(EMPTY))] {
+            assert_eq!(call(router, path, body).await.0, 200, "{path}");
+        }
+    }
+}

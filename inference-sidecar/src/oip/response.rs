@@ -59,6 +59,35 @@ pub(crate) fn write_response(
     Ok((body.into(), header_length))
 }
 
+#[derive(Serialize)]
+struct RequestJson<'a> {
+    inputs: Vec<TensorJson<'a>>,
+    parameters: Wish,
+}
+
+#[derive(Serialize)]
+struct Wish {
+    binary_data_output: bool,
+}
+
+/// The other way round, all binary: the length of the JSON part of an infer request, and its body.
+pub(crate) fn write_request(inputs: &[Tensor]) -> Result<(usize, Bytes), serde_json::Error> {
+    let tensors = inputs.iter().map(|t| TensorJson {
+        name: &t.name,
+        datatype: t.datatype.as_str(),
+        shape: &t.shape,
+        parameters: Some(Parameters { binary_data_size: t.data.len() }),
+        data: None,
+    });
+    let request = RequestJson { inputs: tensors.collect(), parameters: Wish { binary_data_output: true } };
+    let mut body = serde_json::to_vec(&request)?;
+    let header_length = body.len();
+    for t in inputs {
+        body.extend_from_slice(&t.data);
+    }
+    Ok((header_length, body.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use drydock_contract::Datatype;

@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use drydock_contract::Tolerance;
 use http::HeaderMap;
 
 use super::window::Sent;
@@ -31,8 +33,8 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
     /// The stable model's answer, refusals among them.
     fn serve(&self) -> impl Future<Output = Self::Answer> + Send;
 
-    /// Whether the canary's answer has outputs that a client of the stable model can read.
-    fn has_form(&self, answer: &Self::Answer) -> bool;
+    /// Whether the canary's answer has outputs that a client of the stable model can read. To find out holds nobody up.
+    fn has_form(&self, answer: &Self::Answer) -> impl Future<Output = bool> + Send;
 
     fn is_ok(answer: &Self::Answer) -> bool;
 
@@ -95,11 +97,16 @@ pub(crate) async fn answer<E: Exchange>(splitter: Option<&Arc<Splitter>>, exchan
     }
 }
 
-/// The canary's answer, in the time that it may take for it.
-async fn forward<E: Exchange>(splitter: &Splitter, sent: &Sent, exchange: &E) -> Result<E::Answer, Failure> {
+/// The canary's answer, in the time that it may take for it, and the time that it took: to look at it takes some of ours.
+async fn forward<E: Exchange>(
+    splitter: &Splitter,
+    sent: &Sent,
+    exchange: &E,
+) -> Result<(E::Answer, Duration), Failure> {
     let within = patience(sent.timeout(), exchange.deadline());
     let answer = tokio::time::timeout(within, exchange.forward(splitter)).await.unwrap_or(Err(Failure::Timeout))?;
-    if exchange.has_form(&answer) { Ok(answer) } else { Err(Failure::Form) }
+    let took = sent.elapsed();
+    if exchange.has_form(&answer).await { Ok((answer, took)) } else { Err(Failure::Form) }
 }
 
 /// Half of the time that the user has left is for the stable model, should the canary not answer.
@@ -110,33 +117,74 @@ fn patience(timeout: Duration, deadline: Deadline) -> Duration {
 /// Has the canary answer what the stable model has answered already, and compares the two.
 async fn shadow<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E, stables: E::Answer) {
     match forward(&splitter, &sent, &exchange).await {
-        Ok(canarys) => {
-            splitter.ended(&sent, None);
-            compare(&splitter, &sent, &exchange, &canarys, &stables);
+        Ok((canarys, took)) => {
+            splitter.ended(&sent, Ok(took));
+            compare(&splitter, sent, exchange, canarys, stables, None).await;
         }
         // The stable model has answered it, so it is no mistake of the user's.
-        Err(failure) => splitter.ended(&sent, Some(failure)),
+        Err(failure) => splitter.ended(&sent, Err(failure)),
+    }
+}
+
+/// Has both models answer what nobody else asks; `number`: of the recorded input that it is. What the stable model does not answer says
+/// nothing of the canary: it is busy after all, say.
+pub(super) async fn ask_both<E: Exchange>(splitter: &Arc<Splitter>, mut sent: Sent, exchange: E, number: Option<u32>) {
+    let stables = exchange.serve().await;
+    if !E::is_ok(&stables) {
+        return;
+    }
+    splitter.answered(&sent);
+    sent.begins();
+    match forward(splitter, &sent, &exchange).await {
+        Ok((canarys, took)) => {
+            splitter.ended(&sent, Ok(took));
+            if number.is_some() {
+                compare(splitter, sent, exchange, canarys, stables, number).await;
+            }
+        }
+        Err(failure) => splitter.ended(&sent, Err(failure)),
+    }
+}
+
+/// Compares two answers, and counts it: to read them may take a while, and nobody waits for it. `number`: of the recorded input that was asked.
+async fn compare<E: Exchange>(
+    splitter: &Arc<Splitter>,
+    sent: Sent,
+    exchange: E,
+    canarys: E::Answer,
+    stables: E::Answer,
+    number: Option<u32>,
+) {
+    let splitter = splitter.clone();
+    let compared = tokio::task::spawn_blocking(move || {
+        if let Some(agreed) = agree(sent.tolerance(), &exchange, &canarys, &stables) {
+            splitter.compared(&sent, number, agreed);
+        }
+    });
+    if let Err(e) = compared.await {
+        tracing::error!(error = %e, "two answers could not be compared");
     }
 }
 
 /// By the numbers of outputs that have a tolerance; else by what they decide. An answer without any of those outputs tells nothing.
-fn compare<E: Exchange>(splitter: &Splitter, sent: &Sent, exchange: &E, canarys: &E::Answer, stables: &E::Answer) {
-    let stable = if sent.tolerance().is_empty() { None } else { exchange.outputs(stables) };
-    let agreed = if let Some(stable) = stable {
-        tolerance::agree(sent.tolerance(), exchange.outputs(canarys).as_deref(), &stable)
-    } else {
-        let decisions = exchange.decisions(canarys);
-        Some(decisions.is_some() && decisions == exchange.decisions(stables))
-    };
-    if let Some(agreed) = agreed {
-        splitter.compared(sent, agreed);
+fn agree<E: Exchange>(
+    tolerances: &BTreeMap<String, Tolerance>,
+    exchange: &E,
+    canarys: &E::Answer,
+    stables: &E::Answer,
+) -> Option<bool> {
+    let stable = if tolerances.is_empty() { None } else { exchange.outputs(stables) };
+    if let Some(stable) = stable {
+        return tolerance::agree(tolerances, exchange.outputs(canarys).as_deref(), &stable);
     }
+    let decisions = exchange.decisions(canarys);
+    Some(decisions.is_some() && decisions == exchange.decisions(stables))
 }
 
 async fn by_canary<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E) -> Answered<E::Answer> {
     match forward(&splitter, &sent, &exchange).await {
-        Ok(answer) => {
-            splitter.ended(&sent, None);
+        Ok((answer, took)) => {
+            splitter.ended(&sent, Ok(took));
             let canary = Some(sent.revision().to_owned());
             if let Some(permit) = splitter.compares(&sent).filter(|_| !exchange.is_busy()) {
                 let canarys = answer.clone();
@@ -145,7 +193,7 @@ async fn by_canary<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E
                     let exchange = exchange.unhurried();
                     let stables = exchange.serve().await;
                     if E::is_ok(&stables) {
-                        compare(&splitter, &sent, &exchange, &canarys, &stables);
+                        compare(&splitter, sent, exchange, canarys, stables, None).await;
                     }
                     drop(permit);
                 });
@@ -161,7 +209,7 @@ async fn by_canary<E: Exchange>(splitter: Arc<Splitter>, sent: Sent, exchange: E
                     reason = failure.as_str(),
                     "the canary failed; answered by the stable model"
                 );
-                splitter.ended(&sent, Some(failure));
+                splitter.ended(&sent, Err(failure));
             }
             Answered { answer, canary: None }
         }

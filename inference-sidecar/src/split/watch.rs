@@ -11,6 +11,8 @@ const POLL: Duration = Duration::from_millis(150);
 /// The longest timeout that a ModelDeployment may ask for. Behind a longer one, a canary that hangs would cost requests.
 const MAX_TIMEOUT_MILLISECONDS: u32 = 600_000;
 
+/// Of synthetic requests: more often would be a load, and no look now and then.
+const MIN_SYNTHETIC_MILLISECONDS: u32 = 10;
 /// As many as a ModelDeployment may have.
 const MAX_METRICS: usize = 8;
 
@@ -59,6 +61,12 @@ fn parse(text: &[u8]) -> Result<Option<Split>, String> {
         let found = split.timeout_milliseconds;
         return Err(format!("timeoutMilliseconds {found}: expected 1 to {MAX_TIMEOUT_MILLISECONDS}"));
     }
+    if (1..MIN_SYNTHETIC_MILLISECONDS).contains(&split.synthetic_milliseconds) {
+        let found = split.synthetic_milliseconds;
+        return Err(format!(
+            "syntheticMilliseconds {found}: expected 0, for never, or at least {MIN_SYNTHETIC_MILLISECONDS}"
+        ));
+    }
     // A name for each label of the metrics, and bounds that a value can lie between.
     let is_metric = |m: &FeedbackMetric| m.min < m.max && !m.name.is_empty() && m.name != CORRECT;
     if split.metrics.len() > MAX_METRICS || !split.metrics.iter().all(is_metric) {
@@ -87,6 +95,7 @@ mod tests {
             &json.replace("500", "0"),
             &json.replace("500", "600001"),
             &json.replace("500", r#"500,"metrics":[{"name":"price","min":1,"max":1}]"#),
+            &json.replace("500", r#"500,"syntheticMilliseconds":9"#),
             &json.replace("500", r#"500,"metrics":[{"name":"correct","min":0,"max":1}]"#),
             &"[".repeat(100_000),
         ] {

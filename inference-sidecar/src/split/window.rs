@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use drydock_contract::{Split, SplitWindow, Tolerance, WARM_UP_REQUESTS, count_latency};
 use http::HeaderMap;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::rotation::Rotation;
 use super::{Failure, GrpcCanary, HttpCanary, key};
@@ -26,6 +26,8 @@ pub(crate) struct Splitter {
     /// Copies that the canary may have at one time. One more is not sent.
     shadowing: Arc<Semaphore>,
     metrics: Arc<Metrics>,
+    /// Tells of each split that is put in force.
+    puts: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +46,8 @@ pub(crate) struct Sent {
     split: Arc<Split>,
     generation: u64,
     began: Instant,
+    /// Nobody but this pod asks, and what becomes of it is counted apart.
+    is_synthetic: bool,
     /// Until the request is over, the stable model's answer in the canary's place included: with this, no more of those are at work
     /// than may wait.
     _permit: OwnedSemaphorePermit,
@@ -86,6 +90,20 @@ impl Sent {
     pub(crate) fn tolerance(&self) -> &BTreeMap<String, Tolerance> {
         &self.split.tolerance
     }
+
+    /// The canary is asked only now.
+    pub(crate) fn begins(&mut self) {
+        self.began = Instant::now();
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The counts that it belongs to.
+    fn of<'w>(&self, window: &'w mut SplitWindow) -> &'w mut SplitWindow {
+        if self.is_synthetic { window.synthetic.get_or_insert_default() } else { window }
+    }
 }
 
 impl Splitter {
@@ -107,6 +125,7 @@ impl Splitter {
             comparing: Arc::new(Semaphore::new(max_comparing)),
             shadowing: Arc::new(Semaphore::new(max_comparing)),
             metrics,
+            puts: watch::Sender::default(),
         }
     }
 
@@ -132,6 +151,12 @@ impl Splitter {
             state.counts.weight = split.weight;
         }
         state.split = split.map(Arc::new);
+        drop(state);
+        self.puts.send_replace(());
+    }
+
+    pub(crate) fn puts(&self) -> watch::Receiver<()> {
+        self.puts.subscribe()
     }
 
     pub(crate) fn window(&self) -> SplitWindow {
@@ -152,26 +177,58 @@ impl Splitter {
             return None;
         }
         let permit = self.waiting.clone().try_acquire_owned().ok()?;
-        Some(Sent { split, generation, began: Instant::now(), _permit: permit })
+        Some(Sent { split, generation, began: Instant::now(), is_synthetic: false, _permit: permit })
     }
 
     /// Whether the canary gets a copy of a request that the stable model has answered.
     pub(crate) fn shadows(&self) -> Option<Sent> {
         let (split, generation) = self.in_force().filter(|(split, _)| self.shadow.picks(split.shadow))?;
         let permit = self.shadowing.clone().try_acquire_owned().ok()?;
-        Some(Sent { split, generation, began: Instant::now(), _permit: permit })
+        Some(Sent { split, generation, began: Instant::now(), is_synthetic: false, _permit: permit })
+    }
+
+    /// Users' requests that the canary has ended.
+    pub(crate) fn requests(&self) -> u64 {
+        self.state().counts.requests
+    }
+
+    /// One that nobody but this pod asks, if the split that it belongs to is in force still. It takes a copy's place, no user's.
+    pub(crate) fn synthetic(&self, of: u64) -> Option<Sent> {
+        let (split, generation) = self.in_force().filter(|(_, generation)| *generation == of)?;
+        let permit = self.shadowing.clone().try_acquire_owned().ok()?;
+        Some(Sent { split, generation, began: Instant::now(), is_synthetic: true, _permit: permit })
+    }
+
+    /// Counts what the stable model has answered of it.
+    pub(crate) fn answered(&self, sent: &Sent) {
+        let took = sent.began.elapsed();
+        self.count(sent.generation, |window| {
+            let counts = sent.of(window);
+            let is_warm = counts.requests >= WARM_UP_REQUESTS;
+            let stable = counts.stable.get_or_insert_default();
+            stable.requests += 1;
+            if is_warm {
+                count_latency(&mut stable.latencies, took);
+            }
+        });
     }
 
     /// Counts a request that the canary has ended.
-    pub(crate) fn ended(&self, sent: &Sent, failure: Option<Failure>) {
-        self.metrics.canary_request(sent.revision(), failure);
-        let took = sent.began.elapsed();
-        self.count(sent.generation, |counts| {
+    /// `took`: until its answer was there.
+    pub(crate) fn ended(&self, sent: &Sent, took: Result<Duration, Failure>) {
+        let failure = took.err();
+        self.metrics.canary_request(sent.revision(), failure, sent.is_synthetic);
+        self.count(sent.generation, |window| {
+            let counts = sent.of(window);
             counts.requests += 1;
-            // It would have taken longer still: without it, those that are left would look fast.
-            let took = if failure == Some(Failure::Timeout) { Duration::MAX } else { took };
-            if matches!(failure, None | Some(Failure::Timeout)) && counts.requests > WARM_UP_REQUESTS {
-                count_latency(&mut counts.latencies, took);
+            let latency = match took {
+                Ok(took) => Some(took),
+                // It would have taken longer still: without it, those that are left would look fast.
+                Err(Failure::Timeout) => Some(Duration::MAX),
+                Err(_) => None,
+            };
+            if let Some(latency) = latency.filter(|_| counts.requests > WARM_UP_REQUESTS) {
+                count_latency(&mut counts.latencies, latency);
             }
             match failure {
                 None => {}
@@ -187,11 +244,18 @@ impl Splitter {
         if self.compare.picks(sent.split.compare) { self.comparing.clone().try_acquire_owned().ok() } else { None }
     }
 
-    pub(crate) fn compared(&self, sent: &Sent, agreed: bool) {
-        self.metrics.canary_compared(sent.revision(), agreed);
-        self.count(sent.generation, |counts| {
+    /// `number`: of the recorded input that both models were asked.
+    pub(crate) fn compared(&self, sent: &Sent, number: Option<u32>, agreed: bool) {
+        if !sent.is_synthetic {
+            self.metrics.canary_compared(sent.revision(), agreed);
+        }
+        self.count(sent.generation, |window| {
+            let counts = sent.of(window);
             counts.compared += 1;
             counts.agreed += u64::from(agreed);
+            if let Some(number) = number {
+                *counts.inputs.entry(number).or_insert(true) &= agreed;
+            }
         });
     }
 
@@ -268,12 +332,12 @@ mod tests {
         let splitter = splitter();
         splitter.set(Some(split(100, "1")));
         let (first, late) = (splitter.next(&HeaderMap::new()).unwrap(), splitter.next(&HeaderMap::new()).unwrap());
-        splitter.ended(&first, None);
+        splitter.ended(&first, Ok(Duration::ZERO));
         assert_eq!(splitter.window().requests, 1);
         splitter.set(Some(split(100, "2")));
         assert_eq!(splitter.window().requests, 0);
-        splitter.ended(&late, Some(Failure::Timeout));
-        splitter.compared(&late, true);
+        splitter.ended(&late, Err(Failure::Timeout));
+        splitter.compared(&late, None, true);
         assert_eq!((splitter.window().requests, splitter.window().timeouts, splitter.window().compared), (0, 0, 0));
     }
 
@@ -283,7 +347,7 @@ mod tests {
         splitter.set(Some(split(100, "1")));
         let sent = splitter.next(&HeaderMap::new()).unwrap();
         splitter.set(Some(split(50, "1")));
-        splitter.ended(&sent, Some(Failure::Error));
+        splitter.ended(&sent, Err(Failure::Error));
         let window = splitter.window();
         assert_eq!((window.weight, window.requests, window.errors, window.window.as_str()), (50, 1, 1, "1"));
         // While nothing is sent what was counted stays, and goes on with the same window: a canary's only pod was away for a moment.
@@ -302,10 +366,10 @@ mod tests {
         assert!(splitter.keeps().is_none(), "nothing to compare with");
         splitter.set(Some(split(100, "1")));
         for _ in 0..12 {
-            splitter.ended(&splitter.next(&HeaderMap::new()).unwrap(), None);
+            splitter.ended(&splitter.next(&HeaderMap::new()).unwrap(), Ok(Duration::ZERO));
             splitter.kept(splitter.keeps().unwrap(), false);
         }
-        splitter.ended(&splitter.next(&HeaderMap::new()).unwrap(), Some(Failure::Error));
+        splitter.ended(&splitter.next(&HeaderMap::new()).unwrap(), Err(Failure::Error));
         splitter.kept(splitter.keeps().unwrap(), true);
         let window = splitter.window();
         let stable = window.stable.unwrap();
@@ -349,9 +413,11 @@ mod tests {
     fn a_timeout_is_the_longest_latency_and_other_failures_are_none() {
         let splitter = splitter();
         splitter.set(Some(split(100, "1")));
-        let end = |failure| splitter.ended(&splitter.next(&HeaderMap::new()).unwrap(), failure);
-        (0..WARM_UP_REQUESTS).for_each(|_| end(Some(Failure::Timeout)));
-        [None, Some(Failure::Timeout), Some(Failure::Error), Some(Failure::Unreachable)].into_iter().for_each(end);
+        let end = |took| splitter.ended(&splitter.next(&HeaderMap::new()).unwrap(), took);
+        (0..WARM_UP_REQUESTS).for_each(|_| end(Err(Failure::Timeout)));
+        [Ok(Duration::ZERO), Err(Failure::Timeout), Err(Failure::Error), Err(Failure::Unreachable)]
+            .into_iter()
+            .for_each(end);
         let window = splitter.window();
         assert_eq!((window.requests, window.timeouts), (WARM_UP_REQUESTS + 4, WARM_UP_REQUESTS + 1));
         let mut longest = Vec::new();

@@ -6,24 +6,22 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::process::command;
-use crate::support::Package;
+use crate::support::{Package, bytes, image};
 
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
-}
-
-/// The example model with one input, and an answer that it does not give.
-fn package() -> Package {
+/// The example model with so many inputs, and an answer to each that it does not give.
+pub(crate) fn package(count: u32) -> Package {
     let package = Package::new();
-    let (input, output) = (bytes(&[0.5; 28 * 28]), bytes(&[1.0; 10]));
-    let views = [
-        (sample_input(0, "input"), TensorView::new(Dtype::F32, vec![1, 1, 28, 28], &input).unwrap()),
-        (sample_output(0, "logits"), TensorView::new(Dtype::F32, vec![1, 10], &output).unwrap()),
-    ];
+    let (inputs, output): (Vec<_>, _) = ((0..count).map(|n| bytes(&image(n as usize))).collect(), bytes(&[1.0; 10]));
+    let views = inputs.iter().zip(0..).flat_map(|(input, n)| {
+        [
+            (sample_input(n, "input"), TensorView::new(Dtype::F32, vec![1, 1, 28, 28], input).unwrap()),
+            (sample_output(n, "logits"), TensorView::new(Dtype::F32, vec![1, 10], &output).unwrap()),
+        ]
+    });
     let file = serialize(views, None).unwrap();
     std::fs::write(package.path(SAMPLES_FILE), &file).unwrap();
     let mut manifest = package.manifest();
-    let samples = RecordedSamples { count: 1, sha256: Digest::of(&file), size: file.len() as u64 };
+    let samples = RecordedSamples { count, sha256: Digest::of(&file), size: file.len() as u64 };
     manifest.record.samples = Some(samples);
     package.write(&manifest);
     package
@@ -45,7 +43,7 @@ async fn said(package: &Package) -> Vec<Value> {
 
 #[tokio::test]
 async fn answers_other_than_those_recorded_are_a_warning_with_a_figure() {
-    let package = package();
+    let package = package(1);
     let events = said(&package).await;
     let told = |part: &str| events.iter().filter(|e| e["message"].as_str().unwrap_or_default().contains(part)).count();
     assert_eq!(told("are not answered as they were"), 1, "{events:?}");

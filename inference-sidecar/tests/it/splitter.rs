@@ -6,6 +6,7 @@ mod grpc;
 mod keys;
 mod shadow;
 mod shares;
+mod synthetic;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -21,7 +23,7 @@ use drydock_contract::{Split, SplitWindow};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::{MODEL, REVISION, Running, image, json_body};
+use crate::support::{MODEL, Package, REVISION, Running, image, json_body};
 
 /// What the canary does with every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +51,13 @@ struct Fake {
     seen: Arc<AtomicUsize>,
 }
 
-async fn fake_answer(State(fake): State<Fake>, uri: Uri, headers: HeaderMap, body: String) -> Response {
+async fn fake_answer(State(fake): State<Fake>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     assert_eq!(uri.path(), format!("/v2/models/{MODEL}/infer"));
     fake.seen.fetch_add(1, Ordering::SeqCst);
     assert_eq!(headers["drydock-hop"], "1");
-    let request: Value = serde_json::from_str(&body).unwrap();
     match fake.canary {
         Canary::Class(class) => {
+            let request: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(headers["traceparent"], "00-1-2-3");
             let logits: Vec<f32> = (0..10).map(|i| if i == class { 1.0 } else { 0.0 }).collect();
             let body = json!({"model_name": MODEL, "model_version": "r2", "id": request["id"], "outputs": [
@@ -99,11 +101,16 @@ impl Stable {
     }
 
     async fn with(canary: SocketAddr, more: &[&str]) -> Self {
+        Self::of(Package::new(), canary, more).await
+    }
+
+    /// With this package.
+    async fn of(package: Package, canary: SocketAddr, more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap().keep();
         let (split_file, url) = (directory.join("split"), format!("http://{canary}"));
         let path = split_file.display().to_string();
         let flags = ["--split-file", &path, "--canary-http", &url, "--canary-grpc", &url];
-        let running = Running::start(&[&flags, more].concat()).await;
+        let running = Running::serve(package, &[&flags, more].concat()).await;
         Self { running, split_file }
     }
 

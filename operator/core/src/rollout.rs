@@ -17,6 +17,7 @@ mod feedback;
 mod gateway;
 mod share;
 mod sight;
+mod synthetic;
 mod table;
 
 use std::collections::BTreeMap;

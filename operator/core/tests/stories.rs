@@ -62,11 +62,54 @@ fn good_canary() {
 #[test]
 fn quiet_canary() {
     let mut story = with(Behaviour::default());
+    story.cluster.edit(|s| s.rollout.analysis.synthetic_per_second = 0);
     story.cluster.requests_per_second = 5;
     story.run(40);
     story.act("20 requests a second", |c| c.requests_per_second = 20);
     story.run(90);
     story.check("quiet_canary");
+}
+
+/// Without users the stable pods ask, and the story says so.
+#[test]
+fn nobody_asks() {
+    let mut story = with(Behaviour::default());
+    story.cluster.requests_per_second = 0;
+    story.run(200);
+    assert_eq!(story.cluster.status().rollout.unwrap().failed, None);
+    story.check("nobody_asks");
+}
+
+#[test]
+fn nobody_asks_and_every_tenth_request_would_fail() {
+    let mut story = with(Behaviour { errors: 10, ..Behaviour::default() });
+    story.cluster.requests_per_second = 0;
+    story.run(60);
+    story.check("nobody_asks_and_every_tenth_request_would_fail");
+}
+
+fn agreeing(story: &mut Story) {
+    story.act("minAgreement 95", |c| c.edit(|s| s.rollout.analysis.min_agreement = Some(95.0)));
+}
+
+#[test]
+fn nobody_asks_and_answers_are_wrong() {
+    let mut story = with(Behaviour { disagreements: 100, ..Behaviour::default() });
+    story.cluster.requests_per_second = 0;
+    agreeing(&mut story);
+    story.run(60);
+    story.check("nobody_asks_and_answers_are_wrong");
+}
+
+/// Four inputs that were answered rightly are not enough to say that 93 % are, however often they are asked.
+#[test]
+fn nobody_asks_and_four_inputs_are_answered_as_before() {
+    let mut story = with(Behaviour::default());
+    story.cluster.requests_per_second = 0;
+    agreeing(&mut story);
+    story.run(150);
+    assert!(story.cluster.status().message.contains("agreement after 0 compared answers and 4 recorded inputs"));
+    story.check("nobody_asks_and_four_inputs_are_answered_as_before");
 }
 
 #[test]

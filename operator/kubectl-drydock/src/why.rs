@@ -73,6 +73,7 @@ pub fn metrics(all: &[MetricStatus]) -> Vec<String> {
             (MetricOutcome::NotEnoughEvidence, None) => ", more would not do".to_owned(),
             _ => String::new(),
         };
+        let synthetic = m.synthetic.map(|n| format!(" and {n} synthetic")).unwrap_or_default();
         // Of what others say there are no statistics.
         let (evidence, samples) = match m.metric {
             Metric::External => ("bad answers", "answers"),
@@ -82,7 +83,7 @@ pub fn metrics(all: &[MetricStatus]) -> Vec<String> {
             format!("{:?}", m.metric),
             format!("{:?}", m.outcome),
             format!("{evidence} {} of {}", digits(m.statistic), digits(m.threshold)),
-            format!("{} {samples}{more}", m.samples),
+            format!("{} {samples}{synthetic}{more}", m.samples),
             m.message.clone(),
         ]
     };

@@ -98,7 +98,9 @@ async fn numbers_are_compared_within_their_tolerance() {
     }
     // Of an output that the model does not have there is nothing to say.
     stable.put(Split { shadow: 100, tolerance: tolerance("boxes", 1.0), ..to_r2("3") }).await;
-    stable.send_with(&[]).await;
-    let window = stable.until(|w| w.requests > 0).await;
-    assert_eq!(window.compared, 0);
+    // Of two copies at a time, so that of five all but two have been compared by then.
+    while stable.window().await.requests < 5 {
+        stable.send_with(&[]).await;
+    }
+    assert_eq!(stable.window().await.compared, 0);
 }

@@ -9,7 +9,7 @@ use drydock_crds::{
 use drydock_sequential::{Evidence, Levels, Outcome, Tally, Test, quantile_ratio, rate, rate_increase};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Signals, feedback, whole_seconds, window};
+use super::{Signals, feedback, synthetic, whole_seconds, window};
 use crate::hash::hash;
 
 /// Between two looks that are written down, while no outcome changes: each write of the status wakes the next pass.
@@ -35,8 +35,21 @@ pub fn sum<'a>(windows: impl Iterator<Item = &'a SplitWindow>) -> SplitWindow {
             }),
             (one, other) => one.clone().or_else(|| other.clone()),
         },
-        ..sum
+        synthetic: match (sum.synthetic, &w.synthetic) {
+            (Some(a), Some(b)) => Some(Box::new(self::sum([&*a, &**b].into_iter()))),
+            (one, other) => one.or_else(|| other.clone()),
+        },
+        inputs: agreed(sum.inputs, &w.inputs),
+        ..SplitWindow::default()
     })
+}
+
+/// On which recorded inputs every pod has found both models to agree.
+fn agreed(mut inputs: BTreeMap<u32, bool>, others: &BTreeMap<u32, bool>) -> BTreeMap<u32, bool> {
+    for (number, agreed) in others {
+        *inputs.entry(*number).or_insert(true) &= agreed;
+    }
+    inputs
 }
 
 /// The same where each pod has counted its own: what the canary's pods have answered, beside the stable ones.
@@ -104,70 +117,101 @@ fn judge_window(c: &SplitWindow, policy: &Rollout, steps: usize) -> Vec<MetricSt
         pass: rules.alpha,
         min_samples: u64::try_from(rules.min_requests).unwrap_or(1).max(1),
     };
-    let canary = Tally::new(c.failures(), c.requests);
-    let own = c.stable.clone().unwrap_or_default();
-    let stable = Tally::new(own.errors, own.requests);
-    let (limit, allowed) = (rules.max_error_rate, rules.max_error_rate + rules.error_rate_margin);
-    let mut all = vec![
-        metric(
-            Metric::ErrorRate,
-            &rate(canary, limit / 100.0, allowed / 100.0, &levels),
-            format!(
-                "error rate {:.1} %, limit {limit:.1} %: {} of {} requests failed ({} errors, {} timeouts, {} unreachable)",
-                canary.share() * 100.0,
-                c.failures(),
-                c.requests,
-                c.errors,
-                c.timeouts,
-                c.unreachable
-            ),
-        ),
-        metric(
-            Metric::ErrorRateIncrease,
-            &rate_increase(canary, stable, rules.max_error_rate_increase / 100.0, &levels),
-            format!(
-                "error rate {:.1} %, of the stable revision {:.1} % ({} of {}), limit {:.1} points more",
-                canary.share() * 100.0,
-                stable.share() * 100.0,
-                own.errors,
-                own.requests,
-                rules.max_error_rate_increase
-            ),
-        ),
-    ];
-    if let Some(ratio) = rules.max_latency_ratio {
-        let (edges, q) = (latency_edges(), rules.latency_quantile / 100.0);
-        let at =
-            |buckets: &[u64]| quantile(buckets, &edges, q).map_or("unknown".to_owned(), |ms| format!("{ms:.1} ms"));
-        let message = format!(
-            "p{} {}, of the stable revision {}, limit {ratio:.2} times as much",
-            rules.latency_quantile,
-            at(&c.latencies),
-            at(&own.latencies)
-        );
-        let test = quantile_ratio(&c.latencies, &own.latencies, &edges, q, ratio, &levels);
-        all.push(metric(Metric::LatencyRatio, &test, message));
+    // Synthetic requests have a share of their own, on top: users' must not take longer to tell a bad canary for them.
+    let of_synthetic = Levels { fail: levels.fail * synthetic::ALPHA_SHARE, ..levels };
+    let asked = c.synthetic.as_deref().filter(|s| s.requests > 0);
+    let both = |judge: fn(&SplitWindow, &Analysis, &Levels, &str) -> Judged| {
+        let synthetic = asked.map(|s| judge(s, rules, &of_synthetic, "synthetic requests").status);
+        synthetic::beside(judge(c, rules, &levels, "requests"), synthetic)
+    };
+    let mut all = vec![both(error_rate), both(error_rate_increase)];
+    if rules.max_latency_ratio.is_some() {
+        all.push(both(latency_ratio));
     }
     all.extend(rules.min_agreement.map(|min| agreement(c, min, rules, &levels)));
     all.extend(feedback::judge(c, rules, &levels));
     all
 }
 
+/// A metric of one kind of requests.
+pub(super) struct Judged {
+    pub(super) status: MetricStatus,
+    /// Whether what was seen, be it ever so little, lies beyond what a pass rules out.
+    pub(super) is_beyond: bool,
+}
+
+fn error_rate(c: &SplitWindow, rules: &Analysis, levels: &Levels, requests: &str) -> Judged {
+    let canary = Tally::new(c.failures(), c.requests);
+    let (limit, allowed) = (rules.max_error_rate, rules.max_error_rate + rules.error_rate_margin);
+    let message = format!(
+        "error rate {:.1} %, limit {limit:.1} %: {} of {} {requests} failed ({} errors, {} timeouts, {} unreachable)",
+        canary.share() * 100.0,
+        c.failures(),
+        c.requests,
+        c.errors,
+        c.timeouts,
+        c.unreachable
+    );
+    let test = rate(canary, limit / 100.0, allowed / 100.0, levels);
+    Judged { status: metric(Metric::ErrorRate, &test, message), is_beyond: canary.share() * 100.0 > allowed }
+}
+
+fn error_rate_increase(c: &SplitWindow, rules: &Analysis, levels: &Levels, requests: &str) -> Judged {
+    let canary = Tally::new(c.failures(), c.requests);
+    let (errors, of) = c.stable.as_ref().map_or((0, 0), |own| (own.errors, own.requests));
+    let (stable, limit) = (Tally::new(errors, of), rules.max_error_rate_increase);
+    let kind = if requests == "requests" { "" } else { " synthetic requests" };
+    let message = format!(
+        "error rate {:.1} %, of the stable revision {:.1} % ({errors} of {of}{kind}), limit {limit:.1} points more",
+        canary.share() * 100.0,
+        stable.share() * 100.0,
+    );
+    let test = rate_increase(canary, stable, limit / 100.0, levels);
+    let is_beyond = canary.share() > stable.share() + limit / 100.0;
+    Judged { status: metric(Metric::ErrorRateIncrease, &test, message), is_beyond }
+}
+
+fn latency_ratio(c: &SplitWindow, rules: &Analysis, levels: &Levels, requests: &str) -> Judged {
+    let own = c.stable.as_ref().map_or(&[][..], |own| &own.latencies);
+    let (edges, q, ratio) = (latency_edges(), rules.latency_quantile / 100.0, rules.max_latency_ratio.unwrap_or(1.0));
+    let (canarys, stables) = (quantile(&c.latencies, &edges, q), quantile(own, &edges, q));
+    let tell = |at: Option<f64>| at.map_or("unknown".to_owned(), |ms| format!("{ms:.1} ms"));
+    let kind = if requests == "requests" { "" } else { " of synthetic requests" };
+    let message = format!(
+        "p{}{kind} {}, of the stable revision {}, limit {ratio:.2} times as much",
+        rules.latency_quantile,
+        tell(canarys),
+        tell(stables)
+    );
+    let test = quantile_ratio(&c.latencies, own, &edges, q, ratio, levels);
+    let is_beyond = canarys.zip(stables).is_some_and(|(c, s)| c > s * ratio);
+    Judged { status: metric(Metric::LatencyRatio, &test, message), is_beyond }
+}
+
+/// A recorded input is one of those that the model may be asked, as a user's is; however often it is asked, it counts once.
 fn agreement(c: &SplitWindow, min: f64, rules: &Analysis, levels: &Levels) -> MetricStatus {
-    let agreed = Tally::new(c.agreed, c.compared);
-    let differ = Tally::new(c.compared.saturating_sub(c.agreed), c.compared);
+    let synthetic = c.synthetic.as_deref().filter(|s| s.requests > 0);
+    let inputs = synthetic.map_or(0, |s| s.inputs.len() as u64);
+    let agreed_inputs = synthetic.map_or(0, |s| s.inputs.values().filter(|agreed| **agreed).count() as u64);
+    let (compared, agreed) = (c.compared.saturating_add(inputs), c.agreed.saturating_add(agreed_inputs));
+    let asked = c.compared.saturating_add(synthetic.map_or(0, |s| s.compared));
+    // How many answers there must be is a caution against a bad start, and no part of the test: repeated ones do for that.
+    let levels = Levels { min_samples: if asked < levels.min_samples { levels.min_samples } else { 1 }, ..*levels };
+    let differ = Tally::new(compared.saturating_sub(agreed), compared);
     let limit = 100.0 - min;
-    metric(
+    let of_inputs =
+        if inputs > 0 { format!(", {agreed_inputs} of {inputs} recorded inputs among them") } else { String::new() };
+    let status = metric(
         Metric::Agreement,
-        &rate(differ, limit / 100.0, (limit + rules.agreement_margin) / 100.0, levels),
+        &rate(differ, limit / 100.0, (limit + rules.agreement_margin) / 100.0, &levels),
         format!(
-            "agreement {:.1} %, limit {min:.1} %: {} of {} compared answers {}",
-            agreed.share() * 100.0,
-            c.agreed,
-            c.compared,
+            "agreement {:.1} %, limit {min:.1} %: {agreed} of {compared} compared answers {}{of_inputs}",
+            Tally::new(agreed, compared).share() * 100.0,
             if rules.tolerance.is_empty() { "name the same class" } else { "are within the tolerance" }
         ),
-    )
+    );
+    let samples = i64::try_from(c.compared).unwrap_or(i64::MAX);
+    MetricStatus { samples, synthetic: synthetic.map(|_| i64::try_from(inputs).unwrap_or(i64::MAX)), ..status }
 }
 
 pub(super) fn metric<E: Fn(f64) -> Evidence>(metric: Metric, test: &Test<E>, message: String) -> MetricStatus {
@@ -183,6 +227,7 @@ pub(super) fn metric<E: Fn(f64) -> Evidence>(metric: Metric, test: &Test<E>, mes
         statistic: three_digits(found.statistic),
         threshold: three_digits(found.threshold),
         samples: i64::try_from(found.samples).unwrap_or(i64::MAX),
+        synthetic: None,
         more_needed: test.more().and_then(|more| i64::try_from(more).ok()),
         message,
     }
@@ -282,5 +327,10 @@ fn lack(m: &MetricStatus) -> String {
         Metric::Accuracy | Metric::Feedback | Metric::External => "values",
     };
     let more = m.more_needed.map_or("it lies on its limit".to_owned(), |more| format!("about {more} more needed"));
-    format!("{what} after {} {unit}, {more}", m.samples)
+    let synthetic = match (m.metric, m.synthetic) {
+        (_, None) => String::new(),
+        (Metric::Agreement, Some(n)) => format!(" and {n} recorded inputs"),
+        (_, Some(n)) => format!(" and {n} synthetic ones"),
+    };
+    format!("{what} after {} {unit}{synthetic}, {more}", m.samples)
 }

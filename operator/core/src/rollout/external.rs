@@ -45,6 +45,7 @@ fn row(of: &ExternalMetric, heard: Option<&Heard>) -> MetricStatus {
         statistic: bad as f64,
         threshold: f64::from(of.failure_limit) + 1.0,
         samples: answers,
+        synthetic: None,
         more_needed: Some(i64::from(outcome == MetricOutcome::NotEnoughEvidence)),
         message: message(of, heard),
     }

@@ -4,7 +4,7 @@ use drydock_contract::Split;
 use drydock_crds::{FeedbackMetric, RequestKey, RequestMatch, RolloutStage, RolloutStatus, Router};
 
 use super::course::Step;
-use super::{Rules, cap};
+use super::{Rules, cap, synthetic};
 
 /// The step whose shares are in force: while the next one is scaled for, the one before it. A step that was held already keeps its
 /// own while it is scaled for again.
@@ -69,11 +69,14 @@ pub fn split(at: &RolloutStatus, rules: Rules<'_>, weight: i32, canary_ready: i3
         shadow,
         metrics: policy.analysis.metrics.iter().map(FeedbackMetric::told).collect(),
         tolerance: policy.analysis.tolerance.iter().map(|(output, t)| (output.clone(), t.told())).collect(),
+        synthetic_milliseconds: synthetic::milliseconds(policy.analysis.synthetic_per_second, stable_ready),
     });
     match policy.router {
         Router::Sidecar => split,
         // The routes send; the pods of both revisions count what they answer.
-        Router::Gateway => split.map(|s| Split { weight: 0, compare: 0, matches: Vec::new(), ..s }),
+        Router::Gateway => {
+            split.map(|s| Split { weight: 0, compare: 0, matches: Vec::new(), synthetic_milliseconds: 0, ..s })
+        }
     }
 }
 

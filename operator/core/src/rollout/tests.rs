@@ -7,7 +7,7 @@ mod transitions;
 use super::*;
 use drydock_contract::{CORRECT, Feedback, StableWindow, count_latency};
 use drydock_crds::{
-    AbTest, Analysis, Better, CanaryStep, Control, FeedbackMetric, GatewayStatus, MetricOutcome, OnNoWinner,
+    AbTest, Analysis, Better, CanaryStep, Control, FeedbackMetric, GatewayStatus, Metric, MetricOutcome, OnNoWinner,
     OnNotEnoughEvidence, OnWinner, Router, Shadow, Strategy, Winner,
 };
 

@@ -262,6 +262,10 @@ impl Cluster {
             let compared = sent * u64::from(split.compare) / 100 + copies;
             window.compared += compared;
             window.agreed += compared - compared * behaviour.disagreements / 100;
+            let most = 1000_u64.checked_div(split.synthetic_milliseconds.into()).unwrap_or(0);
+            if most > sent + copies {
+                synthetic(behaviour, most - sent - copies, &mut window);
+            }
             let own = window.stable.get_or_insert_default();
             if is_divided {
                 // The gateway divides, and each counts its own.
@@ -280,6 +284,24 @@ impl Cluster {
                 users(&split, &good, kept, &mut own.feedback);
             }
             self.observed.splits.insert(name, window);
+        }
+    }
+}
+
+/// So many requests with the four inputs that each package has recorded.
+fn synthetic(behaviour: &Behaviour, requests: u64, window: &mut SplitWindow) {
+    let seen = window.synthetic.get_or_insert_default();
+    seen.stable.get_or_insert_default().requests += requests;
+    for _ in 0..requests {
+        let fails = seen.requests % 100 < behaviour.errors;
+        let number = (seen.requests % 4) as u32;
+        seen.requests += 1;
+        seen.errors += u64::from(fails);
+        if !fails {
+            let agreed = u64::from(number) * 100 >= behaviour.disagreements * 4;
+            seen.compared += 1;
+            seen.agreed += u64::from(agreed);
+            *seen.inputs.entry(number).or_insert(true) &= agreed;
         }
     }
 }

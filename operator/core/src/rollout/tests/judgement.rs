@@ -161,6 +161,86 @@ fn what_users_say() {
     assert!(lacks(next.analysis.unwrap().metrics.iter()).is_some_and(|l| l.contains("seconds after 0 values")));
 }
 
+/// So many of users, and so many that were made up: failed of all.
+fn asked(users: (u64, u64), synthetic: (u64, u64)) -> Vec<MetricStatus> {
+    let counts = |(errors, requests)| SplitWindow {
+        requests,
+        errors,
+        stable: Some(StableWindow { requests, ..StableWindow::default() }),
+        ..SplitWindow::default()
+    };
+    let all = SplitWindow { synthetic: Some(Box::new(counts(synthetic))), ..counts(users) };
+    advance(&canary(RolloutStage::Holding, 0, 1), &Signals { counts: all, ..signals(2) }, &policy(), at(NOW)).metrics
+}
+
+#[test]
+fn synthetic_requests_are_judged_apart_and_thin_out_nothing() {
+    use MetricOutcome::{Fail, NotEnoughEvidence, Pass};
+    for (users, synthetic, outcome, samples) in [
+        ((0, 0), (0, 1), NotEnoughEvidence, (0, 1)),
+        ((0, 0), (0, 200), Pass, (0, 200)),
+        ((0, 10), (0, 200), Pass, (10, 200)),
+        ((0, 200), (0, 10), Pass, (200, 10)),
+        ((0, 0), (30, 200), Fail, (0, 200)),
+        // What users are told is not made better by what nobody has asked.
+        ((30, 200), (0, 100_000), Fail, (200, 100_000)),
+        // Too few for a verdict, and too bad for one by others.
+        ((1, 4), (0, 100_000), NotEnoughEvidence, (4, 100_000)),
+        // Nor is a canary that fails what was recorded promoted because users ask something else.
+        ((0, 10_000), (30, 60), Fail, (10_000, 60)),
+    ] {
+        let found = asked(users, synthetic);
+        let rate = &found[0];
+        let seen = (rate.outcome, rate.samples, rate.synthetic);
+        assert_eq!(seen, (outcome, samples.0, Some(samples.1)), "{users:?} {synthetic:?}: {rate:?}");
+    }
+    let words = asked((1, 4), (30, 200))[0].message.clone();
+    assert!(words.contains("30 of 200 synthetic requests failed"), "{words}");
+    assert!(
+        words.ends_with(
+            "of users: error rate 25.0 %, limit 1.0 %: 1 of 4 requests failed (1 errors, 0 timeouts, 0 unreachable)"
+        ),
+        "{words}"
+    );
+    assert!(
+        lacks(asked((0, 3), (0, 20)).iter())
+            .unwrap()
+            .contains("error rate after 3 requests and 20 synthetic ones, about")
+    );
+}
+
+/// An input that is asked a thousand times is one input.
+#[test]
+fn recorded_inputs_count_once() {
+    let mut policy = policy();
+    policy.analysis.min_agreement = Some(95.0);
+    let found = |users: (u64, u64), asked, agreed: &[bool]| {
+        let inputs = (0..).zip(agreed.iter().copied()).collect();
+        let synthetic = SplitWindow { requests: asked, compared: asked, inputs, ..SplitWindow::default() };
+        let (agreed, compared) = users;
+        let counts = SplitWindow { compared, agreed, synthetic: Some(Box::new(synthetic)), ..SplitWindow::default() };
+        let t = advance(&canary(RolloutStage::Holding, 0, 1), &Signals { counts, ..signals(2) }, &policy, at(NOW));
+        t.metrics.into_iter().find(|m| m.metric == Metric::Agreement).unwrap()
+    };
+    for (users, asked, agreed, outcome) in [
+        ((0, 0), 1_000_000, &[true; 4][..], MetricOutcome::NotEnoughEvidence),
+        ((0, 0), 40, &[false; 4], MetricOutcome::Fail),
+        // No verdict on fewer answers than minRequests.
+        ((0, 0), 19, &[false; 4], MetricOutcome::NotEnoughEvidence),
+        ((0, 0), 1_000_000, &[true, true, true, false], MetricOutcome::NotEnoughEvidence),
+        ((200, 200), 40, &[true; 4], MetricOutcome::Pass),
+    ] {
+        let m = found(users, asked, agreed);
+        assert_eq!(m.outcome, outcome, "{users:?} {asked} {agreed:?}: {m:?}");
+        assert_eq!((m.samples, m.synthetic), (users.1 as i64, Some(4)));
+    }
+    assert!(
+        found((9, 10), 8, &[true; 4])
+            .message
+            .contains("13 of 14 compared answers name the same class, 4 of 4 recorded inputs among them")
+    );
+}
+
 #[test]
 fn what_is_seen_is_written_down_when_an_outcome_changes_and_now_and_then() {
     let look = |from: &RolloutStatus, requests, second| {
