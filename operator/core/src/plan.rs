@@ -130,7 +130,10 @@ pub fn plan(resolved: &Resolved, observed: &Observed, memory: &Memory, now: Time
 
     let tracks = Tracks::see(resolved, observed, &at, now);
     let desired = desired::children(resolved, observed, &at, &tracks, &revisions, is_stale, &news);
-    let mut diff = diff::diff(resolved, observed, desired, &desired::live(&at));
+    // What the status still gives a part goes once it does not any more: an operator that dies between the two would make it again, and begin
+    // the rollout that has just failed anew.
+    let live = [desired::live(&at), desired::live(&memory.rollout)].concat();
+    let mut diff = diff::diff(resolved, observed, desired, &live);
     let routes = routing::see(resolved, observed, &tracks.shares(resolved, &at));
     let is_unrouted = at.stable.is_some() && matches!(routes, Routes::Pending(_)) && !rollout::is_late(&at, now);
     if is_unrouted {
