@@ -141,7 +141,7 @@ for model, (least_top1, least_agreement, least_speed) in goals.items():
         row(f"{what}: speed over the original's, CPU time", f"{speed(v):.2f}x ({v['ms']:.3f} ms)", f"{speed(reference):.2f}x ({reference['ms']:.3f} ms)", f"{speed(v) / speed(reference):.2f}", "at least 3.5x (VNNI)" if vnni else "", speed(v) >= 3.5 if vnni else None)
         row(f"{what}: size over the original's", f"{v['bytes'] / original['bytes'] * 100:.1f} %", f"{reference['bytes'] / original['bytes'] * 100:.1f} %", f"{v['bytes'] / reference['bytes']:.2f}", "at most 27 %", v["bytes"] / original["bytes"] <= 0.27)
         for variant, what in (("taylor", "channels pruned by Taylor importance, with labels, half the multiply-accumulates"), ("sparse", "half of the weights zero"),
-                              ("two-of-four", "two of four weights zero, int8"), ("cpu-vnni", "int8 for cpu-vnni (8-bit weights), least error"), ("cpu-avx2", "int8 for cpu-avx2 (7-bit weights), least error"),
+                              ("two-of-four", "two of four weights zero, int8"), ("cpu-vnni", "int8 for cpu-vnni (weights not limited), least error"), ("cpu-avx2", "int8 for cpu-avx2 (weights limited in pairs), least error"),
                               ("nvidia", "int8 for nvidia (symmetric, float biases), least error, on the CPU")):
             v = judged[variant]
             row(f"{model} {what}: top-1, agreement, SQNR", f"{v['top1']:.2f} %, {v['agreement']:.2f} %, {v['sqnr']:.1f} dB", "", "")

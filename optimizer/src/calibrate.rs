@@ -52,7 +52,7 @@ impl Source<'_> {
 
     /// By way of a file: the engine reads one without a second copy of it in memory.
     fn open(&self, graph: &Graph) -> Result<Session, Error> {
-        let failed = |e: std::io::Error| Error::Internal(format!("cannot write a model to TMPDIR: {e}"));
+        let failed = |source: std::io::Error| Error::Write { what: "a model in TMPDIR".into(), source };
         let file = tempfile::NamedTempFile::new().map_err(failed)?;
         std::fs::write(file.path(), graph.encode()).map_err(failed)?;
         Ok(self.engine.open_file(file.path(), 1)?)

@@ -17,7 +17,7 @@ use crate::fetch::Fetched;
 use crate::interrupt;
 use crate::measure::{Measured, Models, measure};
 use crate::memory;
-use crate::onnx::{self, Graph};
+use crate::onnx::{self, Graph, LoadedFile};
 use crate::progress::Progress;
 use crate::recorded;
 use crate::report::{self, Package};
@@ -67,6 +67,13 @@ pub fn tools(engine: &Engine) -> std::collections::BTreeMap<String, String> {
     [own, ("onnxruntime".to_owned(), engine.version())].into()
 }
 
+/// Whether ONNX Runtime takes a model. Of one that it does not take, what this program's own checks say comes first: they name the node.
+pub(crate) fn accepted(engine: &Engine, source: &LoadedFile, file: &[u8]) -> Result<(), Error> {
+    let Err(refused) = engine.open(file, 1) else { return Ok(()) };
+    source.clone().check()?;
+    Err(refused.into())
+}
+
 /// Transforms, evaluates, benchmarks and publishes.
 ///
 /// # Errors
@@ -77,7 +84,7 @@ pub fn make(engine: &Engine, request: &Request<'_>, progress: &mut Progress) -> 
     let source = onnx::load(&request.model.path)?;
     let (inputs, outputs) = source.signature()?;
     let original = source.single_file();
-    engine.open(&original, 1)?;
+    accepted(engine, &source, &original)?;
     let detector = request.detection.map(|d| Decoder::new(d, &outputs, request.labels.len())).transpose()?;
     let evaluation = open(request.evaluation, &inputs, request.preprocessing, request.labels)?;
 

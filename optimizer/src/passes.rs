@@ -7,6 +7,7 @@ mod dynamic;
 mod equalize;
 mod extents;
 mod factorize;
+mod finite;
 mod fit;
 mod fold_batch_norm;
 mod fold_constants;
@@ -33,6 +34,7 @@ pub use extents::{Extent, Extents};
 pub use factorize::{
     Candidate, Choice, Factors, LayerSize, RankError, Split, choose, kept_variance, project, set_weights, split,
 };
+pub use finite::finite;
 pub use fit::{Fit, FitError, Moments, Problem, fit};
 pub use fold_batch_norm::{FoldReport, fold_batch_norm};
 pub use fold_constants::{ConstantsReport, fold_constants};

@@ -83,6 +83,7 @@ pub fn make(
 ) -> Result<Made, Error> {
     check(recipe, given.target)?;
     let (mut graph, cleaned) = passes::clean(graph, engine)?;
+    passes::finite(&graph)?;
     progress.note(&format!("clean: {cleaned}"));
     let original = recipe.trains().then(|| graph.clone());
     let mut done = recipe.clone();

@@ -41,6 +41,8 @@ pub struct Int8Rules {
     pub activations: Activations,
     /// Weights are symmetric, from `-weight_limit` to `weight_limit`.
     pub weight_limit: i8,
+    /// Where kernels add two products in 16 bits: the most that the two weights come to if they have one sign.
+    pub pair_limit: Option<u8>,
     pub bias: Bias,
 }
 
@@ -59,7 +61,8 @@ pub enum Bias {
     Float32,
 }
 
-const CPU: Int8Rules = Int8Rules { activations: Activations::Unsigned, weight_limit: 127, bias: Bias::Int32 };
+const CPU: Int8Rules =
+    Int8Rules { activations: Activations::Unsigned, weight_limit: 127, pair_limit: None, bias: Bias::Int32 };
 const ALL: &[Format] =
     &[Format::Int8, Format::DynamicInt8, Format::WeightInt8, Format::WeightInt4, Format::Float16, Format::BFloat16];
 
@@ -78,8 +81,8 @@ pub const TARGETS: [TargetRules; 5] = [
         providers: &["CPUExecutionProvider"],
         architecture: "x86_64",
         instruction_sets: &["avx2"],
-        // VPMADDUBSW adds two products in 16 bits, which saturate: 2 * 255 * 127 > 32767, 2 * 255 * 64 is not.
-        int8: Int8Rules { weight_limit: 63, ..CPU },
+        // VPMADDUBSW adds two products in 16 bits, which saturate: 255 * 128 is the most that fits.
+        int8: Int8Rules { pair_limit: Some(128), ..CPU },
         formats: ALL,
     },
     TargetRules {
@@ -104,7 +107,7 @@ pub const TARGETS: [TargetRules; 5] = [
         architecture: "",
         instruction_sets: &[],
         // TensorRT: zero points of 0 only, and DequantizeLinear of 32-bit codes is not taken.
-        int8: Int8Rules { activations: Activations::Symmetric, weight_limit: 127, bias: Bias::Float32 },
+        int8: Int8Rules { activations: Activations::Symmetric, bias: Bias::Float32, ..CPU },
         formats: &[Format::Int8, Format::Float16, Format::BFloat16],
     },
 ];
@@ -208,10 +211,11 @@ mod tests {
                 t.formats.iter().map(|f| format!("{f:?}")).collect::<Vec<_>>().join(", ")
             };
             let row = format!(
-                "| `{}` | {} | {activations} | ±{} | {bias} | {formats} |",
+                "| `{}` | {} | {activations} | ±{}{} | {bias} | {formats} |",
                 t.target,
                 t.providers.join(", "),
-                t.int8.weight_limit
+                t.int8.weight_limit,
+                t.int8.pair_limit.map_or_else(String::new, |most| format!(", pairs ±{most}"))
             );
             assert!(page.contains(&row), "docs/targets.md lacks\n{row}");
         }

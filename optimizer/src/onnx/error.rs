@@ -20,6 +20,8 @@ pub enum ModelError {
     MadeTwice { node: String, value: String },
     #[error("the graph has a cycle through node {node}; expected none")]
     Cycle { node: String },
+    #[error("node {node} has {found} at position {at} of its weights {tensor:?}; expected finite numbers")]
+    NotFinite { node: String, tensor: String, found: f32, at: usize },
     #[error("tensor {tensor:?}: {problem}")]
     Tensor { tensor: String, problem: String },
     #[error("tensor {tensor:?} lies in external file {location:?}: {problem}")]

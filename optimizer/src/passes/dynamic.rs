@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::matmul::Product;
 use super::names::Names;
 use super::quantize::Scheme;
+use super::quantize::weights::{self, Codes, Layout};
 use crate::onnx::{Graph, ModelError, float_tensor, integer_attribute, tensor};
 use crate::proto::NodeProto;
 use crate::proto::tensor_proto::DataType;
@@ -81,21 +82,13 @@ fn node_of(op_type: &str, input: &[&str], output: &[&str]) -> NodeProto {
 
 /// Symmetric codes, input by input, and their scales.
 fn encode(rows: &[f32], inputs: usize, scheme: Scheme) -> (Vec<u8>, Vec<f32>) {
-    let Scheme { per_channel, rules } = scheme;
-    let limit = f32::from(rules.weight_limit);
-    let largest = |values: &[f32]| values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
-    let scale = |values: &[f32]| {
-        let scale = largest(values) / limit;
-        if scale < f32::MIN_POSITIVE { 1.0 } else { scale }
-    };
     let outputs = rows.len() / inputs;
-    let scales: Vec<f32> = if per_channel { rows.chunks(inputs).map(scale).collect() } else { vec![scale(rows)] };
-    let code = |(i, o): (usize, usize)| {
-        let scale = scales[if per_channel { o } else { 0 }];
-        ((rows[o * inputs + i] / scale).round_ties_even().clamp(-limit, limit) as i8).cast_unsigned()
-    };
-    let codes = (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o))).map(code).collect();
-    (codes, scales)
+    let layout = Layout::rows(outputs, inputs);
+    let limits = scheme.limits(false);
+    let scales = weights::scales(rows, layout, scheme.per_channel, limits);
+    let Codes { codes, scales } = weights::encode(rows, layout, scales, limits);
+    let order = (0..inputs).flat_map(|i| (0..outputs).map(move |o| o * inputs + i));
+    (order.map(|at| codes[at].cast_unsigned()).collect(), scales)
 }
 
 #[cfg(test)]
@@ -112,7 +105,8 @@ mod tests {
         assert_eq!(scales, [1.0, 2.0]);
         assert_eq!(codes.iter().map(|c| c.cast_signed()).collect::<Vec<_>>(), [127, 0, -1, 1, 0, 127]);
         assert_eq!(encode(&[0.0; 4], 2, scheme).1, [1.0, 1.0]);
-        assert_eq!(encode(&rows, 3, Scheme::new(true, Target::CpuAvx2)).0[0].cast_signed(), 63);
+        let (codes, _) = encode(&[127.0, 126.0, 0.0], 3, Scheme::new(true, Target::CpuAvx2));
+        assert_eq!(codes, [64, 64, 0]);
         assert_eq!(encode(&rows, 3, Scheme::new(false, Target::CpuVnni)).1, [2.0]);
     }
 }

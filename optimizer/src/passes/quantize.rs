@@ -10,7 +10,7 @@ mod rewrite;
 mod rounding;
 mod scheme;
 mod select;
-mod weights;
+pub(super) mod weights;
 
 pub use affine::Affine;
 pub use bias::{Mean, bias_shift, shift_bias};

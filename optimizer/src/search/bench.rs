@@ -67,6 +67,11 @@ impl<'a> Bench<'a> {
         self.order.len()
     }
 
+    /// How many of them the original has answered.
+    pub fn reached(&self) -> usize {
+        self.answered.len()
+    }
+
     pub fn shape(&self) -> &[i64] {
         self.shape
     }

@@ -7,7 +7,7 @@ use drydock_detection::Decoder;
 use tempfile::TempDir;
 
 use super::bench::{Bench, Judge};
-use super::budget::{Pace, Schedule, benchmark};
+use super::budget::{Pace, SEARCH_ROUNDS, Schedule, benchmark};
 use super::estimate::Estimate;
 use super::halving;
 use super::record::Record;
@@ -16,7 +16,7 @@ use super::trial::Trial;
 use super::verdict::Verdict;
 use super::workshop::Workshop;
 use crate::Error;
-use crate::candidate::{self, Found, Request, class_names, disjoint, further, open};
+use crate::candidate::{self, Found, Request, accepted, class_names, disjoint, further, open};
 use crate::engine::Engine;
 use crate::interrupt;
 use crate::measure::run_shape;
@@ -25,9 +25,6 @@ use crate::onnx;
 use crate::passes;
 use crate::progress::Progress;
 use crate::technique::Given;
-
-/// Of the benchmark in each round of the search; the package that is published has the usual number.
-const ROUNDS: [u32; 3] = [10, 15, 20];
 
 /// Searches, and publishes what it found under the request's name. The request has no recipe.
 ///
@@ -47,7 +44,7 @@ pub fn run(
     let source = onnx::load(&request.model.path)?;
     let (inputs, outputs) = source.signature()?;
     let original = source.single_file();
-    engine.open(&original, 1)?;
+    accepted(engine, &source, &original)?;
     let detector = request.detection.map(|d| Decoder::new(d, &outputs, request.labels.len())).transpose()?;
     let data = |file, classes: &[String]| open(file, &inputs, request.preprocessing, classes);
     let images = data(Some(evaluation), request.labels)?.ok_or(Error::NoDataset)?;
@@ -76,6 +73,7 @@ pub fn run(
     let shape = run_shape(&inputs, Some(&images))
         .ok_or_else(|| Error::Recipe("search: the model's input is too large to be measured".into()))?;
     let (graph, _) = passes::clean(source.check()?.graph, engine)?;
+    passes::finite(&graph)?;
     let entries = space(Profile::of(&graph, training.is_some())?, search.objective, models.keys().map(String::as_str));
     let output = outputs.first().map_or("", |o| o.name.as_str());
 
@@ -169,7 +167,8 @@ impl Run<'_, '_> {
             interrupt::check()?;
             let recipe = self.trials[at].entry.recipe.clone();
             let left = self.schedule.explore - self.elapsed();
-            let expected = self.workshop.expect(&recipe) + self.pace.answer(self.rounds[0]) + benchmark(ROUNDS[0]);
+            let expected =
+                self.workshop.expect(&recipe) + self.pace.answer(self.rounds[0]) + benchmark(SEARCH_ROUNDS[0]);
             let limit = self.search.max_candidates;
             let verdict = if tried == limit {
                 Some(Verdict::TooMany { limit })
@@ -212,7 +211,7 @@ impl Run<'_, '_> {
     fn measure(&mut self, at: usize, round: usize, images: usize) -> Result<(), Error> {
         let model = self.model(at)?;
         let trial = &mut self.trials[at];
-        let rounds = ROUNDS.get(round).copied().unwrap_or(ROUNDS[2]);
+        let rounds = SEARCH_ROUNDS.get(round).copied().unwrap_or(SEARCH_ROUNDS[2]);
         let estimate = self.bench.measure(&model, &mut trial.answered, images, rounds)?;
         trial.estimates.push(estimate);
         Ok(())
@@ -269,8 +268,11 @@ impl Run<'_, '_> {
     /// Whether there was the time.
     fn measure_in_time(&mut self, at: usize, round: usize) -> Result<bool, Error> {
         let began = self.elapsed();
-        let (images, seen) = (self.rounds[round], self.trials[at].answered.len());
-        let expected = self.pace.answer(images - seen.min(images)) + benchmark(ROUNDS[round.min(2)]);
+        let (images, trial) = (self.rounds[round], &self.trials[at]);
+        let unseen = |seen: usize| self.pace.answer(images.saturating_sub(seen));
+        // What the original has not seen it is asked first.
+        let own = unseen(trial.answered.len()) / trial.latest().map_or(1.0, |e| e.speedup.low.max(1.0));
+        let expected = unseen(self.bench.reached()) + own + benchmark(SEARCH_ROUNDS[round.min(2)]);
         if began + expected > self.schedule.choose {
             return Ok(false);
         }

@@ -10,7 +10,7 @@ use super::sample::inputs;
 use crate::Error;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
-use crate::onnx::{Graph, Shapes, floats, is_float, macs};
+use crate::onnx::{Graph, Shapes, macs};
 use crate::passes::{self, Candidate, Layer, LayerSize, Moments, Split};
 use crate::progress::Progress;
 
@@ -138,12 +138,6 @@ fn why_not(graph: &Graph, layers: &[Splittable], name: &str) -> Result<String, E
     };
     if !["Conv", "Gemm", "MatMul"].iter().any(|op| node.is(op)) {
         return Ok(format!("the operator {}; expected Conv, Gemm or MatMul", node.op_type));
-    }
-    let weight = node.input_at(1).and_then(|w| index.initializer(graph, w)).filter(|t| is_float(t));
-    if let Some(weight) = weight
-        && !floats(weight)?.iter().all(|v| v.is_finite())
-    {
-        return Ok(format!("weights {:?} that are not finite; expected numbers", weight.name));
     }
     Ok(match Layer::all(graph)?.into_iter().find(|l| l.output == name) {
         Some(layer) if layer.groups() > 1 => format!("{} groups; expected one", layer.groups()),

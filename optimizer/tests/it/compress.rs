@@ -13,7 +13,7 @@ use drydock_optimizer::technique::Given;
 use drydock_optimizer::{Error, technique};
 
 use crate::common::{engine, example, preprocessing};
-use crate::graphs::{data, model, node, value, weight};
+use crate::making::{data, model, node, value, weight};
 
 fn recipe(techniques: &[Technique]) -> Recipe {
     Recipe { name: "small".into(), techniques: techniques.to_vec() }

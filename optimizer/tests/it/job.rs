@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::common::{example, int8, library, preprocessing, with_opset};
+use crate::making::{node, value};
 use drydock_contract::{
     CandidateReport, Dataset, Digest, FailureReason, Input, Limits, Location, Objective, PackageManifest, Quantize,
     Search, Task,
 };
 use drydock_optimizer::proto::tensor_proto::DataLocation;
-use drydock_optimizer::proto::{ModelProto, StringStringEntryProto};
+use drydock_optimizer::proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
 use prost::Message as _;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -186,6 +187,33 @@ fn failures_have_a_reason_and_an_exit_code() {
     let failure = report(directory.path()).failure.unwrap();
     assert_eq!(failure.reason, FailureReason::Internal);
     assert!(failure.message.contains("/missing.so"), "{}", failure.message);
+}
+
+/// ONNX Runtime says only that there is a cycle.
+#[test]
+fn a_model_that_is_refused_has_the_node_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let cyclic = directory.path().join("cyclic.onnx");
+    let graph = GraphProto {
+        name: "g".into(),
+        node: vec![node("Add", &["x", "z"], "y", &[]), node("Relu", &["y"], "z", &[])],
+        input: vec![value("x", &[1, 4])],
+        output: vec![value("y", &[1, 4])],
+        ..GraphProto::default()
+    };
+    let opset = OperatorSetIdProto { domain: String::new(), version: 17 };
+    let model = ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(graph), ..ModelProto::default() };
+    std::fs::write(&cyclic, model.encode_to_vec()).unwrap();
+    let store = directory.path().join("store");
+    let task = serde_json::to_string(&Task { model: input(&cyclic), ..task(&store) }).unwrap();
+    for index in ["0", "1"] {
+        assert_eq!(command(directory.path(), &task, index).status().unwrap().code(), Some(65));
+        let failure = report(directory.path()).failure.unwrap();
+        assert_eq!(failure.reason, FailureReason::InvalidModel);
+        assert!(failure.message.contains("cycle through node"), "{}", failure.message);
+    }
+    let published = std::fs::read_dir(store.join("packages")).map_or(0, Iterator::count);
+    assert_eq!(published, 0, "nothing is published, in whole or in part");
 }
 
 /// Index 1 takes seconds: ten thousand images, then the benchmark.

@@ -11,7 +11,7 @@ use drydock_optimizer::proto::attribute_proto::AttributeType;
 use drydock_optimizer::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
 
 use crate::common::engine;
-use crate::graphs::{value, weight};
+use crate::making::{value, weight};
 pub(super) fn node(op: &str, inputs: &str, outputs: &str, attribute: Vec<AttributeProto>) -> NodeProto {
     let names = |text: &str| text.split_whitespace().map(|n| n.trim_matches('_').to_owned()).collect::<Vec<_>>();
     NodeProto { attribute, output: names(outputs), ..new_node(op, names(inputs), String::new()) }

@@ -68,8 +68,8 @@ fn the_layers_that_hurt_the_heads_stay_in_float() {
         let options = Quantize { min_sqnr, ..Quantize::default() };
         package(&[Technique { quantize: Some(options), ..Technique::default() }])
     };
-    // 28.9 dB with every layer in int8.
-    let (plain, mixed) = (int8(0.0), int8(33.0));
+    // Some 34 dB with every layer in int8; 29 where sums of two products saturate and nothing was done about it.
+    let (plain, mixed) = (int8(0.0), int8(40.0));
     let notes = mixed.record.notes.join(" ");
     assert!(notes.contains("layers stay in float"), "{notes}");
     let size = |m: &PackageManifest| m.record.measurements.size.as_ref().unwrap().bytes;

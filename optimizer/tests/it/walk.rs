@@ -30,7 +30,7 @@ fn every_layer_sees_what_was_changed_before_it() {
         let options = Quantize::default();
         let ranges = source.ranges(&graph, &extents, &options, &mut Progress::silent()).unwrap();
         let tuning = Tuning { ranges, biases: true, ..Tuning::default() };
-        // Sums of 7-bit codes do not saturate on any processor.
+        // What is made for it does not saturate on any processor.
         let scheme = Scheme::new(true, Target::CpuAvx2);
         let (mut quantized, report) = passes::quantize(graph.clone(), &selection, &tuning, scheme).unwrap();
 

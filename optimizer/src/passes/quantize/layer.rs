@@ -1,7 +1,7 @@
 use super::select::{Role, Selection};
-use super::weights::{self, Codes, Layout};
+use super::weights::{self, Codes, Layout, Limits};
 use super::{Affine, Scheme, Tuning};
-use crate::onnx::{Graph, Index, ModelError, floats};
+use crate::onnx::{Graph, Index, ModelError, attribute_int, floats};
 use crate::proto::NodeProto;
 
 /// A layer's weight and bias, and what becomes of the weight.
@@ -14,6 +14,7 @@ pub(super) struct Layer<'g> {
     pub dims: &'g [i64],
     pub values: Vec<f32>,
     pub layout: Layout,
+    pub limits: Limits,
     pub quantized: Codes,
     /// One for each output channel.
     pub bias: Option<Vec<f32>>,
@@ -46,17 +47,23 @@ impl<'g> Layer<'g> {
             None => None,
         };
         let input_scale = affine(selection, tuning, scheme, node.input_at(0).unwrap_or_default())?.scale;
-        let mut scales = weights::scales(&values, layout, scheme);
+        let limits = scheme.limits(is_depthwise(node, &weight.dims));
+        let mut scales = weights::scales(&values, layout, scheme.per_channel, limits);
         if !scheme.float_bias() {
             weights::fit_bias(&mut scales, bias.as_deref().unwrap_or_default(), input_scale);
         }
         let quantized = match tuning.codes.get(&position) {
             Some(codes) => Codes { codes: codes.clone(), scales },
-            None => weights::encode(&values, layout, scales, scheme.rules.weight_limit),
+            None => weights::encode(&values, layout, scales, limits),
         };
         let dims = &weight.dims;
-        Ok(Some(Self { node, name, axis: *axis, dims, values, layout, quantized, bias, input_scale }))
+        Ok(Some(Self { node, name, axis: *axis, dims, values, layout, limits, quantized, bias, input_scale }))
     }
+}
+
+/// Each channel by itself: these kernels multiply one by one, in 32 bits.
+fn is_depthwise(node: &NodeProto, dims: &[i64]) -> bool {
+    node.is("Conv") && dims.get(1) == Some(&1) && dims.first() == Some(&attribute_int(node, "group", 1))
 }
 
 /// How an activation is quantized.

@@ -1,4 +1,5 @@
 use super::layer::Layer;
+use super::weights::{Layout, Limits};
 use super::{Scheme, Selection, Tuning};
 use crate::onnx::{Graph, ModelError};
 
@@ -55,7 +56,7 @@ pub fn round_layer(
     let index = graph.index();
     let Some(layer) = Layer::read(graph, &index, selection, tuning, scheme, position)? else { return Ok(None) };
     let channels = layer.layout.channels;
-    let inputs = layer.values.len() / channels;
+    let inputs = layer.layout.inputs;
     let per_gram = channels / grams.len().max(1);
     if per_gram == 0 || grams.iter().any(|g| g.means.len() != inputs || g.products.len() != inputs * inputs) {
         return Ok(None);
@@ -65,12 +66,11 @@ pub fn round_layer(
     for (g, gram) in grams.iter().enumerate() {
         let cost = gram.cost(centred && !layer.node.is("MatMul"));
         for channel in g * per_gram..((g + 1) * per_gram).min(channels) {
-            // `Gemm` and `MatMul` may have their channels last.
-            let at = |i: usize| if layer.axis == 0 { channel * inputs + i } else { i * channels + channel };
+            let at = |i: usize| layer.layout.at(channel, i);
             let scale = layer.quantized.scales[if one { 0 } else { channel }];
             let weights: Vec<f32> = (0..inputs).map(|i| layer.values[at(i)]).collect();
             let mut row: Vec<i8> = (0..inputs).map(|i| codes[at(i)]).collect();
-            descend(&weights, (scale, scheme.rules.weight_limit), &cost, &mut row);
+            descend(&weights, (scale, layer.layout, layer.limits), &cost, &mut row);
             for (i, code) in row.into_iter().enumerate() {
                 codes[at(i)] = code;
             }
@@ -80,7 +80,7 @@ pub fn round_layer(
 }
 
 /// Moves each code to the weight's other side where that lowers the cost, until none does.
-fn descend(weights: &[f32], (scale, limit): (f32, i8), cost: &[f32], codes: &mut [i8]) {
+fn descend(weights: &[f32], (scale, layout, limits): (f32, Layout, Limits), cost: &[f32], codes: &mut [i8]) {
     let n = weights.len();
     let mut errors: Vec<f32> = weights.iter().zip(codes.iter()).map(|(w, c)| f32::from(*c) * scale - w).collect();
     let mut slope = vec![0.0_f32; n];
@@ -95,8 +95,13 @@ fn descend(weights: &[f32], (scale, limit): (f32, i8), cost: &[f32], codes: &mut
             let row = &cost[i * n..(i + 1) * n];
             // NaN compares false: nothing moves on it.
             let gains = 2.0 * change * slope[i] + change * change * row[i] < 0.0;
+            let other = layout.partner(i).map_or(0, |other| codes[other]);
             // What is exactly zero is meant to be.
-            if gains && weights[i] != 0.0 && (-limit..=limit).contains(&next) {
+            if gains
+                && weights[i] != 0.0
+                && next.unsigned_abs() <= limits.one.unsigned_abs()
+                && limits.hold(next, other)
+            {
                 codes[i] = next;
                 errors[i] += change;
                 add(&mut slope, change, row);
@@ -119,6 +124,8 @@ fn add(sum: &mut [f32], factor: f32, row: &[f32]) {
 mod tests {
     use super::*;
 
+    const ONES: (f32, Layout, Limits) = (1.0, Layout::rows(1, 4), Limits { one: 127, pair: None });
+
     fn total(weights: &[f32], codes: &[i8], cost: &[f32]) -> f32 {
         let e: Vec<f32> = weights.iter().zip(codes).map(|(w, c)| f32::from(*c) - w).collect();
         let n = e.len();
@@ -130,13 +137,13 @@ mod tests {
         // All inputs equal: the sum of the errors is what counts, and 1.6 is nearest to 2, not to 0 or 4.
         let (weights, together) = ([0.4; 4], vec![1.0; 16]);
         let mut codes = [0; 4];
-        descend(&weights, (1.0, 127), &together, &mut codes);
+        descend(&weights, ONES, &together, &mut codes);
         assert_eq!(codes.iter().map(|c| i32::from(*c)).sum::<i32>(), 2, "{codes:?}");
 
         let mut apart = vec![0.0; 16];
         (0..4).for_each(|i| apart[i * 5] = 1.0);
         let mut codes = [0; 4];
-        descend(&weights, (1.0, 127), &apart, &mut codes);
+        descend(&weights, ONES, &apart, &mut codes);
         assert_eq!(codes, [0; 4]);
     }
 
@@ -147,13 +154,20 @@ mod tests {
         (0..4).for_each(|i| cost[i * 5] = 1.0);
         let nearest = [127, -127, 0, 3];
         let mut codes = nearest;
-        descend(&weights, (1.0, 127), &cost, &mut codes);
+        descend(&weights, ONES, &cost, &mut codes);
         assert!(total(&weights, &codes, &cost) <= total(&weights, &nearest, &cost));
         assert!(codes.iter().zip(weights).all(|(c, w)| (f32::from(*c) - w).abs() < 1.0), "{codes:?}");
 
+        // Up would be better; the two together are at their limit.
+        let (scale, layout, _) = ONES;
+        let mut codes = [64, 64, 0, 0];
+        let limits = Limits { one: 127, pair: Some(128) };
+        descend(&[64.4, 64.4, 0.0, 0.0], (scale, layout, limits), &[1.0; 16], &mut codes);
+        assert_eq!(codes, [64, 64, 0, 0]);
+
         for bad in [f32::NAN, 0.0] {
             let mut codes = nearest;
-            descend(&weights, (1.0, 127), &[bad; 16], &mut codes);
+            descend(&weights, ONES, &[bad; 16], &mut codes);
             assert_eq!(codes, nearest, "cost {bad}");
         }
     }

@@ -1,5 +1,7 @@
 use drydock_contract::{Activations, Bias, Int8Rules, Target};
 
+use super::weights::Limits;
+
 /// The form of int8: what the recipe asks for on what the target takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scheme {
@@ -16,6 +18,11 @@ impl Scheme {
     /// Whether saturation of the codes can stand for a `Relu` or `Clip`.
     pub(super) fn absorbs(self) -> bool {
         self.rules.activations == Activations::Unsigned
+    }
+
+    /// `alone`: the layer's kernels add no two products before they are in 32 bits.
+    pub(in crate::passes) fn limits(self, alone: bool) -> Limits {
+        Limits { one: self.rules.weight_limit, pair: self.rules.pair_limit.filter(|_| !alone) }
     }
 
     pub(super) fn float_bias(self) -> bool {

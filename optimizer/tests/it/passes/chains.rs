@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{IMAGE, assert_same, clean, model, node, run, statistics};
 use crate::common::engine;
-use crate::graphs::weight;
+use crate::making::weight;
 
 /// One step of a random chain; each keeps (N, channels, H, W).
 fn step() -> impl Strategy<Value = (u8, u8)> {

@@ -5,7 +5,7 @@ use drydock_optimizer::proto::attribute_proto::AttributeType;
 use drydock_optimizer::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use super::{IMAGE, assert_same, clean, model, node, operators, statistics};
-use crate::graphs::{value, weight};
+use crate::making::{value, weight};
 
 struct Case {
     what: &'static str,

@@ -6,7 +6,7 @@ use drydock_optimizer::proto::{NodeProto, TensorProto};
 
 use super::{IMAGE, node, operators, statistics, try_model};
 use crate::common::engine;
-use crate::graphs::weight;
+use crate::making::weight;
 
 /// Damage that protobuf does not see. An error names the node or the tensor; what can be left alone is left alone.
 #[test]
@@ -57,5 +57,20 @@ fn hostile_graphs() {
             (Err(e), Err(part)) => assert!(e.to_string().contains(part), "{what}: {e}"),
             _ => panic!("{what}: {result:?}"),
         }
+    }
+}
+
+#[test]
+fn weights_that_are_no_numbers_name_their_node() {
+    let graph = |weights: TensorProto, constant: f32| {
+        let nodes = vec![node("Conv", "x w", "c", vec![]), node("Add", "c mask", "y", vec![])];
+        try_model(17, IMAGE, nodes, vec![weights, float_tensor("mask", &[], &[constant])]).unwrap()
+    };
+    let mut values = vec![0.5; 24];
+    assert!(passes::finite(&graph(float_tensor("w", &[6, 4, 1, 1], &values), f32::NEG_INFINITY)).is_ok(), "a mask");
+    for bad in [f32::NAN, f32::INFINITY] {
+        values[3] = bad;
+        let error = passes::finite(&graph(float_tensor("w", &[6, 4, 1, 1], &values), 0.0)).unwrap_err().to_string();
+        assert!(error.contains(&format!("\"c\" (Conv) has {bad} at position 3 of its weights \"w\"")), "{error}");
     }
 }

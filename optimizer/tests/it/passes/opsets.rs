@@ -6,7 +6,7 @@ use drydock_optimizer::proto::attribute_proto::AttributeType;
 use drydock_optimizer::proto::{AttributeProto, GraphProto, NodeProto};
 
 use super::{IMAGE, assert_same, float, model, node};
-use crate::graphs::value;
+use crate::making::value;
 
 /// In the main graph and in a subgraph, where no shapes are known.
 #[test]
