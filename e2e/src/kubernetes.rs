@@ -43,13 +43,26 @@ impl Space {
         Ok(space)
     }
 
+    /// Deletes what tests that failed have left, which the next ones may find no room beside: namespaces of ours that begin with `prefix`.
+    pub async fn delete_left(prefix: &str) -> Result<()> {
+        let client = client().await?;
+        let ours = ListParams::default().labels(&format!("app.kubernetes.io/managed-by={MANAGER}"));
+        for left in Api::<Namespace>::all(client.clone()).list(&ours).await? {
+            if left.name_any().starts_with(prefix) {
+                println!("deleting what was left: {}", left.name_any());
+                Self { client: client.clone(), name: left.name_any() }.delete().await?;
+            }
+        }
+        Ok(())
+    }
+
     pub async fn exists(&self) -> Result<bool> {
         Ok(Api::<Namespace>::all(self.client.clone()).get_opt(&self.name).await?.is_some())
     }
 
     pub async fn ensure(&self) -> Result<()> {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name,
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+            "labels": {"app.kubernetes.io/managed-by": MANAGER, "pod-security.kubernetes.io/enforce": "restricted"}}});
         Api::<Namespace>::all(self.client.clone())
             .patch(&self.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(namespace))
             .await?;

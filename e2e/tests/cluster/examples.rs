@@ -1,8 +1,10 @@
 //! Every file of `examples/` is applied as it stands.
 
 use anyhow::Result;
+use drydock_crds::ModelDeployment;
 use drydock_e2e::install::root;
 use drydock_e2e::kubernetes::{changed, condition, example, is_ready, reason};
+use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::support::{OPTIMIZED, space};
@@ -28,6 +30,8 @@ async fn each_is_served() -> Result<()> {
         space.apply_example(file).await?;
         let object = space.until(&name, OPTIMIZED, &format!("{file} to be served"), is_ready).await?;
         println!("{file}: {}", object.status.map(|s| s.message).unwrap_or_default());
+        // One by one: two nodes of this machine have no room for all of them.
+        space.api::<ModelDeployment>().delete(&name, &DeleteParams::default()).await?;
     }
     space.delete().await
 }

@@ -19,6 +19,7 @@ pub(crate) const ROLLED_OUT: Duration = Duration::from_secs(180);
 pub(crate) async fn space(name: &str) -> Result<Space> {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     INSTALLED.get_or_try_init(install::operator).await?;
+    Space::delete_left("e2e-").await?;
     Space::fresh(&format!("e2e-{name}")).await
 }
 
