@@ -182,7 +182,9 @@ fn towards(
         let because = superseded(&mut next, "the spec asks for the stable revision again");
         return Transition::to(next, because);
     }
-    if next.stable.is_none() || !next.stable_was_ready {
+    // One that has been ready for a moment gets requests, though not yet by way of each node.
+    let serves = next.stable_was_ready || s.stable_ready > 0;
+    if next.stable.is_none() || !serves {
         return deploy(next, target, now);
     }
     if next.failed.as_ref().is_some_and(|f| f.revision == target.revision) {

@@ -95,6 +95,10 @@ fn the_first_revision_and_one_that_was_never_ready_have_nobody_to_protect() {
     let replaced =
         advance(&never, &Signals { stable_ready: 0, stable_is_reachable: false, ..signals(0) }, &policy(), at(NOW));
     assert_eq!(replaced.next.stable, Some(revision("b")));
+    // It answers already, though not everybody may reach it yet.
+    let just_ready = Signals { stable_ready: 1, stable_is_reachable: false, ..signals(0) };
+    let beside = advance(&never, &just_ready, &policy(), at(NOW)).next;
+    assert_eq!((beside.stable, beside.canary), (Some(revision("a")), Some(revision("b"))));
 
     let at_zero = advance(
         &served(),
