@@ -1,5 +1,4 @@
 use drydock_contract::{CORRECT, Feedback, SPLIT_ANNOTATION, Split, SplitWindow};
-use drydock_operator_core::{RouteParentStatus, RouteStatus};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
@@ -7,7 +6,7 @@ use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod,
     PodCondition, PodStatus,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 
 use super::faults::Node;
 use super::fixtures::report;
@@ -26,55 +25,6 @@ impl Cluster {
         self.checks();
         self.accept();
         self.sidecars();
-    }
-
-    /// Each parent says what it makes of a route.
-    fn accept(&mut self) {
-        let now = self.now.as_second();
-        let changed = &self.gateway.changed;
-        let after = self.gateway.accepts_after;
-        let is_due = |kind| changed.get(kind).is_some_and(|at| now - at >= after.unwrap_or(1));
-        let is_accepted = after.is_some();
-        let mut all_due = true;
-        let parents = |kind, metadata: &ObjectMeta, refs: &[drydock_operator_core::ParentReference]| {
-            let since = Timestamp::from_second(changed.get(kind).copied().unwrap_or_default()).unwrap();
-            let condition = |type_: &str| Condition {
-                type_: type_.into(),
-                status: if is_accepted { "True" } else { "False" }.into(),
-                reason: if is_accepted { "Accepted" } else { "NotAllowedByListeners" }.into(),
-                message: String::new(),
-                observed_generation: metadata.generation,
-                last_transition_time: Time(since),
-            };
-            let conditions = vec![condition("Accepted"), condition("ResolvedRefs")];
-            let one = |r: &drydock_operator_core::ParentReference| RouteParentStatus {
-                parent_ref: r.clone(),
-                conditions: conditions.clone(),
-            };
-            Some(RouteStatus { parents: refs.iter().map(one).collect() })
-        };
-        for route in &mut self.observed.http_routes {
-            if is_due("HTTPRoute") {
-                let status = parents("HTTPRoute", &route.metadata, &route.spec.parent_refs);
-                self.wakes.changed |= route.status != status;
-                route.status = status;
-            }
-            all_due &= is_due("HTTPRoute");
-        }
-        for route in &mut self.observed.grpc_routes {
-            if is_due("GRPCRoute") {
-                let status = parents("GRPCRoute", &route.metadata, &route.spec.parent_refs);
-                self.wakes.changed |= route.status != status;
-                route.status = status;
-            }
-            all_due &= is_due("GRPCRoute");
-        }
-        let asked = self.asked_of_the_gateway();
-        if asked.is_empty() {
-            self.gateway.weight = 0;
-        } else if all_due && is_accepted {
-            self.gateway.weight = asked[0];
-        }
     }
 
     fn autoscalers(&mut self) {

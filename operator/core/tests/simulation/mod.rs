@@ -5,6 +5,7 @@ mod apply;
 mod controllers;
 pub mod faults;
 pub mod fixtures;
+mod gateway;
 pub mod sources;
 pub mod story;
 mod wakes;
@@ -19,6 +20,7 @@ use drydock_operator_core::{
     keep, plan, resolve, status,
 };
 use faults::{Faults, Nodes};
+use gateway::Gateway;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use serde_json::json;
@@ -92,23 +94,6 @@ pub struct Cluster {
     pub wakes: wakes::Wakes,
     /// What the spec came to when it was last asked.
     known: OnceLock<Arc<Known>>,
-}
-
-/// An implementation of the Gateway API.
-#[derive(Clone, Debug)]
-pub struct Gateway {
-    /// Seconds until a change of a route is accepted; `None`: refused.
-    pub accepts_after: Option<i64>,
-    /// When each route changed, by its kind.
-    pub changed: BTreeMap<&'static str, i64>,
-    /// The canary's share, in percent, that was accepted last.
-    pub weight: i32,
-}
-
-impl Default for Gateway {
-    fn default() -> Self {
-        Self { accepts_after: Some(1), changed: BTreeMap::new(), weight: 0 }
-    }
 }
 
 #[derive(Debug)]
@@ -338,16 +323,6 @@ impl Cluster {
     pub fn routes(&self) -> Vec<Child> {
         let http = self.observed.http_routes.iter().map(|o| Child::HttpRoute(Box::new(o.clone())));
         http.chain(self.observed.grpc_routes.iter().map(|o| Child::GrpcRoute(Box::new(o.clone())))).collect()
-    }
-
-    /// The canary's shares, in percent, that the routes ask for.
-    pub fn asked_of_the_gateway(&self) -> Vec<i32> {
-        let weight = |json: serde_json::Value| {
-            let rules = json["spec"]["rules"].as_array().unwrap().clone();
-            let backends = rules.last().unwrap()["backendRefs"].as_array().unwrap().clone();
-            i32::try_from(backends[1]["weight"].as_i64().unwrap()).unwrap()
-        };
-        self.routes().iter().map(|r| weight(r.to_json())).collect()
     }
 
     /// What follows from the spec alone: without the records of what there was before, and the numbers that an autoscaler left.
