@@ -14,24 +14,22 @@ use serde_json::{Value, json};
 use crate::given::SHAPE;
 use crate::process::Cost;
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Engine {
-    model: PathBuf,
+    pub(crate) model: PathBuf,
     /// Little-endian float32.
-    input: PathBuf,
+    pub(crate) input: PathBuf,
     #[arg(long, env = "ORT_DYLIB_PATH")]
-    library: PathBuf,
+    pub(crate) library: PathBuf,
     #[arg(long, default_value_t = 200)]
-    runs: u32,
+    pub(crate) runs: u32,
 }
 
 impl Engine {
-    pub(crate) fn run(&self) -> Result<Value, Box<dyn Error>> {
-        let raw = fs::read(&self.input)?;
-        let data: Vec<f32> = raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    pub(crate) fn session(&self) -> Result<Session, Box<dyn Error>> {
         let environment = ort::init_from(&self.library)?.with_telemetry(false).build()?;
         // The options of the sidecar's own sessions (src/backend/onnxruntime.rs).
-        let mut session = Session::builder(&environment)?
+        let session = Session::builder(&environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(1)?
             .with_prepacking(true)?
@@ -39,18 +37,19 @@ impl Engine {
             .with_inter_op_spinning(false)?
             .with_execution_providers([ort::ep::CPU::default().with_arena_allocator(false).build()])?
             .commit_from_file(&self.model)?;
-        let mut infer = || {
-            let input = TensorRef::from_array_view((SHAPE, data.as_slice()))?;
-            let outputs = session.run(ort::inputs![input])?;
-            Ok::<_, ort::Error>(outputs[0].try_extract_tensor::<f32>()?.1.to_vec())
-        };
-        let output = infer()?;
+        Ok(session)
+    }
+
+    pub(crate) fn run(&self) -> Result<Value, Box<dyn Error>> {
+        let data = floats(&fs::read(&self.input)?);
+        let mut session = self.session()?;
+        let output = infer(&mut session, &data)?;
         for _ in 0..self.runs / 10 {
-            infer()?;
+            infer(&mut session, &data)?;
         }
         let (before, start) = (Cost::of(std::process::id())?, Instant::now());
         for _ in 0..self.runs {
-            infer()?;
+            infer(&mut session, &data)?;
         }
         let (after, took) = (Cost::of(std::process::id())?, start.elapsed());
         let runs = f64::from(self.runs);
@@ -61,4 +60,14 @@ impl Engine {
             "output": output,
         }))
     }
+}
+
+pub(crate) fn floats(raw: &[u8]) -> Vec<f32> {
+    raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
+pub(crate) fn infer(session: &mut Session, data: &[f32]) -> Result<Vec<f32>, ort::Error> {
+    let input = TensorRef::from_array_view((SHAPE, data))?;
+    let outputs = session.run(ort::inputs![input])?;
+    Ok(outputs[0].try_extract_tensor::<f32>()?.1.to_vec())
 }

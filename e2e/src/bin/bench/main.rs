@@ -5,6 +5,7 @@ mod given;
 mod load;
 mod process;
 mod reference;
+mod socket;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ enum Command {
     Bodies { directory: PathBuf, model_name: String },
     /// Runs a model in this process, and prints what that cost.
     Engine(engine::Engine),
+    /// Runs it behind a bare socket, in a process of its own, and prints what that cost.
+    Socket(socket::Socket),
     /// Reads a JSON body with serde_json in this process, and prints what that cost.
     Parse {
         body: PathBuf,
@@ -35,6 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Command::Package { model, directory } => given::package(&model, &directory)?,
         Command::Bodies { directory, model_name } => given::bodies(&directory, &model_name)?,
         Command::Engine(engine) => engine.run()?,
+        Command::Socket(socket) => socket.run()?,
         Command::Parse { body, runs } => reference::parse(&body, runs)?,
         Command::Load(load) => load.run().await?,
     };
