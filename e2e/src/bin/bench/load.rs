@@ -52,6 +52,11 @@ pub(crate) struct Load {
     /// How long a request of the open loop is waited for.
     #[arg(long, default_value_t = 1000)]
     deadline_ms: u64,
+    /// Of the closed loop, so many of a hundred requests go to this address instead: what a splitter is held against.
+    #[arg(long, requires = "other_percent")]
+    other: Option<SocketAddr>,
+    #[arg(long, default_value_t = 0)]
+    other_percent: usize,
     /// A longer run ends here, with what it has.
     #[arg(long, default_value_t = 120)]
     seconds: u64,
@@ -116,8 +121,8 @@ impl Load {
         Ok(request.body(Full::from(fs::read(&self.body)?))?)
     }
 
-    async fn connect(&self) -> Result<Connection, Problem> {
-        let stream = TcpStream::connect(self.address).await?;
+    async fn connect(&self, to: SocketAddr) -> Result<Connection, Problem> {
+        let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
         let stream = TokioIo::new(stream);
         if self.grpc {
@@ -135,18 +140,23 @@ impl Load {
         let ends = Instant::now() + Duration::from_secs(self.seconds);
         let mut clients = JoinSet::new();
         for _ in 0..self.connections {
-            let mut connection = self.connect().await?;
+            let mut connections = vec![(self.address, self.connect(self.address).await?)];
+            if let Some(other) = self.other {
+                connections.push((other, self.connect(other).await?));
+            }
             let (load, request, left, seen) = (self.clone(), request.clone(), left.clone(), seen.clone());
             clients.spawn_local(async move {
                 while left.get() > 0 && Instant::now() < ends {
                     left.set(left.get() - 1);
+                    let at = if load.is_of_the_other(left.get()) { connections.len() - 1 } else { 0 };
+                    let Some((to, connection)) = connections.get_mut(at) else { return };
                     let due = Instant::now();
                     let outcome = connection.ask(&request).await;
                     let broken = matches!(outcome, Outcome::Failed(_));
                     seen.borrow_mut().add(outcome, due);
                     if broken {
-                        match load.connect().await {
-                            Ok(fresh) => connection = fresh,
+                        match load.connect(*to).await {
+                            Ok(fresh) => *connection = fresh,
                             Err(_) => return,
                         }
                     }
@@ -155,6 +165,11 @@ impl Load {
         }
         while clients.join_next().await.is_some() {}
         Ok(seen.take())
+    }
+
+    /// Spread evenly over the requests.
+    fn is_of_the_other(&self, n: usize) -> bool {
+        (n + 1) * self.other_percent / 100 > n * self.other_percent / 100
     }
 
     async fn open(self: &Rc<Self>, request: &Rc<Request<Full<Bytes>>>, rate: f64) -> Result<Seen, Problem> {
@@ -170,7 +185,7 @@ impl Load {
                     let kept = idle.borrow_mut().pop();
                     let mut connection = match kept {
                         Some(connection) => connection,
-                        None => match load.connect().await {
+                        None => match load.connect(load.address).await {
                             Ok(connection) => connection,
                             Err(e) => return Outcome::Failed(e.to_string()),
                         },
