@@ -63,8 +63,8 @@ async fn told(client: &Client, expected: &str, all: Vec<(String, Faults)>) -> Ve
     failed
 }
 
-/// Of what stands there, what has to be the same. Of what a record says of the past: after a death what was decided, and nothing after refused
-/// writes, which make other canaries fail than those of the story.
+/// Of what stands there, what has to be the same. Of what a record says of the past: after a death what was decided, after refused writes
+/// nothing.
 fn known(children: &str, faults: Faults) -> String {
     let line = |line: &str| match (line.split_once("drydock.dev/record.decisions["), faults) {
         (None, _) | (_, Faults::None) => Some(line.to_owned()),

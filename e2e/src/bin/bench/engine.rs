@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use crate::given::SHAPE;
 use crate::process::Cost;
 
-#[derive(Clone, Debug, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct Engine {
-    pub(crate) model: PathBuf,
+    model: PathBuf,
     /// Little-endian float32.
     pub(crate) input: PathBuf,
     #[arg(long, env = "ORT_DYLIB_PATH")]
-    pub(crate) library: PathBuf,
+    library: PathBuf,
     #[arg(long, default_value_t = 200)]
     pub(crate) runs: u32,
 }

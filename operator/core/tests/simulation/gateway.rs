@@ -46,21 +46,17 @@ impl Cluster {
             let one = |r: &ParentReference| RouteParentStatus { parent_ref: r.clone(), conditions: conditions.clone() };
             Some(RouteStatus { parents: refs.iter().map(one).collect() })
         };
-        for route in &mut self.observed.http_routes {
-            if is_due("HTTPRoute") {
-                let status = parents("HTTPRoute", &route.metadata, &route.spec.parent_refs);
-                self.wakes.changed |= route.status != status;
-                route.status = status;
+        let http = self.observed.http_routes.iter_mut();
+        let http = http.map(|r| ("HTTPRoute", &r.metadata, &r.spec.parent_refs, &mut r.status));
+        let grpc = self.observed.grpc_routes.iter_mut();
+        let grpc = grpc.map(|r| ("GRPCRoute", &r.metadata, &r.spec.parent_refs, &mut r.status));
+        for (kind, metadata, refs, status) in http.chain(grpc) {
+            if is_due(kind) {
+                let said = parents(kind, metadata, refs);
+                self.wakes.changed |= *status != said;
+                *status = said;
             }
-            all_due &= is_due("HTTPRoute");
-        }
-        for route in &mut self.observed.grpc_routes {
-            if is_due("GRPCRoute") {
-                let status = parents("GRPCRoute", &route.metadata, &route.spec.parent_refs);
-                self.wakes.changed |= route.status != status;
-                route.status = status;
-            }
-            all_due &= is_due("GRPCRoute");
+            all_due &= is_due(kind);
         }
         let asked = self.asked_of_the_gateway();
         if asked.is_empty() {

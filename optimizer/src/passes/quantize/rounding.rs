@@ -97,11 +97,7 @@ fn descend(weights: &[f32], (scale, layout, limits): (f32, Layout, Limits), cost
             let gains = 2.0 * change * slope[i] + change * change * row[i] < 0.0;
             let other = layout.partner(i).map_or(0, |other| codes[other]);
             // What is exactly zero is meant to be.
-            if gains
-                && weights[i] != 0.0
-                && next.unsigned_abs() <= limits.one.unsigned_abs()
-                && limits.hold(next, other)
-            {
+            if gains && weights[i] != 0.0 && limits.hold(next, other) {
                 codes[i] = next;
                 errors[i] += change;
                 add(&mut slope, change, row);

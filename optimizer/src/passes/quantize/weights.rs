@@ -72,7 +72,8 @@ impl Limits {
     pub(super) fn hold(self, code: i8, other: i8) -> bool {
         let sum = i16::from(code) + i16::from(other);
         let one_sign = (code < 0) == (other < 0);
-        self.pair.is_none_or(|most| !one_sign || sum.unsigned_abs() <= u16::from(most))
+        let pair = self.pair.is_none_or(|most| !one_sign || sum.unsigned_abs() <= u16::from(most));
+        pair && code.unsigned_abs() <= self.one.unsigned_abs()
     }
 }
 
