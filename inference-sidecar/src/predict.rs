@@ -67,7 +67,12 @@ pub(crate) fn read_request(body: &[u8], bounds: &mut Bounds<'_>) -> Result<(Vec<
     };
     let reader = Reader { side: "input", signature: bounds.inputs, max_rows: bounds.max_rows };
     // Whatever the datatype and the shape: the text alone says how much it can become.
-    let widest = bounds.inputs.iter().map(|i| oip::most_bytes(text, i.datatype, usize::MAX)).max().unwrap_or_default();
+    let widest = bounds
+        .inputs
+        .iter()
+        .map(|i| oip::most_bytes(text.as_bytes(), i.datatype, usize::MAX))
+        .max()
+        .unwrap_or_default();
     bounds.share.hold(widest)?;
     let tensors = reader.read(text, form).map_err(ServeError::Invalid)?;
     bounds.share.hold(tensors.iter().map(Tensor::engine_memory).fold(widest, usize::saturating_add))?;

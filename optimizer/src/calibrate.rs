@@ -50,12 +50,12 @@ impl Source<'_> {
         self.data.at_most(self.images)
     }
 
-    /// By way of a file: the engine reads one without a second copy of it in memory.
+    /// By way of files, which the engine maps.
     fn open(&self, graph: &Graph) -> Result<Session, Error> {
         let failed = |source: std::io::Error| Error::Write { what: "a model in TMPDIR".into(), source };
-        let file = tempfile::NamedTempFile::new().map_err(failed)?;
-        std::fs::write(file.path(), graph.encode()).map_err(failed)?;
-        Ok(self.engine.open_file(file.path(), 1)?)
+        let directory = tempfile::tempdir().map_err(failed)?;
+        let model = graph.write(directory.path()).map_err(failed)?;
+        Ok(self.engine.open_file(&model, 1)?)
     }
 
     /// Hands each of the values, for each batch, to `read`: name, shape, values.

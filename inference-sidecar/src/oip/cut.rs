@@ -16,7 +16,7 @@ pub(super) struct Cut<'a> {
     /// With [`PLACEHOLDER`] in the place of each.
     pub(super) rest: Vec<u8>,
     /// Where each placeholder is, and what it stands for.
-    arrays: Vec<(usize, &'a str)>,
+    arrays: Vec<(usize, &'a [u8])>,
 }
 
 /// `None`: it is not worth it, or not like JSON.
@@ -40,7 +40,7 @@ pub(super) fn cut(json: &[u8]) -> Option<Cut<'_>> {
     let (mut cut, mut copied) = (Cut::default(), 0);
     for (start, end) in found {
         cut.rest.extend_from_slice(json.get(copied..start)?);
-        cut.arrays.push((cut.rest.len(), std::str::from_utf8(json.get(start..end)?).ok()?));
+        cut.arrays.push((cut.rest.len(), json.get(start..end)?));
         cut.rest.push(PLACEHOLDER);
         copied = end;
     }
@@ -50,7 +50,7 @@ pub(super) fn cut(json: &[u8]) -> Option<Cut<'_>> {
 
 impl<'a> Cut<'a> {
     /// What a part of the rest stands for, if it is a placeholder and nothing else: behind an array `e5` is no JSON, behind a 0 it is.
-    pub(super) fn array(&self, part: &str) -> Option<&'a str> {
+    pub(super) fn array(&self, part: &str) -> Option<&'a [u8]> {
         if part.len() != 1 {
             return None;
         }
@@ -110,7 +110,7 @@ mod tests {
         let rest = String::from_utf8(cut.rest.clone()).unwrap();
         for (i, character) in rest.match_indices('0') {
             let array = cut.array(&std::str::from_utf8(&cut.rest).unwrap()[i..=i]);
-            assert!(array.is_none_or(|a| a.starts_with('[') && a.ends_with(']')), "{character}");
+            assert!(array.is_none_or(|a| a.starts_with(b"[") && a.ends_with(b"]")), "{character}");
         }
         Some((rest, cut.arrays.iter().map(|(at, _)| *at).collect()))
     }
@@ -123,7 +123,7 @@ mod tests {
             let cut = cut(json.as_bytes()).unwrap();
             let rest = std::str::from_utf8(&cut.rest).unwrap();
             assert_eq!(rest, format!(r#"{{"data":0{more}}}"#));
-            assert_eq!((cut.array(&rest[8..=8]), cut.array(&rest[8..=8 + more.len()])), (Some(array.as_str()), None));
+            assert_eq!((cut.array(&rest[8..=8]), cut.array(&rest[8..=8 + more.len()])), (Some(array.as_bytes()), None));
         }
     }
 

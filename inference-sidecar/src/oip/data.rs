@@ -38,12 +38,12 @@ pub(crate) fn read(
         ));
     }
     if datatype == Datatype::Fp32
-        && let Some(data) = numbers::read(text, shape, elements)
+        && let Some(data) = numbers::read(text.as_bytes(), shape, elements)
     {
         return Ok(data);
     }
     // Or what is wrong with it.
-    let mut data = Vec::with_capacity(most_bytes(text, datatype, elements));
+    let mut data = Vec::with_capacity(most_bytes(text.as_bytes(), datatype, elements));
     for_element!(datatype, T => scan(text, datatype, shape, elements, |token| {
         T::parse(token).map(|element| element.write(&mut data)).ok_or_else(String::new)
     }), Bytes => scan(text, datatype, shape, elements, |token| push_string(&mut data, token, dialect)))?;
@@ -79,7 +79,7 @@ struct Base64<'a> {
 
 /// Every element takes two characters at least: a shape cannot make us reserve more than the body's own size allows. A string
 /// of JSON and what separates it from the next take as many characters as its length and itself take bytes, less one.
-pub(crate) fn most_bytes(text: &str, datatype: Datatype, elements: usize) -> usize {
+pub(crate) fn most_bytes(text: &[u8], datatype: Datatype, elements: usize) -> usize {
     match datatype.width() {
         Some(width) => elements.min(text.len() / 2 + 1).saturating_mul(width),
         None => text.len().saturating_add(elements.min(text.len() / 2 + 1)).saturating_add(strings::PREFIX),
@@ -270,7 +270,7 @@ mod tests {
         for n in [1_usize, 2, 1000] {
             let text = format!("[{}]", vec!["\"\""; n].join(","));
             let data = read(&text, Dialect::V2, Datatype::Bytes, &[n as i64], n).unwrap();
-            assert!(data.len() <= most_bytes(&text, Datatype::Bytes, n), "{n}");
+            assert!(data.len() <= most_bytes(text.as_bytes(), Datatype::Bytes, n), "{n}");
             assert_eq!(data.len(), n * 4);
         }
     }

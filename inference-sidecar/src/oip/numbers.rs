@@ -7,8 +7,8 @@ use super::data::Nesting;
 
 /// The little-endian bytes of `elements` numbers in arrays as deep and as long as `shape` says, or flat; `None`: it is something else, or a
 /// number has no place in float32.
-pub(super) fn read(text: &str, shape: &[i64], elements: usize) -> Option<Vec<u8>> {
-    let (mut rest, mut nesting, mut depth, mut left) = (text.as_bytes(), Nesting::new(shape), 0_usize, elements);
+pub(super) fn read(text: &[u8], shape: &[i64], elements: usize) -> Option<Vec<u8>> {
+    let (mut rest, mut nesting, mut depth, mut left) = (text, Nesting::new(shape), 0_usize, elements);
     // An element takes two characters at least.
     let mut data = Vec::with_capacity(elements.min(text.len() / 2 + 1).saturating_mul(size_of::<f32>()));
     loop {
@@ -28,7 +28,9 @@ pub(super) fn read(text: &str, shape: &[i64], elements: usize) -> Option<Vec<u8>
         }
         // A value is behind us: the end of its array, or the next one.
         loop {
-            rest = behind_space(rest);
+            if rest.first() != Some(&b',') {
+                rest = behind_space(rest);
+            }
             match rest {
                 [] if depth == 0 && left == 0 => return Some(data),
                 [b']', behind @ ..] => {
@@ -54,8 +56,14 @@ fn behind_space(mut text: &[u8]) -> &[u8] {
 
 /// The number that the text begins with, rounded to the nearest float32, and what is behind it.
 fn number(text: &[u8]) -> Option<(f32, &[u8])> {
-    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
-    let (mut mantissa, mut rest) = digits(0, unsigned);
+    // Nobody can guess the sign of a tensor's numbers, nor how many digits they end with: no branches on them.
+    let negative = text.first() == Some(&b'-');
+    let unsigned = text.get(usize::from(negative)..)?;
+    let (mut mantissa, mut rest) = match unsigned {
+        // Mostly there is one.
+        [digit @ b'0'..=b'9', b'.', ..] => (u64::from(digit - b'0'), unsigned.get(1..)?),
+        _ => digits(0, unsigned),
+    };
     let whole = unsigned.len() - rest.len();
     if whole == 0 || whole > 1 && unsigned.first() == Some(&b'0') {
         return None;
@@ -79,7 +87,7 @@ fn number(text: &[u8]) -> Option<(f32, &[u8])> {
     }
     let short = whole + fraction <= MOST_DIGITS && !power;
     if let Some(value) = short.then(|| nearest(mantissa, fraction)).flatten() {
-        return Some((if unsigned.len() < text.len() { -value } else { value }, rest));
+        return Some((f32::from_bits(value.to_bits() | u32::from(negative) << 31), rest));
     }
     let number = text.get(..text.len() - rest.len())?;
     let value: f32 = std::str::from_utf8(number).ok()?.parse().ok()?;
@@ -91,10 +99,15 @@ const MOST_DIGITS: usize = 19;
 
 /// `mantissa`, with the digits that the text begins with behind its own, and what is behind them. It wraps where there are too many.
 fn digits(mut mantissa: u64, mut text: &[u8]) -> (u64, &[u8]) {
-    while let Some((chunk, behind)) = text.split_first_chunk::<8>()
-        && let Some(eight) = eight_digits(u64::from_le_bytes(*chunk))
-    {
-        mantissa = mantissa.wrapping_mul(100_000_000).wrapping_add(eight);
+    while let Some((chunk, behind)) = text.split_first_chunk::<8>() {
+        let chunk = u64::from_le_bytes(*chunk);
+        let found = leading_digits(chunk);
+        if let Some(power) = TENS.get(found) {
+            // They become the last of eight, behind zeros.
+            let last = chunk.wrapping_sub(EACH * u64::from(b'0')) << 1 << (63 - 8 * found);
+            return (mantissa.wrapping_mul(*power).wrapping_add(value(last)), text.get(found..).unwrap_or_default());
+        }
+        mantissa = mantissa.wrapping_mul(100_000_000).wrapping_add(value(chunk - EACH * u64::from(b'0')));
         text = behind;
     }
     while let [digit @ b'0'..=b'9', behind @ ..] = text {
@@ -104,18 +117,25 @@ fn digits(mut mantissa: u64, mut text: &[u8]) -> (u64, &[u8]) {
     (mantissa, text)
 }
 
+/// Powers of ten up to that of seven digits.
+const TENS: [u64; 8] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
+/// One in each of eight bytes.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// How many of eight characters are digits before one that is none; the first is in the lowest byte.
+fn leading_digits(text: u64) -> usize {
+    let high = text & (EACH * 0xF0);
+    // A sum that does not fit into its byte is of no digit, and changes those behind it only.
+    let over = (text.wrapping_add(EACH * 6) & (EACH * 0xF0)) >> 4;
+    ((high | over) ^ (EACH * 0x33)).trailing_zeros() as usize / 8
+}
+
 /// Eight digits at once, the first in the lowest byte: pairs, then fours, then all (Lemire, "Number parsing at a gigabyte per second",
 /// Software: Practice and Experience 51(8), 2021).
-fn eight_digits(text: u64) -> Option<u64> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let high = text & (EACH * 0xF0);
-    let over = (text.wrapping_add(EACH * 6) & (EACH * 0xF0)) >> 4;
-    if high | over != EACH * 0x33 {
-        return None;
-    }
-    let pairs = (text - EACH * u64::from(b'0')).wrapping_mul((10 << 8) + 1) >> 8;
+fn value(digits: u64) -> u64 {
+    let pairs = digits.wrapping_mul((10 << 8) + 1) >> 8;
     let fours = (pairs & 0x00FF_00FF_00FF_00FF).wrapping_mul((100 << 16) + 1) >> 16;
-    Some((fours & 0x0000_FFFF_0000_FFFF).wrapping_mul((10_000 << 32) + 1) >> 32)
+    (fours & 0x0000_FFFF_0000_FFFF).wrapping_mul((10_000 << 32) + 1) >> 32
 }
 
 /// Powers of ten that float64 has exactly.
@@ -131,7 +151,8 @@ const DOUBT: u64 = 4;
 /// `mantissa` / 10^`fraction`, if float64 can tell which float32 is the nearest: not where it may lie on either side of the middle of two.
 /// The smallest number that comes here, 1e-22, is a normal one in both.
 fn nearest(mantissa: u64, fraction: usize) -> Option<f32> {
-    let value = mantissa as f64 / POWERS.get(fraction)?;
+    // Of 64 bits with a sign there is an instruction; what is larger is for others.
+    let value = i64::try_from(mantissa).ok()? as f64 / POWERS.get(fraction)?;
     let certain = (value.to_bits() & BELOW).abs_diff(1 << 28) > DOUBT;
     certain.then_some(value as f32)
 }
@@ -143,7 +164,7 @@ mod tests {
     use super::*;
 
     fn one(text: &str) -> Option<f32> {
-        let data = read(text, &[1], 1)?;
+        let data = read(text.as_bytes(), &[1], 1)?;
         Some(f32::from_le_bytes(*data.first_chunk()?))
     }
 
@@ -247,9 +268,9 @@ mod tests {
             ("", &[1], false),
             ("[1,{}]", &[2], false),
         ] {
-            assert_eq!(read(text, shape, shape.iter().product::<i64>() as usize).is_some(), ok, "{text}");
+            assert_eq!(read(text.as_bytes(), shape, shape.iter().product::<i64>() as usize).is_some(), ok, "{text}");
         }
-        assert!(read(&"[".repeat(1_000_000), &[2, 2], 4).is_none());
+        assert!(read("[".repeat(1_000_000).as_bytes(), &[2, 2], 4).is_none());
     }
 
     proptest! {

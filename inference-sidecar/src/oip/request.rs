@@ -227,7 +227,7 @@ fn tensors(
 fn bytes_to_read(t: &TensorJson<'_>, cut: &Cut<'_>) -> usize {
     let (Some(text), Ok(datatype)) = (t.data, t.datatype.parse::<Datatype>()) else { return 0 };
     let Some(elements) = tensor::elements(&t.shape.0) else { return 0 };
-    data::most_bytes(cut.array(text.get()).unwrap_or(text.get()), datatype, elements)
+    data::most_bytes(cut.array(text.get()).unwrap_or(text.get().as_bytes()), datatype, elements)
 }
 
 fn tensor(t: TensorJson<'_>, cut: &Cut<'_>, binary: &mut Bytes, bounds: Option<&Bounds<'_>>) -> Result<Tensor, String> {
@@ -254,7 +254,7 @@ fn tensor(t: TensorJson<'_>, cut: &Cut<'_>, binary: &mut Bytes, bounds: Option<&
                 Some(array) if datatype == Datatype::Fp32 => {
                     numbers::read(array, &shape, elements).ok_or("is not all numbers")?
                 }
-                Some(array) => read(serde_json::from_str(array).map_err(|e| e.to_string())?)?,
+                Some(array) => read(serde_json::from_slice(array).map_err(|e| e.to_string())?)?,
             })
         }
         (Some(found), None) if datatype.width().is_some() && found != size => {

@@ -3,13 +3,22 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Component, Path};
+
+use bytes::Bytes;
 
 use super::read::MAX_MODEL_BYTES;
 use super::{ModelError, element_count};
 use crate::proto::tensor_proto::{DataLocation, DataType};
-use crate::proto::{GraphProto, NodeProto, TensorProto};
+use crate::proto::{GraphProto, NodeProto, StringStringEntryProto, TensorProto};
+
+/// Name of the file that [`store`] writes.
+const STORED: &str = "weights";
+/// What is smaller stays in the model.
+const LEAST_STORED: usize = 64 << 10;
+/// ONNX Runtime maps what begins at a page.
+const PAGE: usize = 4096;
 
 /// Reads every external tensor of the graph, its subgraphs and its attributes into the message.
 ///
@@ -53,6 +62,24 @@ pub fn open_external(directory: &Path, location: &str) -> Result<File, String> {
         File::open(path).map(Some)
     };
     open().map_err(|e| e.to_string())?.ok_or_else(|| "it leads outside the model's directory".into())
+}
+
+/// Takes the larger initializers out of the graph, into a file in `directory`.
+pub(super) fn store(graph: &mut GraphProto, directory: &Path) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(directory.join(STORED))?);
+    let mut end = 0_usize;
+    for tensor in graph.initializer.iter_mut().filter(|t| t.raw_data.len() >= LEAST_STORED) {
+        let data = std::mem::replace(&mut tensor.raw_data, Bytes::new());
+        let start = end.next_multiple_of(PAGE);
+        file.write_all(&[0; PAGE][..start - end])?;
+        file.write_all(&data)?;
+        end = start + data.len();
+        let entry = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
+        let (offset, length) = (start.to_string(), data.len().to_string());
+        tensor.external_data = vec![entry("location", STORED.into()), entry("offset", offset), entry("length", length)];
+        tensor.data_location = DataLocation::External as i32;
+    }
+    file.flush()
 }
 
 pub(super) fn refuse(graph: &mut GraphProto) -> Result<(), ModelError> {
@@ -155,7 +182,6 @@ fn expected_bytes(tensor: &TensorProto) -> Result<Option<u64>, ModelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::StringStringEntryProto;
 
     fn tensor(entries: &[(&str, &str)]) -> TensorProto {
         TensorProto {
@@ -201,5 +227,28 @@ mod tests {
                 (found, _) => panic!("{entries:?}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn larger_tensors_are_stored_and_read_again() {
+        let floats = |name: &str, count: usize| TensorProto {
+            name: name.into(),
+            dims: vec![count as i64],
+            data_type: DataType::Float as i32,
+            raw_data: (0..count * 4).map(|i| i as u8).collect(),
+            ..TensorProto::default()
+        };
+        let (less, least) = (LEAST_STORED / 4 - 1, LEAST_STORED / 4);
+        let initializer = vec![floats("a", least + 1), floats("b", less), floats("c", least), floats("d", 2 * least)];
+        let whole = GraphProto { initializer, ..GraphProto::default() };
+        let directory = tempfile::tempdir().unwrap();
+        let mut graph = whole.clone();
+        store(&mut graph, directory.path()).unwrap();
+        let offset = |t: &TensorProto| is_external(t).then(|| entry(t, "offset").unwrap().parse::<usize>().unwrap());
+        let places: Vec<Option<usize>> = graph.initializer.iter().map(offset).collect();
+        let second = LEAST_STORED + PAGE;
+        assert_eq!(places, [Some(0), None, Some(second), Some(second + LEAST_STORED)]);
+        assert!(load(&mut graph, directory.path()).unwrap());
+        assert_eq!(graph, whole);
     }
 }

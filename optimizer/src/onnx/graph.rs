@@ -1,9 +1,11 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use prost::Message as _;
 
-use super::{ModelError, topology};
+use super::{ModelError, external, topology};
 use crate::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto};
 
 /// Opsets of the default domain that are read. 11 and 12 only `passes::upgrade` knows: every other pass expects 13, which
@@ -53,6 +55,16 @@ impl Graph {
     /// The model as a file. Equal graphs give equal bytes.
     pub fn encode(&self) -> Vec<u8> {
         ModelProto { graph: Some(self.body.clone()), ..self.header.clone() }.encode_to_vec()
+    }
+
+    /// Writes the model into a directory, with its larger tensors in a file of their own: ONNX Runtime maps that, where it would have two copies
+    /// of what is in the model. The path of the model.
+    pub(crate) fn write(&self, directory: &Path) -> io::Result<PathBuf> {
+        let mut body = self.body.clone();
+        external::store(&mut body, directory)?;
+        let path = directory.join("model.onnx");
+        fs::write(&path, ModelProto { graph: Some(body), ..self.header.clone() }.encode_to_vec())?;
+        Ok(path)
     }
 
     /// Says that the graph is written in this opset of the default domain. Rewriting its nodes is the caller's.

@@ -20,6 +20,11 @@ const RATE: f64 = 0.0002;
 const TAUGHT_STEPS: u32 = 1000;
 const TAUGHT_RATE: f64 = 0.001;
 
+/// What is rounded well learns to live with it, on images as they are: fashion-mobilenet agreed with itself in float on 99.71 % of 10,000 images, and
+/// on 99.62 % before.
+const AWARE_STEPS: u32 = 400;
+const AWARE_RATE: f64 = 0.0001;
+
 /// Percentages of the multiply-accumulates that are left, without training: first one that most networks bear; then, as that is cheap beside
 /// it, what is taught; then one that few networks bear, and those between. From the mildest on, or with two before what is taught, a
 /// budget of five minutes was over too early on two cores.
@@ -114,8 +119,13 @@ pub(super) fn space<'s>(profile: Profile, objective: Objective, students: impl I
     // For accuracy.
     let mse = Quantize { calibration: Calibration::Mse, ..Quantize::default() };
     entries.push(alone("int8-mse", vec![quantize(mse.clone())]));
-    entries
-        .push(alone("int8-adaptive", vec![quantize(Quantize { rounding: Rounding::Adaptive, images: IMAGES, ..mse })]));
+    let adaptive = quantize(Quantize { rounding: Rounding::Adaptive, images: IMAGES, ..mse });
+    entries.push(alone("int8-adaptive", vec![adaptive.clone()]));
+    if training {
+        let options = Distill { steps: AWARE_STEPS, learning_rate: AWARE_RATE, shift: 0, ..Distill::default() };
+        let aware = Technique { distill: Some(options), ..Technique::default() };
+        entries.push(alone("int8-adaptive-distill", vec![adaptive, aware]));
+    }
     if objective != Objective::Latency {
         // Smaller files that are no faster.
         entries.push(alone("float16", vec![format(Format::Float16)]));
@@ -181,7 +191,8 @@ mod tests {
             (vision, Objective::Size, "float16", "weight-int4"),
             (vision, Objective::Latency, "prune-18-distill-int8", "prune-10-distill-int8"),
             (taught, Objective::Latency, "prune-10-distill-int8", "prune-18-distill-int8"),
-            (vision, Objective::Accuracy, "int8-adaptive", "dynamic-int8"),
+            (vision, Objective::Accuracy, "int8-adaptive", "int8-adaptive-distill"),
+            (taught, Objective::Accuracy, "int8-adaptive-distill", "dynamic-int8"),
             (text, Objective::Latency, "dynamic-int8", "weight-int8"),
             (text, Objective::Size, "weight-int4", "original"),
         ] {
