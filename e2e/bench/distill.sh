@@ -11,6 +11,8 @@ done
 # All that images.sh names, so that the dependencies have the features that they have in the images.
 cargo build --release --locked -p drydock-operator -p kubectl-drydock -p drydock-optimizer -p inference-sidecar -p drydock-e2e --bin drydock-optimizer
 ORT_DYLIB_PATH=$("$ROOT/e2e/onnxruntime.sh")
+# Before that of the threads, which `nproc` heeds too.
+cores=$(nproc)
 export ORT_DYLIB_PATH OMP_NUM_THREADS=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -55,7 +57,7 @@ steps_in_turn() {
 say "cost of a step, and trainings of $steps steps with seeds $seeds: as many at a time as there are cores"
 running=()
 beside() { # beside LOG COMMAND...
-  while (($(jobs -rp | wc -l) >= $(nproc))); do wait -n; done
+  while (($(jobs -rp | wc -l) >= cores)); do wait -n; done
   "${@:2}" >"$1" 2>&1 &
   running+=($!)
 }
