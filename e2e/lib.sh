@@ -8,6 +8,12 @@ STARTED=$SECONDS
 
 say() { printf '\e[1m%4d s  %s\e[0m\n' $((SECONDS - STARTED)) "$*"; }
 
+# release --bin NAME...: builds these programs with all packages that images.sh names, so that their dependencies have the features that they have in
+# the images, and are not compiled again.
+release() {
+  (cd "$ROOT" && cargo build --release --locked -p drydock-operator -p kubectl-drydock -p drydock-optimizer -p inference-sidecar -p drydock-e2e "$@")
+}
+
 # The cluster is up and has the images of this clone.
 cluster_with_images() {
   say "cluster programs (built once, then cached)"

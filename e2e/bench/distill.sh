@@ -8,8 +8,7 @@ venv=$DRYDOCK_CACHE/bench/torch-2.15.0
 for package in time dataset-fashion-mnist; do
   dpkg -s "$package" >/dev/null 2>&1 || flock "$DRYDOCK_CACHE/apt.lock" apt-get install -y --no-install-recommends "$package" >/dev/null
 done
-# All that images.sh names, so that the dependencies have the features that they have in the images.
-cargo build --release --locked -p drydock-operator -p kubectl-drydock -p drydock-optimizer -p inference-sidecar -p drydock-e2e --bin drydock-optimizer
+release --bin drydock-optimizer
 ORT_DYLIB_PATH=$("$ROOT/e2e/onnxruntime.sh")
 # Before that of the threads, which `nproc` heeds too.
 cores=$(nproc)
@@ -114,6 +113,7 @@ same = json.loads((work / "same.json").read_text())[1]["sqnr"]
 note = (f"Reference: PyTorch 2.15.0, one thread, channels last. {steps} steps of 64 of 55,000 images, each moved by up to 2 pixels and mirrored at random, on both sides from the same "
         f"fresh weights; AdamW, 0.004 at most, the same schedule; temperature 4. Accuracy on 10,000 images, {len(seeds)} trainings of each kind that is compared, with seeds of their own; a difference is the mean over them, with its standard error. A step is the median of three interleaved rounds of 20; "
         f"ours without a teacher has one that costs nothing. After three equal steps on the same 64 images the outputs of both agree to {same:.0f} dB.")
-command = "make bench-distill" if steps == 1000 else f"DISTILL_STEPS={steps} make bench-distill"
+settings = "".join(f"{name}='{os.environ[name]}' " for name in ("DISTILL_STEPS", "DISTILL_SEEDS") if name in os.environ)
+command = f"{settings}make bench-distill"
 pathlib.Path(sys.argv[2]).write_text(json.dumps({"command": command, "machine": f"{cpu}, {os.cpu_count()} cores", "date": str(datetime.date.today()), "note": note, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
 PY

@@ -2,8 +2,7 @@
 # shellcheck shell=bash
 venv=$DRYDOCK_CACHE/bench/onnxruntime-1.31.1
 [[ -x $venv/bin/python ]] || { python3 -m venv "$venv" && "$venv/bin/pip" install -q onnxruntime==1.31.1 onnx sympy; }
-# All that images.sh names, so that the dependencies have the features that they have in the images.
-cargo build --release --locked -p drydock-operator -p kubectl-drydock -p drydock-optimizer -p inference-sidecar -p drydock-e2e --bin drydock-optimizer
+release --bin drydock-optimizer
 ORT_DYLIB_PATH=$("$ROOT/e2e/onnxruntime.sh")
 export ORT_DYLIB_PATH
 # Processors without int8 dot products get another form of int8 (docs/targets.md), and a table of their own.
@@ -87,7 +86,7 @@ variants, compressed = sys.argv[3].split(), sys.argv[4].split()
 goals = {"fashion-resnet": (91.80, 99.85, 3.8), "fashion-mobilenet": (90.80, 99.65, 1.6)}
 said = {"int8": "int8", "plain": "int8, no equalization, no bias correction", "mse": "int8, least error", "entropy": "int8, entropy",
         "adaptive": "int8, least error, adaptive rounding, 1000 images",
-        "aware": "the same, then distilled as int8 (quantization-aware) on 55,000 images without labels", "mixed": "int8, at least 38 dB", "float16": "float16 weights",
+        "aware": "int8, adaptive rounding, then distilled as int8 (quantization-aware) on 55,000 images without labels", "mixed": "int8, at least 38 dB", "float16": "float16 weights",
         "bfloat16": "bfloat16 weights", "dynamic": "dynamic int8 (one Gemm)", "int4": "int4 weights (one Gemm)"}
 for model, (least_top1, least_agreement, least_speed) in goals.items():
     original, reference, *judged = json.loads((work / f"{model}.json").read_text())

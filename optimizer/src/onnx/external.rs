@@ -6,8 +6,6 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Component, Path};
 
-use bytes::Bytes;
-
 use super::read::MAX_MODEL_BYTES;
 use super::{ModelError, element_count};
 use crate::proto::tensor_proto::{DataLocation, DataType};
@@ -69,7 +67,7 @@ pub(super) fn store(graph: &mut GraphProto, directory: &Path) -> io::Result<()> 
     let mut file = BufWriter::new(File::create(directory.join(STORED))?);
     let mut end = 0_usize;
     for tensor in graph.initializer.iter_mut().filter(|t| t.raw_data.len() >= LEAST_STORED) {
-        let data = std::mem::replace(&mut tensor.raw_data, Bytes::new());
+        let data = std::mem::take(&mut tensor.raw_data);
         let start = end.next_multiple_of(PAGE);
         file.write_all(&[0; PAGE][..start - end])?;
         file.write_all(&data)?;

@@ -54,7 +54,12 @@ impl Graph {
 
     /// The model as a file. Equal graphs give equal bytes.
     pub fn encode(&self) -> Vec<u8> {
-        ModelProto { graph: Some(self.body.clone()), ..self.header.clone() }.encode_to_vec()
+        self.encode_with(self.body.clone())
+    }
+
+    /// The same with another graph in the place of ours.
+    fn encode_with(&self, body: GraphProto) -> Vec<u8> {
+        ModelProto { graph: Some(body), ..self.header.clone() }.encode_to_vec()
     }
 
     /// Writes the model into a directory, with its larger tensors in a file of their own: ONNX Runtime maps that, where it would have two copies
@@ -63,7 +68,7 @@ impl Graph {
         let mut body = self.body.clone();
         external::store(&mut body, directory)?;
         let path = directory.join("model.onnx");
-        fs::write(&path, ModelProto { graph: Some(body), ..self.header.clone() }.encode_to_vec())?;
+        fs::write(&path, self.encode_with(body))?;
         Ok(path)
     }
 
@@ -101,7 +106,7 @@ impl Graph {
         let value = |name: &&str| ValueInfoProto { name: (*name).to_owned(), ..ValueInfoProto::default() };
         let output = outputs.iter().map(value).collect();
         let graph = GraphProto { name: "part".into(), node, initializer, input, output, ..GraphProto::default() };
-        ModelProto { graph: Some(graph), ..self.header.clone() }.encode_to_vec()
+        self.encode_with(graph)
     }
 
     /// Declares that operators of another domain are used.

@@ -10,7 +10,7 @@ use crate::onnx::Graph;
 use crate::passes::{self, QuantizeReport, Scheme, Selection, Tuning};
 use crate::progress::Progress;
 
-/// Images that biases are corrected on: means need few, and each layer runs all layers before it.
+/// Images that biases are corrected on: means need few, and each layer runs twice (ADR 10).
 const CORRECTION_IMAGES: u32 = 32;
 
 /// Static int8 of a graph that is clean: ranges from calibration data, equalization, what to leave in float, rounding, biases, and the
