@@ -15,9 +15,11 @@ use crate::oip::Answer;
 
 pub type Client = GrpcInferenceServiceClient<Channel>;
 
-/// One connection, made with the first request.
+/// One connection, made with the first request. Given up where nobody answers a PING: a pod whose node is gone closes nothing.
 pub fn client(url: &str) -> Result<Client> {
     let endpoint = Endpoint::from_shared(url.to_owned())?.timeout(Duration::from_secs(10));
+    let endpoint =
+        endpoint.http2_keep_alive_interval(Duration::from_secs(10)).keep_alive_timeout(Duration::from_secs(5));
     Ok(Client::new(endpoint.connect_lazy()))
 }
 

@@ -36,6 +36,8 @@ pub struct Place<'a> {
     model: &'a str,
     /// What the requests call it.
     hostname: Option<&'a str>,
+    /// Where the load's pod runs.
+    node: Option<&'a str>,
 }
 
 impl<'a> Place<'a> {
@@ -47,13 +49,19 @@ impl<'a> Place<'a> {
             let port = spec.ports.iter().flatten().find(|p| p.name.as_deref() == Some(name)).map(|p| p.port as u16);
             port.with_context(|| format!("no port {name}"))
         };
-        Ok(Self { address, http: port("http")?, grpc: port("grpc")?, model, hostname: None })
+        Ok(Self { address, http: port("http")?, grpc: port("grpc")?, model, hostname: None, node: None })
     }
 
     /// Asked for by this name, which only the pod of the load knows.
     #[must_use]
     pub fn called(self, hostname: &'a str) -> Self {
         Self { hostname: Some(hostname), ..self }
+    }
+
+    /// Sent from this node.
+    #[must_use]
+    pub fn from_node(self, node: &'a str) -> Self {
+        Self { node: Some(node), ..self }
     }
 
     fn url(&self, port: u16) -> String {
@@ -79,8 +87,9 @@ impl LoadPod {
         // In the pod's own /etc/hosts, for the same reason.
         let aliases = place.hostname.map(|name| json!([{"ip": place.address, "hostnames": [name]}]));
         let pods = space.api::<Pod>();
-        let pod: Pod =
-            pods.create(&PostParams::default(), &serde_json::from_value(pod(&arguments, aliases.as_ref()))?).await?;
+        let pod: Pod = pods
+            .create(&PostParams::default(), &serde_json::from_value(pod(&arguments, aliases.as_ref(), place.node))?)
+            .await?;
         let load = Self { space: space.clone(), name: pod.name_any() };
         let up = wait(Duration::from_secs(60), "the load's pod to be ready", || async {
             Ok(is_pod_ready(&pods.get(&load.name).await?).then_some(()))
@@ -113,7 +122,7 @@ impl LoadPod {
     }
 }
 
-fn pod(arguments: &Value, aliases: Option<&Value>) -> Value {
+fn pod(arguments: &Value, aliases: Option<&Value>, node: Option<&str>) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -121,6 +130,7 @@ fn pod(arguments: &Value, aliases: Option<&Value>) -> Value {
         "spec": {
             "restartPolicy": "Never",
             "hostAliases": aliases,
+            "nodeSelector": node.map(|name| json!({"kubernetes.io/hostname": name})),
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,

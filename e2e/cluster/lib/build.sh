@@ -3,7 +3,7 @@
 
 # package:command it brings
 PACKAGES=(runc:runc iptables:iptables nftables:nft conntrack:conntrack ethtool:ethtool ipset:ipset kmod:modprobe
-  openssl:openssl jq:jq busybox:busybox curl:curl iproute2:ip util-linux:nsenter procps:sysctl ca-certificates:update-ca-certificates)
+  openssl:openssl jq:jq busybox:busybox curl:curl iproute2:ip util-linux:nsenter procps:sysctl ca-certificates:update-ca-certificates bindfs:bindfs)
 PROGRAMS=(etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl
   containerd containerd-shim-runc-v2 ctr bridge loopback host-local portmap coredns metrics-server helm crictl)
 

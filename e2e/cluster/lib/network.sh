@@ -68,22 +68,3 @@ network_down() {
   done
   rmdir /run/netns 2>/dev/null || true
 }
-
-# cmd_cut FROM TO: the one address is not heard by the other any more, also where a connection stands.
-cmd_cut() {
-  (($# == 2)) || die "usage: cluster cut FROM-ADDRESS TO-ADDRESS"
-  each_node nft -f - <<<"add table ip drydock-cut
-    add chain ip drydock-cut forward { type filter hook forward priority -10 ; }
-    add rule ip drydock-cut forward ip saddr $1 ip daddr $2 drop"
-}
-
-cmd_mend() { each_node nft -f - <<<"add table ip drydock-cut
-    delete table ip drydock-cut"; }
-
-each_node() { # each_node CMD...: with our own stdin for each
-  local n stdin
-  foreign_kubeconfig && die "only the network of the local cluster can be cut"
-  need_root
-  stdin=$(cat)
-  for ((n = 1; n <= $(<"$STATE/nodes"); n++)); do in_node "$n" "$@" <<<"$stdin"; done
-}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+pub mod clock;
 pub mod ground;
 pub mod operator;
 pub mod process;

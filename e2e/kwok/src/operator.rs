@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
+use crate::clock::Clock;
 use crate::process::Process;
 
 /// How it is started, again and again.
@@ -15,6 +16,7 @@ pub struct Operator {
     /// `None`: all.
     namespace: Option<String>,
     log: PathBuf,
+    clock: Option<Clock>,
     process: Mutex<Option<Process>>,
 }
 
@@ -26,9 +28,9 @@ fn program() -> Result<PathBuf> {
 }
 
 impl Operator {
-    pub fn new(kubeconfig: PathBuf, namespace: Option<&str>, log: &Path) -> Self {
+    pub fn new(kubeconfig: PathBuf, namespace: Option<&str>, log: &Path, clock: Option<Clock>) -> Self {
         let namespace = namespace.map(ToOwned::to_owned);
-        Self { kubeconfig, namespace, log: log.to_owned(), process: Mutex::new(None) }
+        Self { kubeconfig, namespace, log: log.to_owned(), clock, process: Mutex::new(None) }
     }
 
     /// Nothing where it runs. Without a Lease: whoever is killed would hold it for a while.
@@ -46,6 +48,9 @@ impl Operator {
         ]);
         if let Some(namespace) = &self.namespace {
             command.arg(format!("--namespace={namespace}"));
+        }
+        if let Some(clock) = &self.clock {
+            clock.is_for(&mut command)?;
         }
         *process = Some(Process::start(&mut command, &self.log)?);
         Ok(())

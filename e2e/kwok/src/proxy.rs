@@ -23,11 +23,15 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+use crate::clock::Clock;
 use crate::operator::Operator;
 use crate::process::Process;
 
 /// A longer answer than the operator waits for.
 const LATE: Duration = Duration::from_secs(17);
+
+/// Of the operator's clock from the true time, in seconds. Twice as much is less than the rollouts' progress deadline.
+const CLOCK_MOST: i64 = 120;
 
 /// What passes between an operator and the API server, and what does not.
 #[derive(Clone)]
@@ -42,6 +46,7 @@ impl std::fmt::Debug for Proxy {
 struct Inner {
     upstream: Client,
     operator: Operator,
+    clock: Option<Clock>,
     faults: Faults,
     /// In paths: it differs from run to run, and what happens to a request must not.
     namespace: String,
@@ -70,9 +75,15 @@ impl Proxy {
         // The operator's own tries are to be seen, not this client's.
         let mut config = Config::infer().await?;
         config.default_retry = false;
+        let clock = match faults {
+            Faults::Clock { .. } => Some(Clock::new(&directory.join(format!("{namespace}.clock")))?),
+            _ => None,
+        };
+        let log = directory.join(format!("{namespace}.log"));
         let proxy = Self(Arc::new(Inner {
             upstream: Client::try_from(config)?,
-            operator: Operator::new(kubeconfig, Some(namespace), &directory.join(format!("{namespace}.log"))),
+            operator: Operator::new(kubeconfig, Some(namespace), &log, clock.clone()),
+            clock,
             faults,
             namespace: namespace.to_owned(),
             is_calm: AtomicBool::new(false),
@@ -84,6 +95,9 @@ impl Proxy {
         let router = axum::Router::new().fallback(handle).with_state(proxy.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         proxy.0.operator.start()?;
+        if let Faults::Clock { seed } = faults {
+            tokio::spawn(steps(proxy.clone(), seed));
+        }
         Ok(proxy)
     }
 
@@ -120,9 +134,28 @@ impl Proxy {
         self.0.operator.kill();
     }
 
+    fn set(&self, clock: &Clock, offset: i64) {
+        match clock.set(offset) {
+            Ok(()) => self.note(format!("clock {offset:+} s")),
+            Err(error) => self.note(format!("the clock cannot be set: {error:#}")),
+        }
+    }
+
     fn note(&self, what: String) {
         self.0.done.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
+}
+
+/// Sets the operator's clock until it is calm, and then right.
+async fn steps(proxy: Proxy, seed: u64) {
+    let Some(clock) = &proxy.0.clock else { return };
+    let mut dice = fastrand::Rng::with_seed(seed);
+    while !proxy.0.is_calm.load(Ordering::SeqCst) {
+        let offset = dice.i64(-CLOCK_MOST..=CLOCK_MOST);
+        proxy.set(clock, offset);
+        sleep(Duration::from_millis(dice.u64(500..2500))).await;
+    }
+    proxy.set(clock, 0);
 }
 
 async fn handle(State(proxy): State<Proxy>, request: Request) -> Response<Body> {

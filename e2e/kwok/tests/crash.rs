@@ -1,8 +1,8 @@
 //! The operator's whole story on a real API server, with faults on purpose (`e2e/kwok/run.sh crash`): create, optimize, serve, canary,
 //! promote, change, roll back, delete. Whatever happens on the way, the end is that of the undisturbed story.
 //!
-//! `DRYDOCK_CRASH=full` takes every write and 40 seeds, instead of a sample; `DRYDOCK_CRASH_AFTER=7,8` those deaths alone, and
-//! `DRYDOCK_SEED=5` that seed alone.
+//! `DRYDOCK_CRASH=full` takes every write, 40 seeds and 10 clocks, instead of a sample; `DRYDOCK_CRASH_AFTER=7,8` those deaths alone,
+//! `DRYDOCK_SEED=5` that seed alone, `DRYDOCK_CLOCK=2` that clock alone.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
@@ -64,7 +64,7 @@ async fn told(client: &Client, expected: &str, all: Vec<(String, Faults)>) -> Ve
 }
 
 /// Of what stands there, what has to be the same. Of what a record says of the past: after a death what was decided, after refused writes
-/// nothing.
+/// and under a clock that is set nothing.
 fn known(children: &str, faults: Faults) -> String {
     let line = |line: &str| match (line.split_once("drydock.dev/record.decisions["), faults) {
         (None, _) | (_, Faults::None) => Some(line.to_owned()),
@@ -91,24 +91,23 @@ async fn the_end_is_that_of_the_undisturbed_story() -> Result<()> {
     println!("undisturbed: {} writes\n{}", undisturbed.writes, undisturbed.children);
     let expected = &undisturbed.children;
 
-    let deaths = match listed("DRYDOCK_CRASH_AFTER")? {
-        Some(given) => given,
-        None if std::env::var("DRYDOCK_SEED").is_ok() => Vec::new(),
-        None if is_full() => (1..=undisturbed.writes).collect(),
-        None => (1..=undisturbed.writes).step_by(6).collect(),
+    let given = [listed("DRYDOCK_CRASH_AFTER")?, listed("DRYDOCK_SEED")?, listed("DRYDOCK_CLOCK")?];
+    let [deaths, seeds, clocks] = if given.iter().any(Option::is_some) {
+        given.map(Option::unwrap_or_default)
+    } else if is_full() {
+        [(1..=undisturbed.writes).collect(), (1..=40).collect(), (1..=10).collect()]
+    } else {
+        [(1..=undisturbed.writes).step_by(6).collect(), (1..=4).collect(), vec![1, 2]]
     };
-    let seeds = match listed("DRYDOCK_SEED")? {
-        Some(given) => given,
-        None if std::env::var("DRYDOCK_CRASH_AFTER").is_ok() => Vec::new(),
-        None => (1..=if is_full() { 40 } else { 4 }).collect(),
-    };
-    let count = 1 + deaths.len() + seeds.len();
     let deaths = deaths.into_iter().map(|after| (format!("death-{after}"), Faults::Death { after }));
-    let seeds =
-        seeds.into_iter().map(|seed| (format!("seed-{seed}"), Faults::Random { seed: seed as u64, percent: PERCENT }));
+    let random = |seed| Faults::Random { seed, percent: PERCENT };
+    let seeds = seeds.into_iter().map(|seed| (format!("seed-{seed}"), random(seed as u64)));
+    let clocks = clocks.into_iter().map(|seed| (format!("clock-{seed}"), Faults::Clock { seed: seed as u64 }));
     // Two that nothing happens to are equal, or the others say nothing.
     let calm = std::iter::once(("calm-again".to_owned(), Faults::None));
-    let failed = told(&client, expected, calm.chain(deaths).chain(seeds).collect()).await;
+    let all: Vec<_> = calm.chain(deaths).chain(seeds).chain(clocks).collect();
+    let count = all.len();
+    let failed = told(&client, expected, all).await;
     println!("{} of {count} stories ended as the undisturbed one", count - failed.len());
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
     Ok(())

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use drydock_crds::ModelDeployment;
-use drydock_e2e::install::{command, root};
 use drydock_e2e::kubernetes::{Space, is_pod_ready, is_ready, wait};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -14,7 +13,8 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::support::{
-    ROLLED_OUT, assert_lossless, canary_revision, failed, how_many, load, model, served, space, stable_revision,
+    ROLLED_OUT, assert_lossless, canary_revision, cluster, failed, how_many, load, model, served, space,
+    stable_revision,
 };
 
 /// How many: `make bench-rollouts` takes more.
@@ -113,8 +113,4 @@ async fn address(space: &Space, revision: &str) -> Result<IpAddr> {
     let pod = pods.iter().find(of).with_context(|| format!("no pod of revision {revision}"))?;
     let address = pod.status.as_ref().and_then(|s| s.pod_ip.as_deref()).context("a pod without an address")?;
     Ok(address.parse()?)
-}
-
-async fn cluster(arguments: &[&str]) -> Result<String> {
-    command(&root().join("e2e/cluster/cluster").to_string_lossy(), arguments).await
 }

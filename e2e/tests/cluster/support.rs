@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use drydock_crds::ModelDeployment;
-use drydock_e2e::install;
+use drydock_e2e::install::{self, command, root};
 use drydock_e2e::kubernetes::{Space, changed, example, is_ready};
 use drydock_e2e::load::Report;
 use drydock_e2e::load_pod::LoadPod;
@@ -94,4 +94,9 @@ pub(crate) fn canary_revision(object: &ModelDeployment) -> String {
 pub(crate) fn failed(object: &ModelDeployment) -> Option<(String, String)> {
     let rollout = object.status.as_ref()?.rollout.as_ref()?;
     rollout.failed.as_ref().map(|f| (f.revision.clone(), f.reason.clone()))
+}
+
+/// A command of the local cluster, and what it prints: something that is done to it on purpose.
+pub(crate) async fn cluster(arguments: &[&str]) -> Result<String> {
+    command(&root().join("e2e/cluster/cluster").to_string_lossy(), arguments).await
 }

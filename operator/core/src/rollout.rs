@@ -10,6 +10,7 @@
 mod ab_test;
 mod analysis;
 mod capacity;
+mod clock;
 mod control;
 mod course;
 mod external;
@@ -118,7 +119,7 @@ pub fn advance(at: &RolloutStatus, s: &Signals, rules: Rules<'_>, now: Timestamp
 }
 
 fn step_on(at: &RolloutStatus, s: &Signals, rules: Rules<'_>, metrics: &[MetricStatus], now: Timestamp) -> Transition {
-    let mut next = at.clone();
+    let mut next = clock::set_right(at.clone(), rules.policy, now);
     if next.stable.is_some() && !s.stable_is_known {
         // Its record and its Deployment are gone: there is nothing to go on with, or to compare with.
         next = RolloutStatus {
@@ -296,9 +297,8 @@ fn start(
 fn promote(mut next: RolloutStatus, policy: &Rollout, now: Timestamp) -> Transition {
     let Some(canary) = next.canary.take() else { return Transition::to(next, Vec::new()) };
     let note = format!("revision {} (candidate {}) is stable", canary.revision, canary.candidate);
-    let delay = SignedDuration::from_secs(policy.scale_down_delay_seconds.into());
     next.previous = next.stable.replace(canary);
-    next.previous_until = whole_seconds(now).0.checked_add(delay).ok().map(Time);
+    next.previous_until = Some(clock::replaced_until(policy, now));
     next.stable_was_ready = true;
     let takeover_replicas = next.takeover_replicas.take();
     idle(&mut next);

@@ -11,6 +11,10 @@ pub enum Faults {
     Death {
         after: usize,
     },
+    /// The operator's wall clock is set forward or back, every second or two, by up to two minutes from the true time.
+    Clock {
+        seed: u64,
+    },
     /// `percent` of the requests suffer something.
     Random {
         seed: u64,
@@ -35,6 +39,8 @@ pub enum Fault {
     Delayed(Duration),
     /// Each event of a watch comes twice.
     Doubled,
+    /// Of two events of a watch the second comes first.
+    Swapped,
 }
 
 impl Faults {
@@ -51,8 +57,9 @@ impl Faults {
         let dice = dice / 100;
         let wait = Duration::from_millis(200 + dice / 16 % 1800);
         Some(match (is_watch, is_write, dice % 16) {
-            (true, _, 0..6) => Fault::Cut((dice / 16 % 5) as u8),
-            (true, _, 6..11) => Fault::Delayed(wait),
+            (true, _, 0..5) => Fault::Cut((dice / 16 % 5) as u8),
+            (true, _, 5..9) => Fault::Delayed(wait),
+            (true, _, 9..12) => Fault::Swapped,
             (true, ..) => Fault::Doubled,
             (_, true, 0 | 1) => Fault::Refused(409),
             (_, _, 0..5) => Fault::Refused(429),
@@ -78,7 +85,7 @@ mod tests {
         };
         assert_eq!(all(1), all(1));
         assert_ne!(all(1), all(2));
-        for fault in [Fault::Refused(409), Fault::Unanswered, Fault::Doubled, Fault::Late] {
+        for fault in [Fault::Refused(409), Fault::Unanswered, Fault::Doubled, Fault::Swapped, Fault::Late] {
             assert!(all(1).contains(&Some(fault)), "{fault:?} is never chosen");
         }
         assert_eq!(Faults::None.of("PATCH /a", 1, true, false), None);

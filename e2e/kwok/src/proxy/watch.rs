@@ -5,9 +5,12 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _, stream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Fault;
+
+/// How long an event waits for the one that is to come before it.
+const PAIR: Duration = Duration::from_millis(500);
 
 /// The events, with the fault that they suffer.
 pub fn disturbed(body: Body, fault: Option<Fault>) -> Body {
@@ -15,6 +18,7 @@ pub fn disturbed(body: Body, fault: Option<Fault>) -> Body {
         Some(Fault::Cut(most)) => (usize::from(most), Duration::ZERO, 1),
         Some(Fault::Delayed(wait)) => (usize::MAX, wait, 1),
         Some(Fault::Doubled) => (usize::MAX, Duration::ZERO, 2),
+        Some(Fault::Swapped) => return Body::from_stream(swapped(lines(body))),
         _ => return body,
     };
     let events = lines(body).take(most).then(move |line| async move {
@@ -26,6 +30,19 @@ pub fn disturbed(body: Body, fault: Option<Fault>) -> Body {
         stream::iter([Some(line), again].into_iter().flatten())
     });
     Body::from_stream(events)
+}
+
+fn swapped<L>(lines: impl Stream<Item = L>) -> impl Stream<Item = L> {
+    stream::unfold((Box::pin(lines.fuse()), None), |(mut lines, held)| async move {
+        if let Some(held) = held {
+            return Some((held, (lines, None)));
+        }
+        let first = lines.next().await?;
+        Some(match timeout(PAIR, lines.next()).await {
+            Ok(Some(second)) => (second, (lines, Some(first))),
+            _ => (first, (lines, None)),
+        })
+    })
 }
 
 fn lines(body: Body) -> impl Stream<Item = Result<Bytes, axum::Error>> {
@@ -55,6 +72,7 @@ mod tests {
             (None, "{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n"),
             (Some(Fault::Cut(2)), "{\"a\":1}\n{\"b\":2}\n"),
             (Some(Fault::Cut(0)), ""),
+            (Some(Fault::Swapped), "{\"b\":2}\n{\"a\":1}\n{\"c\":3}\n"),
             (Some(Fault::Doubled), "{\"a\":1}\n{\"a\":1}\n{\"b\":2}\n{\"b\":2}\n{\"c\":3}\n{\"c\":3}\n"),
         ] {
             let body = Body::from_stream(stream::iter(chunks.map(|c| Ok::<_, std::io::Error>(Bytes::from(c)))));

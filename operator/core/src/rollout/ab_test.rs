@@ -50,7 +50,7 @@ pub fn noted(at: &RolloutStatus, c: &SplitWindow, policy: &Rollout, now: Timesta
     let elapsed = since.as_ref().map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
     let (winner, ended) = (arms.winner(&policy.analysis), arms.is_over(test, elapsed));
     let before = of_window(at).filter(|b| (b.winner, b.ended, b.metric.as_str()) == (winner, ended, metric));
-    let is_new = |b: &&AbTestStatus| b.at.as_ref().is_some_and(|at| now.duration_since(at.0) < REFRESH);
+    let is_new = |b: &&AbTestStatus| b.at.as_ref().is_some_and(|at| now.duration_since(at.0).abs() < REFRESH);
     if let Some(before) = before.filter(is_new) {
         return Some(before.clone());
     }

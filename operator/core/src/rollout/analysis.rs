@@ -269,7 +269,7 @@ pub fn noted(at: &RolloutStatus, metrics: Vec<MetricStatus>, rules: &Analysis, n
             if (&before.window, &before.rules) == (&next.window, &next.rules)
                 && (before.metrics == next.metrics
                     || outcomes(&before.metrics) == outcomes(&next.metrics)
-                        && now.duration_since(before.at.0) < REFRESH) =>
+                        && now.duration_since(before.at.0).abs() < REFRESH) =>
         {
             before.clone()
         }

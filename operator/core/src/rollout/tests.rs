@@ -1,4 +1,5 @@
 mod ab_test;
+mod clock;
 mod control;
 mod external;
 mod judgement;
