@@ -16,6 +16,7 @@ mod claim;
 mod cluster;
 mod config;
 mod gateway_api;
+mod index;
 mod lease;
 mod metrics;
 mod observe;

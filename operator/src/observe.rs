@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use drydock_contract::SplitWindow;
 use drydock_crds::ModelDeploymentStatus;
-use drydock_operator_core::{GrpcRoute, HttpRoute, Observed, PodToAsk, pods_to_ask};
+use drydock_operator_core::{GrpcRoute, HttpRoute, Observed, PodToAsk, pods_to_ask, remembered};
 use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
@@ -17,22 +17,24 @@ const ASK_WITHIN: Duration = Duration::from_millis(500);
 /// Connections that one ModelDeployment may have open at once.
 const ASK_AT_ONCE: usize = 16;
 
-/// Reads a ModelDeployment's children, and what its pods have seen of the rollout. All by LIST and GET: an answer
-/// is never older than the question, which a cache of the watches could not promise.
+/// Reads a ModelDeployment's children, and what its pods have seen of the rollout. All by GET and LIST: an answer
+/// is never older than the question, which a cache of the watches could not promise. They know the names alone, and of what the status
+/// remembers not even those are left to them.
 pub async fn observe(
     cluster: &impl ReadCluster,
     target: &Target,
     status: Option<&ModelDeploymentStatus>,
 ) -> Result<Observed, ClusterError> {
+    let remembered = remembered(&target.name, status);
     let (claims, jobs, pods, revisions, deployments, services, autoscalers, budgets, routes) = tokio::try_join!(
-        cluster.labelled(target),
-        cluster.labelled(target),
-        cluster.labelled(target),
-        cluster.labelled(target),
-        cluster.labelled(target),
-        cluster.labelled(target),
-        cluster.labelled(target),
-        cluster.labelled(target),
+        cluster.labelled(target, &[]),
+        cluster.labelled(target, &[]),
+        cluster.labelled(target, &[]),
+        cluster.labelled(target, &remembered),
+        cluster.labelled(target, &remembered),
+        cluster.labelled(target, &[]),
+        cluster.labelled(target, &[]),
+        cluster.labelled(target, &[]),
         routes(cluster, target),
     )?;
     let gateway_api = routes.is_some();
@@ -64,7 +66,7 @@ async fn routes(
     if !cluster.gateway_api() {
         return Ok(None);
     }
-    match tokio::try_join!(cluster.labelled(target), cluster.labelled(target)) {
+    match tokio::try_join!(cluster.labelled(target, &[]), cluster.labelled(target, &[])) {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_unavailable() => {
             tracing::warn!(%error, "routes of the Gateway API cannot be listed");
@@ -107,7 +109,7 @@ mod tests {
             Ok(None)
         }
 
-        async fn labelled<K: Kind>(&self, _: &Target) -> Result<Vec<K>, ClusterError> {
+        async fn labelled<K: Kind>(&self, _: &Target, _: &[String]) -> Result<Vec<K>, ClusterError> {
             Ok(Vec::new())
         }
 

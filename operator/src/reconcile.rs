@@ -8,7 +8,7 @@ use drydock_operator_core::{
     Defaults, Memory, Notice, SpecErrors, Wake, announced, guard, invalid_status, keep, plan, resolve, status,
 };
 use jiff::Timestamp;
-use kube::core::DeserializeGuard;
+use kube::api::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use tokio::time::Instant;
 
@@ -22,8 +22,8 @@ use crate::seen::Seen;
 use crate::sources::Sources;
 use crate::target::Target;
 
-/// What the watch holds: one object that cannot be parsed does not stop the others.
-pub type Watched = DeserializeGuard<ModelDeployment>;
+/// What the watch holds of each: a pass asks for the rest. So one that cannot be parsed does not stop the others, too.
+pub type Watched = PartialObjectMeta<ModelDeployment>;
 
 /// A look without a reason, in case an event was lost.
 const RESYNC: Duration = Duration::from_mins(10);

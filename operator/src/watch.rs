@@ -11,17 +11,20 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{self, Controller};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Api, Client, Resource};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Kind, Kubernetes, MANAGED_BY, NAME_LABEL};
+use crate::cluster::{Kind, Kubernetes, MANAGED_BY};
 use crate::gateway_api::GatewayApi;
+use crate::index::{self, Index};
 use crate::reconcile::{Context, Watched, after_error, reconcile};
+use crate::target::Target;
 
 /// A rollout of a Deployment sends a burst of events: one pass after the burst, not one for each.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -36,20 +39,26 @@ pub async fn run(
     cx: Context<Kubernetes>,
     stop: CancellationToken,
 ) {
-    let ours = watcher::Config::default().labels(MANAGED_BY);
     let gateway_api = cx.cluster.gateway_api.clone();
     let looking = gateway_api.clone();
     let found = gateway_api.clone();
-    let passes = Controller::new(api::<Watched>(&client, namespace), watcher::Config::default())
-        .owns(api::<Job>(&client, namespace), ours.clone())
-        .owns(api::<Deployment>(&client, namespace), ours.clone())
-        .owns(api::<Service>(&client, namespace), ours.clone())
-        .owns(api::<HorizontalPodAutoscaler>(&client, namespace), ours.clone())
-        .owns(api::<PodDisruptionBudget>(&client, namespace), ours.clone())
-        .owns(api::<PersistentVolumeClaim>(&client, namespace), ours.clone())
-        .owns(api::<ControllerRevision>(&client, namespace), ours.clone())
+    let (reader, writer) = reflector::store();
+    let objects = watcher(api::<Watched>(&client, namespace), watcher::Config::default())
+        .default_backoff()
+        .modify(small)
+        .reflect(writer)
+        .applied_objects();
+    let children = Children { client: &client, namespace, index: &cx.cluster.index };
+    let passes = Controller::for_stream(objects, reader)
+        .owns_stream(children.watched::<Job>())
+        .owns_stream(children.watched::<Deployment>())
+        .owns_stream(children.watched::<Service>())
+        .owns_stream(children.watched::<HorizontalPodAutoscaler>())
+        .owns_stream(children.watched::<PodDisruptionBudget>())
+        .owns_stream(children.watched::<PersistentVolumeClaim>())
+        .owns_stream(children.watched::<ControllerRevision>())
         // Not owned by the ModelDeployment but by a Job or a ReplicaSet: found by their label.
-        .watches(api::<PartialObjectMeta<Pod>>(&client, namespace), ours, |pod| model_deployment_of(&pod))
+        .watches_stream(children.watched::<Pod>(), |pod| model_deployment_of(&pod))
         // Not before the cluster has such kinds.
         .reconcile_on(routes::<HttpRoute>(&client, namespace, gateway_api.clone()))
         .reconcile_on(routes::<GrpcRoute>(&client, namespace, gateway_api))
@@ -76,12 +85,41 @@ pub async fn run(
     }
 }
 
+/// The watches of what ModelDeployments have: metadata alone, which tells that something has changed, and whose it is.
+struct Children<'a> {
+    client: &'a Client,
+    namespace: Option<&'a str>,
+    index: &'a Arc<Index>,
+}
+
+impl Children<'_> {
+    fn watched<K: Kind>(&self) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static {
+        let index = self.index.clone();
+        let kind = index.add(&K::kind(&()));
+        watcher(api::<PartialObjectMeta<K>>(self.client, self.namespace), watcher::Config::default().labels(MANAGED_BY))
+            .default_backoff()
+            .inspect(move |event| index.see(kind, event))
+            .touched_objects()
+    }
+}
+
+/// What nobody asks the store for.
+fn small(object: &mut Watched) {
+    object.metadata = ObjectMeta {
+        name: object.metadata.name.take(),
+        namespace: object.metadata.namespace.take(),
+        uid: object.metadata.uid.take(),
+        resource_version: object.metadata.resource_version.take(),
+        ..ObjectMeta::default()
+    };
+}
+
 fn model_deployment_of<K>(child: &PartialObjectMeta<K>) -> Option<ObjectRef<Watched>>
 where
     K: Resource<DynamicType = ()>,
 {
-    let name = child.labels().get(NAME_LABEL)?;
-    Some(ObjectRef::new(name).within(&child.namespace()?))
+    let Target { namespace, name } = index::owner(child)?;
+    Some(ObjectRef::new(&name).within(&namespace))
 }
 
 /// Whose route has changed.

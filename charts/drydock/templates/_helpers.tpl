@@ -67,7 +67,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 # The share of requests that a stable pod sends to the canary is an annotation of the pod.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch, patch]
+  verbs: [get, list, watch, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

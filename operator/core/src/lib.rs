@@ -49,7 +49,7 @@ pub use ask::{PodToAsk, pods_to_ask};
 pub use child::{Child, ChildKind, ChildRef};
 pub use external::{Answer, Heard, Question, Request, of_prometheus, of_web_hook};
 pub use labels::REVISION as REVISION_LABEL;
-pub use memory::Memory;
+pub use memory::{Memory, remembered};
 pub use observed::Observed;
 pub use outlook::Outlook;
 pub use plan::{Notice, Plan, PodSplit, Scale, Wake, guard, plan};

@@ -1,5 +1,7 @@
 use drydock_crds::{ModelDeploymentStatus, OptimizationStatus, RolloutStatus};
 
+use crate::names;
+
 /// What the children cannot tell: read from the status, and replaced whole by each plan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
@@ -14,4 +16,11 @@ impl Memory {
             optimization: status.and_then(|s| s.optimization.clone()),
         }
     }
+}
+
+/// The names of the children of the revisions that a status speaks of: they are looked for, whatever else is known of them.
+pub fn remembered(md: &str, status: Option<&ModelDeploymentStatus>) -> Vec<String> {
+    let rollout = status.and_then(|s| s.rollout.as_ref());
+    let revisions = rollout.into_iter().flat_map(|r| [&r.stable, &r.canary, &r.previous]).flatten();
+    revisions.map(|r| names::revision(md, &r.revision)).collect()
 }

@@ -27,7 +27,7 @@ use drydock_contract::SplitWindow;
 use drydock_crds::{
     Control, FailedRevision, MetricStatus, Reason, RevisionStatus, Rollout, RolloutStage, RolloutStatus,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use analysis::{beside, lacks, sum};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use drydock_contract::{SPLIT_ANNOTATION, Split, SplitWindow};
 use drydock_crds::{ModelDeployment, ModelDeploymentStatus};
 use drydock_operator_core::{Child, ChildKind, ChildRef};
+use futures::future::try_join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
@@ -17,6 +18,7 @@ use serde_json::json;
 use super::{ClusterError, Kind, MANAGED_BY, NAME_LABEL, ReadCluster, WriteCluster};
 use crate::claim::Claim;
 use crate::gateway_api::GatewayApi;
+use crate::index::{self, Index};
 use crate::metrics::Metrics;
 use crate::target::Target;
 
@@ -43,6 +45,7 @@ pub struct Kubernetes {
     claim: Arc<Claim>,
     metrics: Metrics,
     pub gateway_api: GatewayApi,
+    pub index: Arc<Index>,
 }
 
 impl Kubernetes {
@@ -54,7 +57,7 @@ impl Kubernetes {
         let redirect = reqwest::redirect::Policy::none();
         let pods = reqwest::Client::builder().no_proxy().redirect(redirect).timeout(SPLIT_WITHIN);
         let pods = pods.tls_certs_only([]).build()?;
-        Ok(Self { client, pods, claim, metrics, gateway_api: GatewayApi::default() })
+        Ok(Self { client, pods, claim, metrics, gateway_api: GatewayApi::default(), index: Arc::default() })
     }
 
     /// Who only looks: without the right to write, nothing is ever written.
@@ -95,9 +98,16 @@ impl ReadCluster for Kubernetes {
         Ok(self.model_deployments(&target.namespace).get_opt(&target.name).await?)
     }
 
-    async fn labelled<K: Kind>(&self, target: &Target) -> Result<Vec<K>, ClusterError> {
-        let labels = format!("{NAME_LABEL}={},{MANAGED_BY}", target.name);
-        Ok(self.api(&target.namespace).list(&ListParams::default().labels(&labels)).await?.items)
+    async fn labelled<K: Kind>(&self, target: &Target, also: &[String]) -> Result<Vec<K>, ClusterError> {
+        let api = self.api::<K>(&target.namespace);
+        let Some(mut names) = self.index.names(&K::kind(&()), target) else {
+            let labels = format!("{NAME_LABEL}={},{MANAGED_BY}", target.name);
+            return Ok(api.list(&ListParams::default().labels(&labels)).await?.items);
+        };
+        names.extend(also.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+        let found = try_join_all(names.iter().map(|name| api.get_opt(name))).await?;
+        // The name may be somebody else's by now.
+        Ok(found.into_iter().flatten().filter(|object| index::is_of(object, target)).collect())
     }
 
     fn gateway_api(&self) -> bool {
@@ -129,6 +139,9 @@ impl WriteCluster for Kubernetes {
         let params = PatchParams { force, ..PatchParams::apply(CHILDREN) };
         let api = self.children(namespace, child.kind());
         api.patch(child.name(), &params, &Patch::Apply(child.to_json())).await?;
+        if let Some(name) = child.metadata().labels.as_ref().and_then(|l| l.get(NAME_LABEL)) {
+            self.index.wrote(child.kind().kind(), Target::new(namespace, name), child.name());
+        }
         Ok(())
     }
 
