@@ -25,6 +25,7 @@ demo: ## Everything from nothing: cluster, operator, a model optimized, served, 
 test: check unit ## All tests, those on a real cluster too
 	@# The cluster's tests wait for most of their time: the simulation takes it.
 	@$(MAKE) --no-print-directory -j2 e2e simulation
+	@$(MAKE) --no-print-directory e2e-crash e2e-spec
 
 .PHONY: check
 check: ## Formatting and lints

@@ -11,7 +11,7 @@ say() { printf '\e[1m%4d s  %s\e[0m\n' $((SECONDS - STARTED)) "$*"; }
 # release --bin NAME...: builds these programs with all packages that images.sh names, so that their dependencies have the features that they have in
 # the images, and are not compiled again.
 release() {
-  (cd "$ROOT" && cargo build --release --locked -p drydock-operator -p kubectl-drydock -p drydock-optimizer -p inference-sidecar -p drydock-e2e "$@")
+  (cd "$ROOT" && cargo build --release --locked -p drydock-operator -p kubectl-drydock -p drydock-optimizer -p inference-sidecar -p drydock-e2e -p drydock-kwok "$@")
 }
 
 # The cluster is up and has the images of this clone.
@@ -29,9 +29,10 @@ cluster_with_images() {
   export DRYDOCK_IMAGES
 }
 
-# test_program TARGET: the path of a compiled test of this crate. In the profile of the images, whose dependencies are built.
+# test_program TARGET: the path of a compiled test, of those that need a cluster or a control plane. In the profile of the images, whose
+# dependencies are built, and all of one selection, so that they are not built again for each.
 test_program() {
   cd "$ROOT"
-  cargo test --release --locked -p drydock-e2e --test "$1" --no-run --message-format=json-render-diagnostics |
+  cargo test --release --locked -p drydock-e2e -p drydock-kwok --test "$1" --no-run --message-format=json-render-diagnostics |
     jq -r 'select(.executable != null and .target.kind == ["test"]) | .executable' | tail -1
 }

@@ -9,17 +9,15 @@ shift
 trap '"$PLANE" down >/dev/null' EXIT
 
 say "programs"
-cd "$ROOT"
 # The operator and what is done to it, in the profile of the images.
-cargo build --release --locked -p drydock-operator
-export DRYDOCK_OPERATOR=$CARGO_TARGET_DIR/release/drydock-operator
 case $what in
-  scale) cargo build --release --locked -p drydock-kwok --bin scale ;;
+  scale) release --bin drydock-operator --bin scale ;;
   *)
-    program=$(cargo test --release --locked -p drydock-kwok --test "$what" --no-run --message-format=json-render-diagnostics |
-      jq -r 'select(.executable != null and .target.kind == ["test"]) | .executable' | tail -1)
+    release --bin drydock-operator
+    program=$(test_program "$what")
     ;;
 esac
+export DRYDOCK_OPERATOR=$CARGO_TARGET_DIR/release/drydock-operator
 "$PLANE" build
 # For the operator's clock: out of its package, and not installed, as nothing else is to have it.
 faketime=$DRYDOCK_CACHE/faketime

@@ -85,8 +85,9 @@ async fn a_node_is_gone() -> Result<()> {
     cluster(&["unplug", THERE]).await?;
     let noticed = until_node_is(&space, false).await;
     let after = began.elapsed();
-    // What was sent there just before has its 10 s to fail.
-    sleep(Duration::from_secs(20)).await;
+    // The pod is taken out of the Service some seconds later; what was sent there until then has 10 s to fail, and is sent once more where
+    // there was no connection.
+    sleep(Duration::from_secs(35)).await;
     let blind = traffic.seen().await;
     sleep(Duration::from_secs(20)).await;
     let seen = traffic.seen().await;

@@ -94,8 +94,8 @@ fn files(directory: &str) -> Result<Vec<String>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_is_slow() -> Result<()> {
     let space = space("slow").await?;
-    // The model has 464 kB: 16 s for each reading and writing.
-    let directory = cluster(&["volume", &fresh("slow")?, "64m", "30000"]).await?.trim().to_owned();
+    // The model has 464 kB: 4 s for each reading and writing, of one pod.
+    let directory = cluster(&["volume", &fresh("slow")?, "64m", "120000"]).await?.trim().to_owned();
     let store = Store::new(&space, &directory).await?;
     let version = |n: &str| {
         json!({"spec": {
@@ -110,7 +110,7 @@ async fn a_store_is_slow() -> Result<()> {
     let promoted = |m: &_| is_ready(m) && stable_revision(m) != stable;
     space.until("model", ROLLED_OUT, "a promotion out of a slow store", promoted).await?;
     let took = began.elapsed();
-    ensure!(took > Duration::from_secs(16), "the store was not slow: promoted after {took:?}");
+    ensure!(took > Duration::from_secs(12), "the store was not slow: promoted after {took:?}");
     assert_lossless(&traffic.stop().await?, &format!("a promotion out of a slow store, {:.0} s", took.as_secs_f64()));
     store.delete(space).await
 }
