@@ -80,9 +80,10 @@ fn files(directory: &str) -> Result<Vec<String>> {
     while let Some(directory) = open.pop() {
         for entry in std::fs::read_dir(directory)? {
             let entry = entry?;
-            match entry.file_type()?.is_dir() {
-                true => open.push(entry.path()),
-                false => found.push(entry.path().display().to_string()),
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path());
+            } else {
+                found.push(entry.path().display().to_string());
             }
         }
     }
