@@ -87,13 +87,16 @@ pub trait ReadCluster: Sync {
         target: &Target,
     ) -> impl Future<Output = Result<Option<DynamicObject>, ClusterError>> + Send;
 
-    /// Everything of a kind that carries the target's labels, as it is now. What somebody else has made a moment ago may be missing; what we
-    /// have made ourselves is not, nor what has one of the names `also`.
-    fn labelled<K: Kind>(
+    /// Of a kind, what carries the target's labels and what has one of the names `also`, as it is now, asked for by name. `None` where the names
+    /// are not known. What somebody else has made a moment ago may be missing.
+    fn named<K: Kind>(
         &self,
         target: &Target,
         also: &[String],
-    ) -> impl Future<Output = Result<Vec<K>, ClusterError>> + Send;
+    ) -> impl Future<Output = Result<Option<Vec<K>>, ClusterError>> + Send;
+
+    /// Everything of a kind that carries the target's labels, as it is now.
+    fn listed<K: Kind>(&self, target: &Target) -> impl Future<Output = Result<Vec<K>, ClusterError>> + Send;
 
     /// Whether the cluster has the Gateway API, as far as is known.
     fn gateway_api(&self) -> bool;

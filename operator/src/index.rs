@@ -28,8 +28,10 @@ struct Kind {
     name: String,
     /// How often the watch has begun with a list of all.
     round: u32,
-    /// Whether one of these lists has come to its end.
+    /// Whether the last of these lists has come to its end.
     is_whole: bool,
+    /// Whether the watch said something that was no error the last time.
+    is_well: bool,
 }
 
 #[derive(Debug)]
@@ -52,16 +54,20 @@ impl Index {
     /// The kind will be watched, with all events shown to [`Self::see`].
     pub fn add(&self, kind: &str) -> KindId {
         let kinds = &mut self.state().kinds;
-        kinds.push(Kind { name: kind.to_owned(), round: 0, is_whole: false });
+        kinds.push(Kind { name: kind.to_owned(), round: 0, is_whole: false, is_well: true });
         KindId((kinds.len() - 1) as u8)
     }
 
     pub fn see<K: Resource>(&self, kind: KindId, event: &Result<Event<K>, watcher::Error>) {
-        let Ok(event) = event else { return };
         let state = &mut *self.state();
         let Some(watched) = state.kinds.get_mut(usize::from(kind.0)) else { return };
+        watched.is_well = event.is_ok();
+        let Ok(event) = event else { return };
         match event {
-            Event::Init => watched.round += 1,
+            Event::Init => {
+                watched.round += 1;
+                watched.is_whole = false;
+            }
             Event::InitApply(object) | Event::Apply(object) => {
                 let round = watched.round;
                 if let Some(target) = owner(object) {
@@ -76,14 +82,16 @@ impl Index {
             Event::Delete(object) => {
                 let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
                 let is_it = |e: &Entry| e.kind == kind.0 && *e.name == *name;
-                match owner(object).and_then(|target| state.owned.remove_entry(&target)) {
-                    Some((target, mut entries)) => {
-                        entries.retain(|e| !is_it(e));
-                        if !entries.is_empty() {
-                            state.owned.insert(target, entries);
+                match owner(object) {
+                    Some(target) => {
+                        if let Some(entries) = state.owned.get_mut(&target) {
+                            entries.retain(|e| !is_it(e));
+                            if entries.is_empty() {
+                                state.owned.remove(&target);
+                            }
                         }
                     }
-                    // Its label was taken away, and so it has left the watch.
+                    // Without its label: it belonged to somebody of this namespace.
                     None => state.forget(|target, e| target.namespace == namespace && is_it(e)),
                 }
             }
@@ -98,11 +106,11 @@ impl Index {
         }
     }
 
-    /// The names of a target's children of a kind. `None` where the watch does not know all yet, or where they are too many to be asked for one
-    /// by one.
+    /// The names of a target's children of a kind. `None` where the watch does not know all, or where they are too many to be asked for one by
+    /// one.
     pub fn names(&self, kind: &str, target: &Target) -> Option<Vec<String>> {
         let state = self.state();
-        let id = state.kinds.iter().position(|k| k.name == kind && k.is_whole)?;
+        let id = state.kinds.iter().position(|k| k.name == kind && k.is_whole && k.is_well)?;
         let entries = state.owned.get(target).map(Vec::as_slice).unwrap_or_default();
         let names: Vec<_> = entries.iter().filter(|e| usize::from(e.kind) == id).map(|e| e.name.to_string()).collect();
         (names.len() <= MOST).then_some(names)
@@ -201,11 +209,20 @@ mod tests {
         for event in [Init, InitApply(pod("5", Some("a")))] {
             index.see(KindId(0), &Ok(event));
         }
-        assert_names(&index, Some(&["4", "5"]));
+        assert_names(&index, None);
         // Written while the list was on its way, after it was made.
         index.wrote("Pod", Target::new("n", "a"), "6");
         index.see::<Pod>(KindId(0), &Ok(InitDone));
         assert_names(&index, Some(&["5", "6"]));
+    }
+
+    #[test]
+    fn a_watch_that_fails_is_not_believed() {
+        let index = watched(vec![Event::Init, Event::InitApply(pod("1", Some("a"))), Event::InitDone]);
+        index.see::<Pod>(KindId(0), &Err(watcher::Error::NoResourceVersion));
+        assert_names(&index, None);
+        index.see(KindId(0), &Ok(Event::Apply(pod("2", Some("a")))));
+        assert_names(&index, Some(&["1", "2"]));
     }
 
     #[test]

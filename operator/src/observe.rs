@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use drydock_contract::SplitWindow;
 use drydock_crds::ModelDeploymentStatus;
-use drydock_operator_core::{GrpcRoute, HttpRoute, Observed, PodToAsk, pods_to_ask, remembered};
+use drydock_operator_core::{GrpcRoute, HttpRoute, Observed, PodToAsk, pods_are_missing, pods_to_ask, remembered};
 use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
-use crate::cluster::{ClusterError, ReadCluster};
+use crate::cluster::{ClusterError, Kind, ReadCluster};
 use crate::target::Target;
 
 /// For all pods of one ModelDeployment together. A pod that is well answers in milliseconds; pods that hang must not hold the
@@ -17,9 +17,9 @@ const ASK_WITHIN: Duration = Duration::from_millis(500);
 /// Connections that one ModelDeployment may have open at once.
 const ASK_AT_ONCE: usize = 16;
 
-/// Reads a ModelDeployment's children, and what its pods have seen of the rollout. All by GET and LIST: an answer
-/// is never older than the question, which a cache of the watches could not promise. They know the names alone, and of what the status
-/// remembers not even those are left to them.
+/// Reads a ModelDeployment's children, and what its pods have seen of the rollout. All by GET and LIST: an answer is never older than
+/// the question, which a cache of the watches could not promise. They tell names alone, and are not trusted with all of those: what the
+/// status remembers is asked for in any case, and pods are listed where Jobs and Deployments speak of more than were found.
 pub async fn observe(
     cluster: &impl ReadCluster,
     target: &Target,
@@ -27,16 +27,20 @@ pub async fn observe(
 ) -> Result<Observed, ClusterError> {
     let remembered = remembered(&target.name, status);
     let (claims, jobs, pods, revisions, deployments, services, autoscalers, budgets, routes) = tokio::try_join!(
-        cluster.labelled(target, &[]),
-        cluster.labelled(target, &[]),
-        cluster.labelled(target, &[]),
-        cluster.labelled(target, &remembered),
-        cluster.labelled(target, &remembered),
-        cluster.labelled(target, &[]),
-        cluster.labelled(target, &[]),
-        cluster.labelled(target, &[]),
+        labelled(cluster, target, &[]),
+        labelled(cluster, target, &[]),
+        cluster.named(target, &[]),
+        labelled(cluster, target, &remembered),
+        labelled(cluster, target, &remembered),
+        labelled(cluster, target, &[]),
+        labelled(cluster, target, &[]),
+        labelled(cluster, target, &[]),
         routes(cluster, target),
     )?;
+    let pods = match pods.filter(|pods| !pods_are_missing(&jobs, &deployments, pods)) {
+        Some(pods) => pods,
+        None => cluster.listed(target).await?,
+    };
     let gateway_api = routes.is_some();
     let (http_routes, grpc_routes) = routes.unwrap_or_default();
     let splits = ask(cluster, pods_to_ask(&target.name, status, &pods)).await;
@@ -58,6 +62,17 @@ pub async fn observe(
     })
 }
 
+async fn labelled<K: Kind>(
+    cluster: &impl ReadCluster,
+    target: &Target,
+    also: &[String],
+) -> Result<Vec<K>, ClusterError> {
+    match cluster.named(target, also).await? {
+        Some(found) => Ok(found),
+        None => cluster.listed(target).await,
+    }
+}
+
 /// `None` where there is no Gateway API, or none for us: what does not ask for a gateway goes on all the same.
 async fn routes(
     cluster: &impl ReadCluster,
@@ -66,7 +81,7 @@ async fn routes(
     if !cluster.gateway_api() {
         return Ok(None);
     }
-    match tokio::try_join!(cluster.labelled(target, &[]), cluster.labelled(target, &[])) {
+    match tokio::try_join!(cluster.listed(target), cluster.listed(target)) {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_unavailable() => {
             tracing::warn!(%error, "routes of the Gateway API cannot be listed");
@@ -95,7 +110,6 @@ mod tests {
     use kube::api::DynamicObject;
 
     use super::*;
-    use crate::cluster::Kind;
 
     /// Pods answer in a millisecond, but for the first `hanging`, which never do.
     struct Pods {
@@ -109,7 +123,11 @@ mod tests {
             Ok(None)
         }
 
-        async fn labelled<K: Kind>(&self, _: &Target, _: &[String]) -> Result<Vec<K>, ClusterError> {
+        async fn named<K: Kind>(&self, _: &Target, _: &[String]) -> Result<Option<Vec<K>>, ClusterError> {
+            Ok(None)
+        }
+
+        async fn listed<K: Kind>(&self, _: &Target) -> Result<Vec<K>, ClusterError> {
             Ok(Vec::new())
         }
 

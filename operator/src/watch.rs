@@ -28,6 +28,7 @@ use crate::target::Target;
 
 /// A rollout of a Deployment sends a burst of events: one pass after the burst, not one for each.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+const WATCH_SECONDS: u32 = 60;
 const CRD_EVERY: Duration = Duration::from_secs(3);
 
 /// Passes over every ModelDeployment that changes, or of which a child or a pod does; ends when `stop` is cancelled and
@@ -47,7 +48,8 @@ pub async fn run(
         .default_backoff()
         .modify(small)
         .reflect(writer)
-        .applied_objects();
+        .applied_objects()
+        .filter_map(|object| ready(said(object)));
     let children = Children { client: &client, namespace, index: &cx.cluster.index };
     let passes = Controller::for_stream(objects, reader)
         .owns_stream(children.watched::<Job>())
@@ -96,11 +98,22 @@ impl Children<'_> {
     fn watched<K: Kind>(&self) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static {
         let index = self.index.clone();
         let kind = index.add(&K::kind(&()));
-        watcher(api::<PartialObjectMeta<K>>(self.client, self.namespace), watcher::Config::default().labels(MANAGED_BY))
+        // A connection that has died in silence is noticed when its watch should have ended.
+        let ours = watcher::Config::default().labels(MANAGED_BY).timeout(WATCH_SECONDS);
+        watcher(api::<PartialObjectMeta<K>>(self.client, self.namespace), ours)
             .default_backoff()
             .inspect(move |event| index.see(kind, event))
             .touched_objects()
+            .filter_map(|child| ready(said(child)))
     }
+}
+
+/// Each watch has its own backoff: the Controller, given an error of one, would wait with all of them.
+fn said<K>(seen: Result<K, watcher::Error>) -> Option<Result<K, watcher::Error>> {
+    if let Err(error) = &seen {
+        tracing::warn!(%error, "watching; it goes on by itself");
+    }
+    seen.ok().map(Ok)
 }
 
 /// What nobody asks the store for.

@@ -40,7 +40,10 @@ network_up() {
     "${ip[@]}" route add "$SERVICES" dev "$BRIDGE" # local clients of services: any route, kube-proxy rewrites it
   fi
   for ((n = 2; n <= nodes; n++)); do
-    ip -n "drydock-node$n" link show eth0 >/dev/null 2>&1 && continue
+    if ip -n "drydock-node$n" link show eth0 >/dev/null 2>&1; then
+      ip -n drydock-node1 link set "v-node$n" up # a test that was ended may have left it down
+      continue
+    fi
     ip -n drydock-node1 link add "v-node$n" type veth peer name eth0 netns "drydock-node$n"
     ip -n drydock-node1 link set "v-node$n" master "$BRIDGE" up
     ip -n "drydock-node$n" addr add "$(node_ip "$n")/24" dev eth0

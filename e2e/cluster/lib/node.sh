@@ -105,6 +105,8 @@ runtime_ready() { in_node "$1" ctr --address "$(socket "$1")" version; }
 start_kubelet() {
   kubelet_config "$1"
   proxy_config "$1"
+  local frozen
+  if frozen=$(recorded "kubelet-node$1"); then kill -CONT "$frozen"; fi
   start "kubelet-node$1" "$1" kubelet --config="$STATE/node$1/kubelet.yaml" --root-dir="$STATE/node$1/kubelet" \
     --kubeconfig="$PKI/kubelet-node$1.kubeconfig" --hostname-override="node$1" --node-ip="$(node_ip "$1")" --v=2
   start "kube-proxy-node$1" "$1" kube-proxy --config="$STATE/node$1/kube-proxy.yaml"

@@ -5,6 +5,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
+/// What a program has loaded whose clock it is.
+pub const LIBRARY: &str = "libfaketime";
+
 #[derive(Clone, Debug)]
 pub struct Clock(PathBuf);
 

@@ -37,6 +37,11 @@ impl Process {
         Ok(Duration::from_millis(10 * (ticks(11)? + ticks(12)?)))
     }
 
+    /// Whether a library of this name is in it.
+    pub fn has_loaded(&self, library: &str) -> Result<bool> {
+        Ok(std::fs::read_to_string(format!("/proc/{}/maps", self.0.id()))?.contains(library))
+    }
+
     /// Resident set now, and its peak, in KiB: proc_pid_status(5).
     pub fn memory(&self) -> Result<(u64, u64)> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
@@ -23,13 +23,15 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::operator::Operator;
 use crate::process::Process;
 
 /// A longer answer than the operator waits for.
 const LATE: Duration = Duration::from_secs(17);
 
+/// In seconds.
+const HOUR: i64 = 3600;
 /// Of the operator's clock from the true time, in seconds. Twice as much is less than the rollouts' progress deadline.
 const CLOCK_MOST: i64 = 120;
 
@@ -76,9 +78,14 @@ impl Proxy {
         let mut config = Config::infer().await?;
         config.default_retry = false;
         let clock = match faults {
-            Faults::Clock { .. } => Some(Clock::new(&directory.join(format!("{namespace}.clock")))?),
+            Faults::Clock { .. } | Faults::SetBack { .. } => {
+                Some(Clock::new(&directory.join(format!("{namespace}.clock")))?)
+            }
             _ => None,
         };
+        if let (Some(clock), Faults::SetBack { .. }) = (&clock, faults) {
+            clock.set(HOUR)?;
+        }
         let log = directory.join(format!("{namespace}.log"));
         let proxy = Self(Arc::new(Inner {
             upstream: Client::try_from(config)?,
@@ -96,7 +103,8 @@ impl Proxy {
         tokio::spawn(async move { axum::serve(listener, router).await });
         proxy.0.operator.start()?;
         if let Faults::Clock { seed } = faults {
-            tokio::spawn(steps(proxy.clone(), seed));
+            let proxy = proxy.clone();
+            tokio::spawn(async move { steps(proxy, seed).await.unwrap() });
         }
         Ok(proxy)
     }
@@ -134,11 +142,15 @@ impl Proxy {
         self.0.operator.kill();
     }
 
-    fn set(&self, clock: &Clock, offset: i64) {
-        match clock.set(offset) {
-            Ok(()) => self.note(format!("clock {offset:+} s")),
-            Err(error) => self.note(format!("the clock cannot be set: {error:#}")),
-        }
+    fn set(&self, clock: &Clock, offset: i64) -> Result<()> {
+        self.note(format!("clock {offset:+} s"));
+        clock.set(offset)
+    }
+
+    fn set_back(&self) -> Result<()> {
+        let Some(clock) = &self.0.clock else { return Ok(()) };
+        ensure!(self.0.operator.measured(|p| p.has_loaded(clock::LIBRARY))?, "the operator has the true time");
+        self.set(clock, 0)
     }
 
     fn note(&self, what: String) {
@@ -147,15 +159,15 @@ impl Proxy {
 }
 
 /// Sets the operator's clock until it is calm, and then right.
-async fn steps(proxy: Proxy, seed: u64) {
-    let Some(clock) = &proxy.0.clock else { return };
+async fn steps(proxy: Proxy, seed: u64) -> Result<()> {
+    let Some(clock) = &proxy.0.clock else { return Ok(()) };
     let mut dice = fastrand::Rng::with_seed(seed);
     while !proxy.0.is_calm.load(Ordering::SeqCst) {
         let offset = dice.i64(-CLOCK_MOST..=CLOCK_MOST);
-        proxy.set(clock, offset);
+        proxy.set(clock, offset)?;
         sleep(Duration::from_millis(dice.u64(500..2500))).await;
     }
-    proxy.set(clock, 0);
+    proxy.set(clock, 0)
 }
 
 async fn handle(State(proxy): State<Proxy>, request: Request) -> Response<Body> {
@@ -211,6 +223,9 @@ async fn pass(proxy: Proxy, request: Request) -> Result<Response<Body>> {
             proxy.note(format!("killed after {what}"));
             proxy.kill()?;
             return Ok(broken());
+        }
+        if matches!(inner.faults, Faults::SetBack { after } if after == writes) {
+            proxy.set_back()?;
         }
     }
     if fault == Some(Fault::Unanswered) {

@@ -2,7 +2,7 @@
 //! promote, change, roll back, delete. Whatever happens on the way, the end is that of the undisturbed story.
 //!
 //! `DRYDOCK_CRASH=full` takes every write, 40 seeds and 10 clocks, instead of a sample; `DRYDOCK_CRASH_AFTER=7,8` those deaths alone,
-//! `DRYDOCK_SEED=5` that seed alone, `DRYDOCK_CLOCK=2` that clock alone.
+//! `DRYDOCK_SEED=5` that seed alone, `DRYDOCK_CLOCK=2` that clock alone, `DRYDOCK_SET_BACK=26` a clock that is set back then.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
@@ -29,6 +29,13 @@ fn listed(variable: &str) -> Result<Option<Vec<usize>>> {
     let Ok(text) = std::env::var(variable) else { return Ok(None) };
     let numbers = text.split(',').map(str::parse).collect::<Result<_, _>>();
     Ok(Some(numbers.with_context(|| format!("{variable}: expected numbers with commas between them"))?))
+}
+
+/// What a number of the environment says.
+type MadeOf = fn(usize) -> Faults;
+
+fn range(numbers: std::ops::RangeInclusive<usize>, step: usize) -> Vec<usize> {
+    numbers.step_by(step).collect()
 }
 
 fn is_full() -> bool {
@@ -91,21 +98,28 @@ async fn the_end_is_that_of_the_undisturbed_story() -> Result<()> {
     println!("undisturbed: {} writes\n{}", undisturbed.writes, undisturbed.children);
     let expected = &undisturbed.children;
 
-    let given = [listed("DRYDOCK_CRASH_AFTER")?, listed("DRYDOCK_SEED")?, listed("DRYDOCK_CLOCK")?];
-    let [deaths, seeds, clocks] = if given.iter().any(Option::is_some) {
-        given.map(Option::unwrap_or_default)
+    let variables = ["DRYDOCK_CRASH_AFTER", "DRYDOCK_SEED", "DRYDOCK_CLOCK", "DRYDOCK_SET_BACK"];
+    let given = variables.into_iter().map(listed).collect::<Result<Vec<_>>>()?;
+    let chosen = if given.iter().any(Option::is_some) {
+        given.into_iter().map(Option::unwrap_or_default).collect()
     } else if is_full() {
-        [(1..=undisturbed.writes).collect(), (1..=40).collect(), (1..=10).collect()]
+        vec![range(1..=undisturbed.writes, 1), range(1..=40, 1), range(1..=10, 1), range(10..=50, 4)]
     } else {
-        [(1..=undisturbed.writes).step_by(6).collect(), (1..=4).collect(), vec![1, 2]]
+        vec![range(1..=undisturbed.writes, 6), range(1..=4, 1), range(1..=1, 1), range(26..=34, 8)]
     };
-    let deaths = deaths.into_iter().map(|after| (format!("death-{after}"), Faults::Death { after }));
-    let random = |seed| Faults::Random { seed, percent: PERCENT };
-    let seeds = seeds.into_iter().map(|seed| (format!("seed-{seed}"), random(seed as u64)));
-    let clocks = clocks.into_iter().map(|seed| (format!("clock-{seed}"), Faults::Clock { seed: seed as u64 }));
+    let kinds: [(&str, MadeOf); 4] = [
+        ("death", |after| Faults::Death { after }),
+        ("seed", |seed| Faults::Random { seed: seed as u64, percent: PERCENT }),
+        ("clock", |seed| Faults::Clock { seed: seed as u64 }),
+        ("set-back", |after| Faults::SetBack { after }),
+    ];
+    let disturbed = kinds
+        .into_iter()
+        .zip(chosen)
+        .flat_map(|((kind, faults), numbers)| numbers.into_iter().map(move |n| (format!("{kind}-{n}"), faults(n))));
     // Two that nothing happens to are equal, or the others say nothing.
     let calm = std::iter::once(("calm-again".to_owned(), Faults::None));
-    let all: Vec<_> = calm.chain(deaths).chain(seeds).chain(clocks).collect();
+    let all: Vec<_> = calm.chain(disturbed).collect();
     let count = all.len();
     let failed = told(&client, expected, all).await;
     println!("{} of {count} stories ended as the undisturbed one", count - failed.len());

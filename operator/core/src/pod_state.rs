@@ -55,8 +55,9 @@ pub fn is_ready(pod: &Pod) -> bool {
 pub fn is_reachable(pod: &Pod, now: Timestamp) -> bool {
     /// EndpointSlices and kube-proxy take well under a second each; seen here: up to 1 s together.
     const PROPAGATION: SignedDuration = SignedDuration::from_secs(3);
+    // By the kubelet's clock: where ours is slow, a pod has not been ready for a negative time.
     let since = readiness(pod).filter(|c| c.status == "True").map(|c| c.last_transition_time.as_ref());
-    since.is_some_and(|since| since.is_none_or(|since| now.duration_since(since.0) >= PROPAGATION))
+    since.is_some_and(|since| since.is_none_or(|since| now.duration_since(since.0).abs() >= PROPAGATION))
 }
 
 fn readiness(pod: &Pod) -> Option<&PodCondition> {
@@ -181,6 +182,8 @@ mod tests {
             ("True", Some(0), false),
             ("True", Some(2), false),
             ("True", Some(3), true),
+            ("True", Some(-1), false),
+            ("True", Some(-60), true),
             ("True", None, true),
             ("False", Some(60), false),
         ] {

@@ -79,7 +79,7 @@ impl Shell {
     }
 
     pub async fn recorded(&self) -> Result<Vec<ControllerRevision>, Error> {
-        Ok(self.cluster.labelled(&self.target, &[]).await?)
+        Ok(self.cluster.listed(&self.target).await?)
     }
 
     /// Who the API server takes us for.

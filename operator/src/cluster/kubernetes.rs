@@ -98,16 +98,18 @@ impl ReadCluster for Kubernetes {
         Ok(self.model_deployments(&target.namespace).get_opt(&target.name).await?)
     }
 
-    async fn labelled<K: Kind>(&self, target: &Target, also: &[String]) -> Result<Vec<K>, ClusterError> {
-        let api = self.api::<K>(&target.namespace);
-        let Some(mut names) = self.index.names(&K::kind(&()), target) else {
-            let labels = format!("{NAME_LABEL}={},{MANAGED_BY}", target.name);
-            return Ok(api.list(&ListParams::default().labels(&labels)).await?.items);
-        };
+    async fn named<K: Kind>(&self, target: &Target, also: &[String]) -> Result<Option<Vec<K>>, ClusterError> {
+        let Some(mut names) = self.index.names(&K::kind(&()), target) else { return Ok(None) };
         names.extend(also.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+        let api = self.api::<K>(&target.namespace);
         let found = try_join_all(names.iter().map(|name| api.get_opt(name))).await?;
         // The name may be somebody else's by now.
-        Ok(found.into_iter().flatten().filter(|object| index::is_of(object, target)).collect())
+        Ok(Some(found.into_iter().flatten().filter(|object| index::is_of(object, target)).collect()))
+    }
+
+    async fn listed<K: Kind>(&self, target: &Target) -> Result<Vec<K>, ClusterError> {
+        let labels = format!("{NAME_LABEL}={},{MANAGED_BY}", target.name);
+        Ok(self.api(&target.namespace).list(&ListParams::default().labels(&labels)).await?.items)
     }
 
     fn gateway_api(&self) -> bool {
@@ -138,10 +140,14 @@ impl WriteCluster for Kubernetes {
         self.writing(child.kind().kind(), "apply")?;
         let params = PatchParams { force, ..PatchParams::apply(CHILDREN) };
         let api = self.children(namespace, child.kind());
-        api.patch(child.name(), &params, &Patch::Apply(child.to_json())).await?;
-        if let Some(name) = child.metadata().labels.as_ref().and_then(|l| l.get(NAME_LABEL)) {
+        let applied = api.patch(child.name(), &params, &Patch::Apply(child.to_json())).await;
+        // Also what was carried out and not answered.
+        if !matches!(applied, Err(kube::Error::Api(_)))
+            && let Some(name) = child.metadata().labels.as_ref().and_then(|l| l.get(NAME_LABEL))
+        {
             self.index.wrote(child.kind().kind(), Target::new(namespace, name), child.name());
         }
+        applied?;
         Ok(())
     }
 

@@ -44,6 +44,61 @@ async fn go(cx: &Context<Kubernetes>) -> Result<Action, Error> {
     Box::pin(pass(cx, &Target::new("ns", "m"))).await
 }
 
+/// The watches have listed what there was, which is nothing, and are silent since.
+fn watched(cx: &Context<Kubernetes>) {
+    use kube::runtime::watcher::Event;
+    let kinds = ["PersistentVolumeClaim", "Job", "Pod", "ControllerRevision", "Deployment", "Service"];
+    for kind in kinds.into_iter().chain(["HorizontalPodAutoscaler", "PodDisruptionBudget"]) {
+        let id = cx.cluster.index.add(kind);
+        for event in [Event::<Watched>::Init, Event::InitDone] {
+            cx.cluster.index.see(id, &Ok(event));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_is_asked_for_by_name_whatever_the_watches_say() {
+    let (cx, log, objects) = server(model_deployment());
+    watched(&cx);
+    for _ in 0..5 {
+        go(&cx).await.unwrap();
+    }
+    log.lock().unwrap().clear();
+    go(&cx).await.unwrap();
+    let job = objects.lock().unwrap().0.keys().find(|path| path.contains("/jobs/")).unwrap().clone();
+    let claim = "GET /api/v1/namespaces/ns/persistentvolumeclaims/m-packages".to_owned();
+    let budget = "GET /apis/policy/v1/namespaces/ns/poddisruptionbudgets/m".to_owned();
+    let mut asked = lines(&log);
+    asked.retain(|line| !line.contains("modeldeployments"));
+    let is_named = |line: &&String| [&claim, &budget, &format!("GET {job}")].contains(line);
+    assert!(asked.iter().all(|line| line.starts_with("GET ") && !line.contains("labelSelector")), "{asked:#?}");
+    assert_eq!(
+        asked.iter().filter(is_named).count(),
+        asked.iter().filter(|l| !l.contains("/services/")).count(),
+        "{asked:#?}"
+    );
+}
+
+/// The Job has a pod, and the watch of pods has not heard of it.
+#[tokio::test]
+async fn pods_that_a_job_speaks_of_are_listed() {
+    let (cx, log, objects) = server(model_deployment());
+    watched(&cx);
+    for _ in 0..5 {
+        go(&cx).await.unwrap();
+    }
+    for (path, object) in &mut objects.lock().unwrap().0 {
+        if path.contains("/jobs/") {
+            object["status"] = json!({"active": 1});
+        }
+    }
+    log.lock().unwrap().clear();
+    go(&cx).await.unwrap();
+    let listed: Vec<_> = lines(&log).into_iter().filter(|line| line.contains("labelSelector")).collect();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert!(listed[0].starts_with("GET /api/v1/namespaces/ns/pods "), "{listed:?}");
+}
+
 #[tokio::test]
 async fn comes_to_rest_and_writes_nothing_then() {
     let (cx, log, _) = server(model_deployment());

@@ -15,6 +15,10 @@ pub enum Faults {
     Clock {
         seed: u64,
     },
+    /// The operator's wall clock is an hour fast, and right once the `after`-th write has been carried out.
+    SetBack {
+        after: usize,
+    },
     /// `percent` of the requests suffer something.
     Random {
         seed: u64,
