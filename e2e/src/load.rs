@@ -20,7 +20,7 @@ pub struct Report {
     /// Answers that are the class on the label.
     pub correct: u64,
     pub failed: u64,
-    /// The first failures, with the time since the load began.
+    /// The first and the last failures, with the time since the load began.
     pub failures: Vec<String>,
     /// Answers by protocol and kind of connection.
     pub by_way: BTreeMap<String, u64>,
@@ -177,10 +177,11 @@ async fn run(
                 }
                 Err(error) => {
                     report.failed += 1;
-                    if report.failures.len() < KEPT_FAILURES {
-                        let at = seen.began.elapsed().as_secs_f64();
-                        report.failures.push(format!("{at:.2} s, {}: {error:#}", sender.name));
+                    let at = seen.began.elapsed().as_secs_f64();
+                    if report.failures.len() == KEPT_FAILURES {
+                        report.failures.remove(KEPT_FAILURES / 2);
                     }
+                    report.failures.push(format!("{at:.2} s, {}: {error:#}", sender.name));
                 }
             }
         });
