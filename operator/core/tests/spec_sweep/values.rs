@@ -107,6 +107,10 @@ fn set(at: &mut Value, schema: &Value, path: &str, rest: &str, value: &Value) {
         let (inner, path) = (&schema["properties"][name], join(path, name));
         if let (Some(group), Some(map)) = (ONE_OF.iter().find(|group| group.contains(&name)), at.as_object_mut()) {
             map.retain(|other, _| other == name || !group.contains(&other.as_str()));
+            if name == "job" {
+                // Its exit code is its word.
+                map.retain(|other, _| !["max", "min", "intervalSeconds", "failureLimit"].contains(&other.as_str()));
+            }
         }
         if name == "shorterSide" {
             *at = json!({});
