@@ -30,6 +30,7 @@ use crate::process::Process;
 /// A longer answer than the operator waits for.
 const LATE: Duration = Duration::from_secs(17);
 
+const NOT_DONE: &str = "not done";
 /// In seconds.
 const HOUR: i64 = 3600;
 /// Of the operator's clock from the true time, in seconds. Twice as much is less than the rollouts' progress deadline.
@@ -104,7 +105,7 @@ impl Proxy {
         proxy.0.operator.start()?;
         if let Faults::Clock { seed } = faults {
             let proxy = proxy.clone();
-            tokio::spawn(async move { steps(proxy, seed).await.unwrap() });
+            tokio::spawn(async move { proxy.must(steps(proxy.clone(), seed).await) });
         }
         Ok(proxy)
     }
@@ -140,6 +141,17 @@ impl Proxy {
 
     pub fn stop(&self) {
         self.0.operator.kill();
+    }
+
+    /// What is to be done and could not be: the story has proved nothing.
+    pub fn not_done(&self) -> Option<String> {
+        self.done().into_iter().find(|line| line.starts_with(NOT_DONE))
+    }
+
+    fn must(&self, done: Result<()>) {
+        if let Err(error) = done {
+            self.note(format!("{NOT_DONE}: {error:#}"));
+        }
     }
 
     fn set(&self, clock: &Clock, offset: i64) -> Result<()> {
@@ -225,7 +237,7 @@ async fn pass(proxy: Proxy, request: Request) -> Result<Response<Body>> {
             return Ok(broken());
         }
         if matches!(inner.faults, Faults::SetBack { after } if after == writes) {
-            proxy.set_back()?;
+            proxy.must(proxy.set_back());
         }
     }
     if fault == Some(Fault::Unanswered) {

@@ -79,6 +79,7 @@ impl Story {
             "reads of what may be old: {:?}",
             self.proxy.content_with_old()
         );
+        ensure!(self.proxy.not_done().is_none(), "{:?}", self.proxy.not_done());
         Ok(End { children, writes, faults: self.proxy.done() })
     }
 
