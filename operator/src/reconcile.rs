@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drydock_crds::{ModelDeployment, Reason};
 use drydock_operator_core::{
-    Defaults, Memory, Notice, SpecErrors, Wake, announced, guard, invalid_status, keep, plan, resolve, status,
+    Defaults, Memory, Notice, SpecErrors, Wake, announced, guard, invalid_status, keep, plan, resolve, status, wake,
 };
 use jiff::Timestamp;
 use kube::api::PartialObjectMeta;
@@ -125,7 +125,7 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
     publish(&cx.cluster, &say, &next, announced(&plan, &next)).await.map_err(Error::Publish)?;
 
     if applied.failed.is_empty() {
-        return Ok(Action::requeue(until(&plan.wake, fastrand::f64())));
+        return Ok(Action::requeue(until(&wake(&plan, &memory, &next), fastrand::f64())));
     }
     Err(Error::Apply(applied.failed.iter().map(ToString::to_string).collect()))
 }

@@ -16,7 +16,7 @@ use kube::api::{ListParams, PartialObjectMeta};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{self, ObjectRef};
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::{PredicateConfig, WatchStreamExt as _, predicates, watcher};
 use kube::{Api, Client, Resource};
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +49,8 @@ pub async fn run(
         .modify(small)
         .reflect(writer)
         .applied_objects()
+        // Our own statuses are most of what is written to one: `wake` knows which of them to look at.
+        .predicate_filter(predicates::generation, PredicateConfig::default())
         .filter_map(|object| ready(said(object)));
     let children = Children { client: &client, namespace, index: &cx.cluster.index };
     let passes = Controller::for_stream(objects, reader)
@@ -122,6 +124,7 @@ fn small(object: &mut Watched) {
         name: object.metadata.name.take(),
         namespace: object.metadata.namespace.take(),
         uid: object.metadata.uid.take(),
+        generation: object.metadata.generation,
         resource_version: object.metadata.resource_version.take(),
         ..ObjectMeta::default()
     };

@@ -1,15 +1,15 @@
-//! Nodes that fall silent.
+//! Nodes that fall silent, and nodes that nobody reaches any more.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use drydock_e2e::kubernetes::{Space, is_pod_ready, is_ready, uid_of, wait};
 use drydock_e2e::load_pod::{LoadPod, Place};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::support::{RATE, ROLLED_OUT, assert_lossless, cluster, served, space};
 
@@ -70,4 +70,41 @@ async fn a_node_falls_silent() -> Result<()> {
     as_before(&space, &before).await?;
     assert_lossless(&traffic.stop().await?, "a kubelet silent until its node was not ready, and back");
     space.delete().await
+}
+
+/// Nobody reaches the node. Until Kubernetes notices it sends requests there, and those fail: nothing in a pod can help it. From then on
+/// none does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_gone() -> Result<()> {
+    let space = space("gone").await?;
+    let (traffic, before) = one_on_each(&space).await?;
+    sleep(Duration::from_secs(2)).await;
+    let well = traffic.seen().await?;
+    ensure!(well.failed == 0, "{:?}", well.failures);
+    let began = Instant::now();
+    cluster(&["unplug", THERE]).await?;
+    let noticed = until_node_is(&space, false).await;
+    let after = began.elapsed();
+    // The pod is taken out of the Service some seconds later; what was sent there until then has 10 s to fail, and is sent once more where
+    // there was no connection.
+    sleep(Duration::from_secs(35)).await;
+    let blind = traffic.seen().await;
+    sleep(Duration::from_secs(20)).await;
+    let seen = traffic.seen().await;
+    cluster(&["plug", THERE]).await?;
+    noticed?;
+    let (blind, seen) = (blind?, seen?);
+    println!(
+        "a node gone: noticed after {:.0} s, {} of {} requests failed until then, {} of {} in the 20 s after",
+        after.as_secs_f64(),
+        blind.failed,
+        blind.sent - well.sent,
+        seen.failed - blind.failed,
+        seen.sent - blind.sent
+    );
+    ensure!(seen.failed == blind.failed, "requests fail after Kubernetes has noticed: {:?}", seen.failures);
+    as_before(&space, &before).await?;
+    let end = traffic.stop().await?;
+    ensure!(end.failed == blind.failed, "requests failed when the node came back: {:?}", end.failures);
+    space.delete().await.context("after the node came back")
 }

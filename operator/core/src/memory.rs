@@ -1,6 +1,8 @@
 use drydock_crds::{ModelDeploymentStatus, OptimizationStatus, RolloutStatus};
+use jiff::SignedDuration;
 
 use crate::names;
+use crate::plan::{Plan, Wake};
 
 /// What the children cannot tell: read from the status, and replaced whole by each plan.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +18,12 @@ impl Memory {
             optimization: status.and_then(|s| s.optimization.clone()),
         }
     }
+}
+
+/// When to look again after a pass that ended with the status `next`. The watch of ModelDeployments tells of specs and not of statuses, most of which are
+/// news for people alone; what a plan depends on has to be looked at.
+pub fn wake(plan: &Plan, before: &Memory, next: &ModelDeploymentStatus) -> Wake {
+    if Memory::of(Some(next)) == *before { plan.wake } else { Wake::After(SignedDuration::ZERO) }
 }
 
 /// The names of the children of the revisions that a status speaks of: they are looked for, whatever else is known of them.

@@ -17,7 +17,7 @@ use drydock_contract::CandidateReport;
 use drydock_crds::{ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus, RECORD_ANNOTATION, Record};
 use drydock_operator_core::{
     Answer, Child, ChildKind, ChildRef, Defaults, Memory, Observed, Plan, Resolved, SpecErrors, guard, invalid_status,
-    keep, plan, resolve, status,
+    keep, plan, resolve, status, wake,
 };
 use faults::{Faults, Nodes};
 use gateway::Gateway;
@@ -206,8 +206,8 @@ impl Cluster {
             Ok(resolved) => status(before, generation, resolved, &pass.plan, &applied, pass.now),
             Err(errors) => invalid_status(before, generation, errors, &pass.plan, &applied, pass.now),
         };
+        self.wakes.wait(self.now, wake(&pass.plan, &Memory::of(before), &next));
         if before != Some(&next) {
-            self.wakes.changed = true;
             self.md.status = Some(self.stored(next));
         }
         applied.failed.is_empty()

@@ -16,19 +16,25 @@ pub struct Wakes {
 /// Seconds that the slowest of the controllers takes to do what is next.
 const SLOWEST: usize = 8;
 
+impl Wakes {
+    pub fn wait(&mut self, now: Timestamp, wake: Wake) {
+        self.at = match wake {
+            Wake::OnChange => None,
+            Wake::After(wait) => Some(now.checked_add(wait).unwrap()),
+        };
+    }
+}
+
 impl Cluster {
     pub fn is_due(&self) -> bool {
         self.wakes.changed || self.wakes.at.is_some_and(|at| at <= self.now)
     }
 
-    /// Reads, decides, and takes note of what there is to wake for.
+    /// Reads and decides; what there is to wake for is known when that is written.
     pub fn look(&mut self) -> Pass {
         let pass = self.begin();
         self.wakes.changed = false;
-        self.wakes.at = match &pass.plan.wake {
-            Wake::OnChange => None,
-            Wake::After(wait) => Some(self.now.checked_add(*wait).unwrap()),
-        };
+        self.wakes.at = None;
         pass
     }
 
