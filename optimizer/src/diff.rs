@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::inspect::summarize;
 use crate::onnx::{Graph, ModelError, floats, raw_bytes, signature, tensor_type};
 use crate::passes;
+use crate::proto::attribute_proto::AttributeType;
 use crate::proto::{NodeProto, TensorProto};
 
 /// One thing that is not the same in both.
@@ -98,6 +99,8 @@ fn node(node: &NodeProto) -> String {
         .into_iter()
         // What has no short form is told apart by its digest.
         .map(|a| match (&a.t, &a.g, a.graphs.len() + a.tensors.len() + a.strings.len()) {
+            (None, None, 0) if a.r#type() == AttributeType::Int => format!("{}={}", a.name, a.i),
+            (None, None, 0) if a.r#type() == AttributeType::Float => format!("{}={}", a.name, a.f),
             (None, None, 0) => format!(
                 "{}={}{:?}{:?}{}{}",
                 a.name,

@@ -47,9 +47,9 @@ pub enum Error {
         evaluation.display()
     )]
     SharedImages { evaluation: PathBuf, shared: u64, images: u64, first: String },
-    #[error("the candidate gives {candidate} classes; expected {original}, as the original gives")]
+    #[error("the candidate gives {candidate} numbers for an image; expected {original}, as the original gives")]
     Classes { original: usize, candidate: usize },
-    #[error("output {output:?} has shape {found:?}; top-1 accuracy needs (N, classes)")]
+    #[error("output {output:?} has shape {found:?}; a label for each image needs (N, classes)")]
     NotClassifier { output: String, found: Vec<i64> },
     #[error(transparent)]
     Detection(#[from] DetectionError),

@@ -43,7 +43,8 @@ pub struct Evaluation {
 struct Counters {
     tally: Tally,
     labels: Option<Vec<u32>>,
-    baseline: BaselineCollector,
+    /// Of one class for each image.
+    baseline: Option<BaselineCollector>,
     changes: Changes,
 }
 
@@ -51,11 +52,18 @@ impl Counters {
     /// Whether there are labels, and which there may be, is known once the model has answered.
     fn new(data: &Dataset, answered: &Scores) -> Result<Self, Error> {
         let classes = answered.classes;
+        let labels = labels(data, classes)?;
+        if labels.is_some() {
+            answered.of_whole_images()?;
+        }
         let softmax = !probabilities::are_probabilities(answered.values.get(..classes).unwrap_or_default());
         Ok(Self {
             tally: Tally::new(classes),
-            labels: labels(data, classes)?,
-            baseline: BaselineCollector::new(data.item_shape(), classes, softmax),
+            labels,
+            baseline: answered
+                .of_whole_images()
+                .is_ok()
+                .then(|| BaselineCollector::new(data.item_shape(), classes, softmax)),
             changes: Changes::new(softmax),
         })
     }
@@ -64,7 +72,7 @@ impl Counters {
 /// Runs both models over the whole set. `candidate: None` measures the original against itself.
 ///
 /// # Errors
-/// Labels that do not fit the model, or are all the same; a model that is no classifier; a candidate that does not run.
+/// Labels that do not fit the model, or are all the same, or of a model that does not name one class for each image; a candidate that does not run.
 pub fn evaluate(
     engine: &Engine,
     original: &[u8],
@@ -78,26 +86,31 @@ pub fn evaluate(
     let mut candidate = candidate.map(|c| engine.open(c, threads)).transpose().map_err(Error::Candidate)?;
     let mut counters: Option<Counters> = None;
     data.batches(usize::MAX, BATCH, |batch| {
-        let expected = scores(&mut original, output, batch.shape, batch.data)?;
+        let expected = any_scores(&mut original, output, batch.shape, batch.data)?;
         let found = match &mut candidate {
-            Some(session) => Some(scores(session, output, batch.shape, batch.data).map_err(as_candidate)?),
+            Some(session) => Some(any_scores(session, output, batch.shape, batch.data).map_err(as_candidate)?),
             None => None,
         };
         let found = found.as_ref().unwrap_or(&expected);
-        if found.classes != expected.classes {
-            return Err(Error::Classes { original: expected.classes, candidate: found.classes });
+        if found.width() != expected.width() {
+            return Err(Error::Classes { original: expected.width(), candidate: found.width() });
         }
         let counters = match &mut counters {
             Some(counters) => counters,
             None => counters.insert(Counters::new(data, &expected)?),
         };
-        let rows = expected.values.chunks(expected.classes).zip(found.values.chunks(found.classes));
+        let width = expected.width();
+        let rows = expected.values.chunks(width).zip(found.values.chunks(width));
         let inputs = batch.data.chunks(data.item_shape().iter().product::<i64>().max(1) as usize);
         for (row, ((original, candidate), input)) in rows.zip(inputs).take(batch.count).enumerate() {
+            let Some(baseline) = &mut counters.baseline else {
+                counters.tally.add_places(original, candidate);
+                continue;
+            };
             let index = batch.start + row;
             let label = counters.labels.as_ref().and_then(|l| l.get(index)).map(|l| *l as usize);
             counters.tally.add(label, original, candidate);
-            counters.baseline.add(input, candidate);
+            baseline.add(input, candidate);
             counters.changes.add(index, label, input, [original, candidate]);
         }
         progress.step("evaluate", batch.start + batch.count, data.len(), "images");
@@ -107,7 +120,7 @@ pub fn evaluate(
     if labels.is_none() {
         progress.note("the evaluation data has no labels: agreement and SQNR are measured, accuracy is not");
     }
-    Ok(Evaluation { baseline: Some(baseline.finish()), changes, ..tally.finish() })
+    Ok(Evaluation { baseline: baseline.map(BaselineCollector::finish), changes, ..tally.finish() })
 }
 
 /// None if there are none.
@@ -133,21 +146,44 @@ pub(crate) fn as_candidate(e: Error) -> Error {
     }
 }
 
-/// Scores of each class, row after row.
+/// Scores of each class, image after image; in an image of each class in turn, where there are more places than one.
 struct Scores {
+    output: String,
+    shape: Vec<i64>,
     values: Vec<f32>,
     classes: usize,
 }
 
+impl Scores {
+    /// Values of one image.
+    fn width(&self) -> usize {
+        self.shape[1..].iter().product::<i64>() as usize
+    }
+
+    fn of_whole_images(&self) -> Result<(), Error> {
+        if self.width() == self.classes {
+            return Ok(());
+        }
+        Err(Error::NotClassifier { output: self.output.clone(), found: self.shape.clone() })
+    }
+}
+
+/// Of one class for each image: (N, classes), or the same with trailing ones.
 fn scores(session: &mut Session, output: &str, shape: &[i64], data: &[f32]) -> Result<Scores, Error> {
+    let found = any_scores(session, output, shape, data)?;
+    found.of_whole_images()?;
+    Ok(found)
+}
+
+/// (N, classes), or (N, classes, ...) with a class for each place of an image.
+fn any_scores(session: &mut Session, output: &str, shape: &[i64], data: &[f32]) -> Result<Scores, Error> {
     let rows = shape.first().copied().unwrap_or(0);
     let mut result = Err(Error::NotClassifier { output: output.to_owned(), found: Vec::new() });
     session.run(shape, data, [output], |_, found, values| {
-        let classes = values.len() / (rows.max(1) as usize);
-        // (N, classes), or the same with trailing ones.
-        let fits = found.len() >= 2 && found[0] == rows && found[1] == classes as i64 && classes > 0;
+        let fits = found.len() >= 2 && found[0] == rows && !values.is_empty();
         result = if fits {
-            Ok(Scores { values: values.to_vec(), classes })
+            let classes = found[1] as usize;
+            Ok(Scores { output: output.to_owned(), shape: found.to_vec(), values: values.to_vec(), classes })
         } else {
             Err(Error::NotClassifier { output: output.to_owned(), found: found.to_vec() })
         };

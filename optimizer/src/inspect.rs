@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use drydock_contract::{GraphSummary, OperatorCount, TensorSignature};
+use drydock_contract::{GraphSummary, MODEL_FILE, OperatorCount, TensorSignature};
 
 use crate::onnx::{self, Graph, ModelError, Shapes, element_count};
 use crate::passes;
@@ -29,9 +29,9 @@ pub fn summarize(graph: &Graph) -> Result<GraphSummary, ModelError> {
     })
 }
 
-/// Opset, inputs and outputs, parameters, size, multiply-accumulates and operators, as lines of text.
+/// Of a model or a package: opset, inputs and outputs, parameters, size, multiply-accumulates and operators, as lines of text.
 pub fn describe(path: &Path) -> Result<String, ModelError> {
-    let model = onnx::read(path)?;
+    let model = if path.is_dir() { onnx::read(&path.join(MODEL_FILE))? } else { onnx::read(path)? };
     let (inputs, outputs) = onnx::signature(&model.graph)?;
     let GraphSummary { opset, parameters, macs, uncounted_nodes, operators } = summarize(&model.graph)?;
 

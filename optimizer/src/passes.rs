@@ -3,6 +3,7 @@
 mod clean;
 mod constants;
 mod cut;
+mod drop_notes;
 mod dynamic;
 mod equalize;
 mod extents;

@@ -18,7 +18,7 @@ use crate::benchmark::machine;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::interrupt;
-use crate::onnx::Graph;
+use crate::onnx::{Graph, Shapes, macs};
 use crate::passes;
 use crate::progress::Progress;
 
@@ -51,6 +51,23 @@ impl<'a> Given<'a> {
             Error::Recipe(format!("distill names the model {name:?}; there are: [{}]", known.join(", ")))
         })
     }
+}
+
+/// Multiply-accumulates of one item of the data, which a budget is a part of, and the shapes of all values then.
+///
+/// # Errors
+/// None is counted, so that a part of them is nothing.
+fn multiplications(technique: &str, graph: &Graph, data: &Dataset) -> Result<(u64, Shapes), Error> {
+    let shapes = Shapes::infer_item(graph, data.item_shape())?;
+    let counts = macs(graph, &shapes)?;
+    if counts.total > 0 {
+        return Ok((counts.total, shapes));
+    }
+    let uncounted = graph.nodes().iter().zip(&counts.by_node).find(|(_, count)| count.is_none());
+    let found = uncounted.map_or("a model that multiplies nothing".into(), |(node, _)| {
+        format!("{} whose are not known, the first {}", counts.unknown, node.label())
+    });
+    Err(Error::Recipe(format!("{technique}: expected multiply-accumulates of a Conv, Gemm or MatMul, found {found}")))
 }
 
 /// What a recipe came to.

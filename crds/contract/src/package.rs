@@ -150,7 +150,8 @@ pub struct AccuracyChange {
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FidelityMeasurement {
-    /// Percent of the images on which both name the same class. Top-1 cannot have changed by more than what is left. Of a detector, its
+    /// Percent of the images on which both name the same class. Top-1 cannot have changed by more than what is left. Where the model names a
+    /// class for each place of an image, percent of the places. Of a detector, its
     /// mean average precision where the boxes that the original answers with are taken for the truth.
     pub agreement: f64,
     /// Signal-to-quantization-noise ratio: 10 log10 of the sum of squares of the original's output over that of the

@@ -22,7 +22,7 @@ pub fn answers(engine: &Engine, model: &[u8], output: &str, data: &Dataset, rows
     let mut session = engine.open(model, threads)?;
     let mut found = Answers::default();
     gather(data, rows, BATCH, |batch| {
-        let Scores { values, classes } = scores(&mut session, output, batch.shape, batch.data)?;
+        let Scores { values, classes, .. } = scores(&mut session, output, batch.shape, batch.data)?;
         found.classes = classes;
         found.named.extend(values.chunks(classes).take(batch.count).map(top));
         Ok(())

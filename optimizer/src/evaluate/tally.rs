@@ -32,6 +32,8 @@ pub struct Cell {
 pub struct Tally {
     classes: usize,
     images: u64,
+    /// Classes that each model named: one for each image, or for each place in it.
+    compared: u64,
     agreed: u64,
     signal: f64,
     noise: f64,
@@ -48,6 +50,7 @@ impl Tally {
         Self {
             classes,
             images: 0,
+            compared: 0,
             agreed: 0,
             signal: 0.0,
             noise: 0.0,
@@ -60,14 +63,9 @@ impl Tally {
 
     /// One image: what it is, and each model's scores.
     pub fn add(&mut self, label: Option<usize>, original: &[f32], candidate: &[f32]) {
-        self.images += 1;
-        for (o, c) in original.iter().zip(candidate) {
-            let (o, c) = (f64::from(*o), f64::from(*c));
-            self.signal += o * o;
-            self.noise += (o - c) * (o - c);
-        }
+        self.add_noise(original, candidate);
         let classes = [top(original), top(candidate)];
-        self.agreed += u64::from(classes[0].is_some() && classes[0] == classes[1]);
+        self.compare(classes);
         let Some(label) = label else { return };
         self.labelled += 1;
         let cell = match classes.map(|c| c == Some(label)) {
@@ -83,10 +81,38 @@ impl Tally {
         }
     }
 
+    /// One image without a label, of which each model names a class for each place: scores of the first class at all places, then of the next.
+    pub fn add_places(&mut self, original: &[f32], candidate: &[f32]) {
+        self.add_noise(original, candidate);
+        let places = original.len() / self.classes.max(1);
+        let mut at_one = [Vec::with_capacity(self.classes), Vec::with_capacity(self.classes)];
+        for place in 0..places {
+            for (scores, all) in at_one.iter_mut().zip([original, candidate]) {
+                scores.clear();
+                scores.extend(all.iter().skip(place).step_by(places));
+            }
+            self.compare([top(&at_one[0]), top(&at_one[1])]);
+        }
+    }
+
+    fn add_noise(&mut self, original: &[f32], candidate: &[f32]) {
+        self.images += 1;
+        for (o, c) in original.iter().zip(candidate) {
+            let (o, c) = (f64::from(*o), f64::from(*c));
+            self.signal += o * o;
+            self.noise += (o - c) * (o - c);
+        }
+    }
+
+    fn compare(&mut self, [original, candidate]: [Option<usize>; 2]) {
+        self.compared += 1;
+        self.agreed += u64::from(original.is_some() && original == candidate);
+    }
+
     /// Without what is not counted here.
     pub fn finish(self) -> Evaluation {
         let share = |n: u64, of: u64| 100.0 * n as f64 / of.max(1) as f64;
-        let agreement = share(self.agreed, self.images);
+        let agreement = share(self.agreed, self.compared);
         let fidelity = FidelityMeasurement {
             agreement,
             // Equal outputs have no noise to compare with, and NaN is no number of decibels.
@@ -158,6 +184,17 @@ mod tests {
     use super::*;
 
     const NAN: f32 = f32::NAN;
+
+    #[test]
+    fn a_class_for_each_place() {
+        let mut tally = Tally::new(2);
+        // Three places: of the first the original names class 0, of the others class 1.
+        tally.add_places(&[2.0, 0.0, 0.0, 1.0, 3.0, 3.0], &[2.0, 0.0, 4.0, 1.0, 3.0, 3.0]);
+        let fidelity = tally.finish().fidelity;
+        assert!((fidelity.agreement - 200.0 / 3.0).abs() < 1e-9, "{fidelity:?}");
+        assert!((fidelity.sqnr_decibels.unwrap() - 10.0 * (23.0_f64 / 16.0).log10()).abs() < 1e-9, "{fidelity:?}");
+        assert_eq!(fidelity.images, 1);
+    }
 
     #[test]
     fn the_first_of_the_largest() {

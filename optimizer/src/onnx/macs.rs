@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use drydock_contract::OperatorCount;
 
+use super::shapes::is_bits_product;
 use super::{Graph, ModelError, Shapes, attribute_int};
 use crate::proto::NodeProto;
 
@@ -53,6 +54,9 @@ fn product(factors: &[i64]) -> Option<u64> {
 fn factors(node: &NodeProto, shapes: &Shapes) -> Option<Vec<i64>> {
     let input = |i: usize| shapes.sizes(node.input_at(i)?);
     let output = || shapes.sizes(node.output.first()?);
+    if is_bits_product(node) {
+        return Some([output()?, vec![attribute_int(node, "K", 0)]].concat());
+    }
     if !node.is(&node.op_type) || node.has_subgraph() {
         return None;
     }

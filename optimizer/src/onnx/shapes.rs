@@ -21,6 +21,7 @@ use crate::proto::tensor_shape_proto::dimension;
 use crate::proto::{TensorProto, ValueInfoProto, type_proto};
 use call::Call;
 pub use dim::Dim;
+pub(super) use product::is_bits_product;
 
 /// What is known of one value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +81,11 @@ impl Shapes {
     /// The same with this many items in a batch, where the model leaves the first dimension of its inputs open.
     pub fn infer_batch(graph: &Graph, batch: i64) -> Result<Self, ModelError> {
         infer(graph, |_, axis| (axis == 0).then_some(batch))
+    }
+
+    /// The same for one item of these dimensions, where the model leaves any of its inputs' open.
+    pub fn infer_item(graph: &Graph, item: &[i64]) -> Result<Self, ModelError> {
+        infer(graph, |_, axis| if axis == 0 { Some(1) } else { item.get(axis - 1).copied() })
     }
 
     /// The same for inputs of these dimensions, by name, where the model leaves them open.

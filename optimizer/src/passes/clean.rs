@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::drop_notes::drop_notes;
 use super::{drop_dead, fold_batch_norm, fold_constants, lift_constants, remove_noops, upgrade};
 use crate::engine::Engine;
 use crate::onnx::{Graph, ModelError};
@@ -33,8 +34,8 @@ impl fmt::Display for CleanReport {
     }
 }
 
-/// What every recipe begins with: opset 13 or later, constants as initializers, and no node that another can do the work
-/// of, or that does none.
+/// What every recipe begins with: opset 13 or later, constants as initializers, no node that another can do the work
+/// of, or that does none, and no notes of an exporter.
 ///
 /// Inputs and outputs keep their names, shapes and, but for float32's rounding, values.
 ///
@@ -44,6 +45,7 @@ pub fn clean(graph: Graph, engine: &Engine) -> Result<(Graph, CleanReport), Mode
     let (mut graph, upgraded) = upgrade(graph)?;
     let mut report = CleanReport { from_opset: upgraded.from, ..CleanReport::default() };
     report.dead += drop_dead(&mut graph);
+    drop_notes(&mut graph);
     // One pass's result is the next one's chance, and each round that goes on leaves fewer nodes.
     loop {
         let before = graph.nodes().len();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use drydock_contract::{Budget, Factorize, LayerRanks};
 use faer::{Mat, MatRef};
 
+use super::multiplications;
 use super::reconstruct::{MAX_COLUMNS, Plan, reconstruct};
 use super::sample::inputs;
 use crate::Error;
@@ -43,7 +44,8 @@ pub(super) fn factorize(
     progress: &mut Progress,
 ) -> Result<(Graph, Factorize), Error> {
     let images = calibration.at_most(options.images);
-    let layers = splittable(&graph)?;
+    let (before, shapes) = multiplications("factorize", &graph, calibration)?;
+    let layers = splittable(&graph, &shapes)?;
     let mut done = options.clone();
     let ranks = match options.budget() {
         None => return Err(Error::Recipe(format!("factorize: {}", one_budget(options)))),
@@ -54,7 +56,7 @@ pub(super) fn factorize(
         Some(Budget::MacsRatio(ratio)) => {
             done.macs_ratio = Some(ratio);
             let tables = tables(engine, &graph, &layers, calibration, images, progress)?;
-            by_macs(&graph, &layers, &tables, ratio)?
+            by_macs(before, &layers, &tables, ratio)?
         }
         Some(Budget::LatencyRatio(ratio)) => {
             let tables = tables(engine, &graph, &layers, calibration, images, progress)?;
@@ -63,7 +65,6 @@ pub(super) fn factorize(
             ranks
         }
     };
-    let before = macs(&graph, &Shapes::infer_batch(&graph, 1)?)?.total;
     let result = if options.reconstruct {
         let original = graph.clone();
         let plan = Plan { ranks: ranks.clone(), ..Plan::default() };
@@ -71,7 +72,7 @@ pub(super) fn factorize(
     } else {
         project(engine, &graph, &layers, &ranks, calibration, images)?
     };
-    let after = macs(&result, &Shapes::infer_batch(&result, 1)?)?.total;
+    let after = macs(&result, &Shapes::infer_item(&result, calibration.item_shape())?)?.total;
     progress.note(&format!(
         "factorize: {:.2} of {:.2} million multiply-accumulates, {} of {} layers split; {}",
         after as f64 / 1e6,
@@ -104,8 +105,7 @@ fn as_recipe(ranks: &Ranks) -> String {
     format!("ranks: {{ {} }}", each.join(", "))
 }
 
-fn splittable(graph: &Graph) -> Result<Vec<Splittable>, Error> {
-    let shapes = Shapes::infer_batch(graph, 1)?;
+fn splittable(graph: &Graph, shapes: &Shapes) -> Result<Vec<Splittable>, Error> {
     let layers = Layer::all(graph)?.into_iter().filter(|l| l.groups() == 1 && l.columns <= MAX_COLUMNS);
     let known = layers.filter_map(|layer| {
         let (input, output) = (shapes.sizes(&layer.input)?, shapes.sizes(&layer.output)?);
@@ -194,8 +194,8 @@ fn measure(
     inputs(engine, graph, &places, data, images)
 }
 
-fn by_macs(graph: &Graph, layers: &[Splittable], tables: &Tables, ratio: f64) -> Result<Ranks, Error> {
-    let before = macs(graph, &Shapes::infer_batch(graph, 1)?)?.total as f64;
+fn by_macs(before: u64, layers: &[Splittable], tables: &Tables, ratio: f64) -> Result<Ranks, Error> {
+    let before = before as f64;
     let candidates: Vec<Candidate> = layers.iter().zip(tables).map(|(l, table)| candidate(l, table)).collect();
     let rest = before - candidates.iter().map(|c| c.whole).sum::<f64>();
     let choice = passes::choose(&candidates, before * ratio - rest);

@@ -5,7 +5,7 @@ use faer::Mat;
 
 use super::reconstruct::{MAX_COLUMNS, Plan, reconstruct};
 use super::sample::inputs;
-use super::taylor;
+use super::{multiplications, taylor};
 use crate::Error;
 use crate::dataset::Dataset;
 use crate::engine::Engine;
@@ -22,8 +22,7 @@ pub(super) fn prune(
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
     let images = calibration.at_most(options.images);
-    let shapes = Shapes::infer_batch(&graph, 1)?;
-    let before = macs(&graph, &shapes)?.total;
+    let (before, shapes) = multiplications("prune", &graph, calibration)?;
     let layers = Layer::all(&graph)?;
     let mut groups = Groups::of(&graph, &shapes)?;
     let mut consumers: Vec<Vec<Reader<'_>>> = Vec::new();
@@ -59,7 +58,7 @@ pub(super) fn prune(
     let kept = passes::kept(&groups, &gone);
     let original = graph.clone();
     let graph = passes::remove(graph, &groups, &kept)?;
-    let after = macs(&graph, &Shapes::infer_batch(&graph, 1)?)?.total;
+    let after = macs(&graph, &Shapes::infer_item(&graph, calibration.item_shape())?)?.total;
     if after > budget {
         return Err(Error::Recipe(format!(
             "prune: {:.1} % of the multiply-accumulates are left with the fewest channels that there can be; expected macsRatio to be at least that, found {}",

@@ -37,6 +37,11 @@ pub fn quantize(
         Format::Float16 | Format::BFloat16 => {
             let half = if options.format == Format::Float16 { Half::Float16 } else { Half::BFloat16 };
             let (graph, HalfReport { halved, left }) = passes::halve(graph, half)?;
+            if halved == 0 {
+                return Err(Error::Recipe(format!(
+                    "nothing to quantize; expected weights in float32 that 16 bits hold, found {left} with values beyond them"
+                )));
+            }
             progress.note(&format!("quantize: {halved} tensors in 16 bits, {left} with values beyond them in float32"));
             Ok(graph)
         }

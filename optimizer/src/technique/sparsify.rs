@@ -26,7 +26,7 @@ pub(super) fn sparsify(
         Pattern::Unstructured => Zeros::Anywhere(options.sparsity),
         Pattern::TwoOfFour => Zeros::TwoOfFour,
     };
-    let shapes = Shapes::infer_batch(&graph, 1)?;
+    let shapes = Shapes::infer_item(&graph, calibration.item_shape())?;
     let layers = Layer::all(&graph)?;
     let (mut weights_of_all, mut zeros_of_all, mut left) = (0, 0, 0);
     for (done, output) in layers.iter().map(|l| l.output.clone()).enumerate() {

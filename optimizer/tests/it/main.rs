@@ -19,6 +19,7 @@ mod node_tests;
 mod passes;
 mod report;
 mod search;
+mod shapes;
 mod smaller_detectors;
 mod sparse;
 mod targets;

@@ -21,7 +21,11 @@ const SHAPE: [i64; 4] = [-1, 4, 8, 8];
 
 pub fn value(name: &str, shape: &[i64]) -> ValueInfoProto {
     let dim = |d: &i64| Dimension {
-        value: Some(if *d < 0 { dimension::Value::DimParam("n".into()) } else { dimension::Value::DimValue(*d) }),
+        value: Some(match *d {
+            -1 => dimension::Value::DimParam("n".into()),
+            open @ ..0 => dimension::Value::DimParam(format!("d{}", -open)),
+            known => dimension::Value::DimValue(known),
+        }),
         ..Dimension::default()
     };
     let shape = Some(TensorShapeProto { dim: shape.iter().map(dim).collect() });

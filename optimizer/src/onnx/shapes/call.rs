@@ -25,6 +25,9 @@ impl<'g> Call<'g> {
     }
 
     pub(super) fn infer(&self) -> Outcome {
+        if product::is_bits_product(self.node) {
+            return product::by_bits(self);
+        }
         // Another domain's operator of the same name is another operator.
         if !self.node.is(&self.node.op_type) {
             return Ok(Vec::new());

@@ -3,6 +3,7 @@
 use super::Dim;
 use super::call::{Call, Outcome, one};
 use super::dim::{broadcast, same, text};
+use crate::proto::NodeProto;
 use crate::proto::tensor_proto::DataType;
 
 pub(super) fn infer(call: &Call<'_>) -> Option<Outcome> {
@@ -13,6 +14,17 @@ pub(super) fn infer(call: &Call<'_>) -> Option<Outcome> {
         "Gemm" => gemm(call),
         _ => return None,
     })
+}
+
+/// Whether it multiplies by weights of a few bits, which ONNX Runtime has an operator of its own for, and [`crate::passes::weight_only`] writes.
+pub(in crate::onnx) fn is_bits_product(node: &NodeProto) -> bool {
+    node.domain == "com.microsoft" && node.op_type == "MatMulNBits"
+}
+
+/// `N` columns, in the place of the `K` of the input.
+pub(super) fn by_bits(call: &Call<'_>) -> Outcome {
+    let shape = call.shape(0).and_then(|a| Some([a.split_last()?.1, &[Dim::Size(call.int("N", 0))]].concat()));
+    one(call.element(0), shape)
 }
 
 /// As numpy's `matmul`.

@@ -258,3 +258,16 @@ fn macs_by_hand() {
     let many = Shapes::infer_batch(&graph, 1 << 60).unwrap();
     assert!(crate::onnx::macs(&graph, &many).unwrap_err().to_string().contains("2^64"));
 }
+
+#[test]
+fn weights_of_a_few_bits_multiply_as_often() {
+    let nodes = vec![node("MatMul", "x w", "p", vec![]), node("Relu", "p", "y", vec![])];
+    let graph = model(17, "n 7 64", nodes, vec![weights(&[64, 10])]);
+    let (few, report) = crate::passes::weight_only(graph.clone(), 4, 32).unwrap();
+    assert_eq!(report.quantized, 1);
+    for graph in [graph, few] {
+        let shapes = Shapes::infer_batch(&graph, 1).unwrap();
+        let macs = crate::onnx::macs(&graph, &shapes).unwrap();
+        assert_eq!((macs.total, macs.unknown, shapes.sizes("y")), (4480, 0, Some(vec![1, 7, 10])));
+    }
+}

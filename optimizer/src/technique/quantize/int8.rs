@@ -59,7 +59,8 @@ pub fn quantize(
     Ok(quantized)
 }
 
-/// Leaves layers in float until the results are as near as asked: the most sensitive first, by what each alone costs.
+/// Leaves layers in float until the results are as near as asked: the most sensitive first, by the noise of each when it alone is int8. What its
+/// return to float gains beside all others in int8 would tell the worst from the rest, and nothing of the rest beside the worst.
 fn mix(
     source: &Source<'_>,
     (graph, is_detector): (&Graph, bool),
@@ -91,29 +92,32 @@ fn mix(
         progress.note(&format!("mixed precision: {whole:.1} dB with every layer in int8, at least {target} dB asked"));
         return Ok(all);
     }
-    let layers: Vec<usize> = all.weighted().collect();
-    let mut gains: Vec<(f64, usize)> = Vec::with_capacity(layers.len());
-    for (done, layer) in layers.iter().enumerate() {
-        gains.push((measure(&BTreeSet::from([*layer]))?.1, *layer));
-        progress.step("measure sensitivity", done + 1, layers.len(), "layers");
+    let layers: BTreeSet<usize> = all.weighted().collect();
+    let mut alone: Vec<(f64, usize)> = Vec::with_capacity(layers.len());
+    for layer in &layers {
+        let others = layers.iter().copied().filter(|other| other != layer).collect();
+        alone.push((measure(&others)?.1, *layer));
+        progress.step("measure sensitivity", alone.len(), layers.len(), "layers");
     }
-    gains.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let first = |n: usize| gains[..n].iter().map(|(_, layer)| *layer).collect::<BTreeSet<usize>>();
+    alone.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let first = |n: usize| alone[..n].iter().map(|(_, layer)| *layer).collect::<BTreeSet<usize>>();
     // The fewest layers in float that reach the target, by bisection.
-    let (mut short, mut enough) = (0, gains.len());
+    let (mut short, mut enough) = (0, alone.len());
     while enough - short > 1 {
         let middle = usize::midpoint(short, enough);
         if measure(&first(middle))?.1 >= target { enough = middle } else { short = middle }
     }
-    if enough == gains.len() {
+    if enough == alone.len() {
         return Err(Error::Recipe(format!(
-            "int8 reaches {whole:.1} dB of the {target} dB that minSqnr asks, and no layer can stay quantized; ask for less"
+            "int8 reaches {whole:.1} dB of the {target} dB that minSqnr asks, and the best of {} layers alone {:.1} dB; ask for less",
+            alone.len(),
+            alone.last().map_or(whole, |(sqnr, _)| *sqnr)
         )));
     }
     let (selection, reached) = measure(&first(enough))?;
     progress.note(&format!(
         "mixed precision: {enough} of {} layers stay in float: {whole:.1} dB without, {reached:.1} dB with, {target} dB asked",
-        gains.len()
+        alone.len()
     ));
     Ok(selection)
 }

@@ -1,8 +1,11 @@
 //! What each clean-up pass is for, on graphs like those of exporters.
 
-use drydock_optimizer::onnx::{float_tensor, integer_attribute, integer_tensor, integers_attribute};
+use drydock_optimizer::onnx::{Graph, float_tensor, integer_attribute, integer_tensor, integers_attribute};
 use drydock_optimizer::proto::attribute_proto::AttributeType;
-use drydock_optimizer::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use drydock_optimizer::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
+};
+use prost::Message as _;
 
 use super::{IMAGE, assert_same, clean, model, node, operators, statistics};
 use crate::making::{value, weight};
@@ -200,4 +203,40 @@ fn a_subgraph_keeps_what_it_reads() {
     let after = clean(&before);
     assert_eq!(operators(&after), ["Identity", "ReduceMax", "Greater", "If"]);
     assert_same("If", &before, &after, IMAGE);
+}
+
+/// What `torch.onnx` writes beside each node, in branches too; what the model says of itself stays.
+#[test]
+fn notes_of_the_exporter_go() {
+    let note = |value: &str| StringStringEntryProto { key: "stack_trace".into(), value: value.into() };
+    let told = |op: &str, x: &str, y: &str, attributes| NodeProto {
+        metadata_props: vec![note("/home/somebody/net.py")],
+        doc_string: "/home/somebody/net.py".into(),
+        ..node(op, x, y, attributes)
+    };
+    let branch = |name: &str| AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Graph as i32,
+        g: Some(GraphProto {
+            name: name.into(),
+            node: vec![told("Neg", "x", name, vec![])],
+            output: vec![value(name, IMAGE)],
+            ..GraphProto::default()
+        }),
+        ..AttributeProto::default()
+    };
+    let nodes = vec![
+        told("ReduceMax", "x", "m", vec![integer_attribute("keepdims", 0)]),
+        told("Greater", "m zero", "c", vec![]),
+        told("If", "c", "y", vec![branch("then_branch"), branch("else_branch")]),
+    ];
+    let before = model(17, IMAGE, nodes, vec![float_tensor("zero", &[], &[0.0])]);
+    let mut model = ModelProto::decode(before.encode().as_slice()).unwrap();
+    model.metadata_props = vec![note("the model's own")];
+    let before = Graph::new(model).unwrap();
+    let after = clean(&before);
+    let text = |graph: &Graph| String::from_utf8_lossy(&graph.encode()).into_owned();
+    assert!(text(&before).contains("/home/somebody"));
+    assert!(!text(&after).contains("/home/somebody") && text(&after).contains("the model's own"));
+    assert_same("notes", &before, &after, IMAGE);
 }
