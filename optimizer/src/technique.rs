@@ -65,9 +65,11 @@ fn multiplications(technique: &str, graph: &Graph, data: &Dataset) -> Result<(u6
     }
     let uncounted = graph.nodes().iter().zip(&counts.by_node).find(|(_, count)| count.is_none());
     let found = uncounted.map_or("a model that multiplies nothing".into(), |(node, _)| {
-        format!("{} whose are not known, the first {}", counts.unknown, node.label())
+        format!("{} nodes of which it is not known, the first {}", counts.unknown, node.label())
     });
-    Err(Error::Recipe(format!("{technique}: expected multiply-accumulates of a Conv, Gemm or MatMul, found {found}")))
+    Err(Error::Recipe(format!(
+        "{technique}: expected a Conv, Gemm or MatMul whose multiply-accumulates can be counted, found {found}"
+    )))
 }
 
 /// What a recipe came to.
