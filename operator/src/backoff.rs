@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::target::Target;
 
-const FIRST: Duration = Duration::from_secs(1);
+pub const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(5);
 
 /// The wait after the `failures`-th failure in a row: doubles from 1 s to 5 min. `jitter` in `0.0..1.0` takes up to half

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use drydock_crds::{ModelDeployment, Reason};
 use drydock_operator_core::{
-    Defaults, Memory, Notice, SpecErrors, Wake, announced, guard, invalid_status, keep, plan, resolve, status, wake,
+    AT_ONCE, Defaults, Memory, Notice, SpecErrors, Wake, announced, guard, invalid_status, keep, plan, resolve, status,
+    wake,
 };
 use jiff::Timestamp;
 use kube::api::PartialObjectMeta;
@@ -13,7 +14,7 @@ use kube::runtime::controller::Action;
 use tokio::time::Instant;
 
 use crate::apply::apply;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, FIRST};
 use crate::cluster::{ClusterError, ReadCluster, WriteCluster};
 use crate::metrics::Metrics;
 use crate::observe::observe;
@@ -45,8 +46,9 @@ pub struct Context<C> {
 pub enum Error {
     #[error("cannot read the ModelDeployment or its children: {0}")]
     Observe(#[source] ClusterError),
-    #[error("writes failed: {}", .0.join("; "))]
-    Apply(Vec<String>),
+    /// `again`: what is remembered has changed all the same, and the next step is not to wait for what fails.
+    #[error("writes failed: {}", failed.join("; "))]
+    Apply { failed: Vec<String>, again: bool },
     #[error("cannot write the status: {0}")]
     Publish(#[source] ClusterError),
 }
@@ -55,7 +57,7 @@ impl Error {
     fn stage(&self) -> &'static str {
         match self {
             Self::Observe(_) => "observe",
-            Self::Apply(_) => "apply",
+            Self::Apply { .. } => "apply",
             Self::Publish(_) => "publish",
         }
     }
@@ -93,7 +95,8 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
         Ok(seen) => seen,
         Err(error) => {
             tracing::error!(model_deployment = %target, %error, "the status cannot be read: left as it is; is this an older operator?");
-            return Ok(Action::await_change());
+            // The watch does not tell when it has been put right.
+            return Ok(Action::requeue(until(&Wake::OnChange, fastrand::f64())));
         }
     };
     let (before, generation) = (seen.status.as_ref(), seen.generation());
@@ -124,17 +127,22 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
     };
     publish(&cx.cluster, &say, &next, announced(&plan, &next)).await.map_err(Error::Publish)?;
 
+    let wake = wake(&plan, &memory, &next);
     if applied.failed.is_empty() {
-        return Ok(Action::requeue(until(&wake(&plan, &memory, &next), fastrand::f64())));
+        return Ok(Action::requeue(until(&wake, fastrand::f64())));
     }
-    Err(Error::Apply(applied.failed.iter().map(ToString::to_string).collect()))
+    let failed = applied.failed.iter().map(ToString::to_string).collect();
+    Err(Error::Apply { failed, again: wake == AT_ONCE })
 }
 
 /// kube's hook for a pass that failed.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 pub fn after_error<C>(watched: Arc<Watched>, error: &Error, cx: Arc<Context<C>>) -> Action {
     let target = Target::of(&*watched);
-    let wait = cx.backoff.failed(&target);
+    let mut wait = cx.backoff.failed(&target);
+    if matches!(error, Error::Apply { again: true, .. }) {
+        wait = wait.min(FIRST);
+    }
     tracing::warn!(model_deployment = %target, stage = error.stage(), %error, again_in_seconds = wait.as_secs(), "the pass failed");
     Action::requeue(wait)
 }

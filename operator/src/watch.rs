@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drydock_operator_core::{GrpcRoute, HttpRoute};
+use futures::channel::mpsc;
 use futures::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -44,10 +45,19 @@ pub async fn run(
     let looking = gateway_api.clone();
     let found = gateway_api.clone();
     let (reader, writer) = reflector::store();
+    let (listed, lists) = mpsc::unbounded();
     let objects = watcher(api::<Watched>(&client, namespace), watcher::Config::default())
         .default_backoff()
         .modify(small)
         .reflect(writer)
+        // A whole list again means that events were missed: all are looked at, since what the filter below has seen it does not let pass again, whether
+        // a pass found it in the store or not.
+        .inspect(move |event| {
+            if matches!(event, Ok(watcher::Event::InitDone)) {
+                // Nobody hears it once the passes have ended.
+                let _ = listed.unbounded_send(());
+            }
+        })
         .applied_objects()
         // Our own statuses are most of what is written to one: `wake` knows which of them to look at.
         .predicate_filter(predicates::generation, PredicateConfig::default())
@@ -67,6 +77,7 @@ pub async fn run(
         .reconcile_on(routes::<HttpRoute>(&client, namespace, gateway_api.clone()))
         .reconcile_on(routes::<GrpcRoute>(&client, namespace, gateway_api))
         .reconcile_all_on(stream::once(async move { found.found().await }))
+        .reconcile_all_on(lists)
         .with_config(controller::Config::default().concurrency(concurrency).debounce(DEBOUNCE))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile::<Kubernetes>, after_error, Arc::new(cx))

@@ -49,7 +49,10 @@ pub enum Error {
     SharedImages { evaluation: PathBuf, shared: u64, images: u64, first: String },
     #[error("the candidate gives {candidate} numbers for an image; expected {original}, as the original gives")]
     Classes { original: usize, candidate: usize },
-    #[error("output {output:?} has shape {found:?}; a label for each image needs (N, classes)")]
+    #[error(
+        "output {output:?} has shape {found:?}; top-1 accuracy needs (N, classes), and a comparison place by place (N, classes, height, width) \
+         and images without labels"
+    )]
     NotClassifier { output: String, found: Vec<i64> },
     #[error(transparent)]
     Detection(#[from] DetectionError),

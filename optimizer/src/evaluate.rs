@@ -53,7 +53,7 @@ impl Counters {
     fn new(data: &Dataset, answered: &Scores) -> Result<Self, Error> {
         let classes = answered.classes;
         let labels = labels(data, classes)?;
-        if labels.is_some() {
+        if labels.is_some() || data.require_boxes().is_ok() {
             answered.of_whole_images()?;
         }
         let softmax = !probabilities::are_probabilities(answered.values.get(..classes).unwrap_or_default());
@@ -175,13 +175,15 @@ fn scores(session: &mut Session, output: &str, shape: &[i64], data: &[f32]) -> R
     Ok(found)
 }
 
-/// (N, classes), or (N, classes, ...) with a class for each place of an image.
+/// (N, classes), or (N, classes, height, width) with a class for each place of an image. Of fewer dimensions are boxes and sequences, and of one
+/// channel are maps of something else.
 fn any_scores(session: &mut Session, output: &str, shape: &[i64], data: &[f32]) -> Result<Scores, Error> {
     let rows = shape.first().copied().unwrap_or(0);
     let mut result = Err(Error::NotClassifier { output: output.to_owned(), found: Vec::new() });
     session.run(shape, data, [output], |_, found, values| {
         let fits = found.len() >= 2 && found[0] == rows && !values.is_empty();
-        result = if fits {
+        let places = values.len() as i64 / (rows * found.get(1).copied().unwrap_or(1)).max(1);
+        result = if fits && (places == 1 || (found.len() >= 4 && found[1] >= 2)) {
             let classes = found[1] as usize;
             Ok(Scores { output: output.to_owned(), shape: found.to_vec(), values: values.to_vec(), classes })
         } else {

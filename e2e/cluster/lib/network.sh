@@ -16,7 +16,8 @@ make_netns() {
 node_sysctls() {
   in_node "$1" sysctl -qw net.ipv4.ip_forward=1
   # 120 otherwise: for so long a source port that was used towards a pod on a dead node leads there again (docs/runbook.md, "A node is gone").
-  in_node "$1" sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_syn_sent=10
+  [[ -e /proc/sys/net/netfilter ]] || modprobe nf_conntrack 2>/dev/null || true
+  in_node "$1" sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_syn_sent=10 || warn "no nf_conntrack: requests may fail after a node is gone"
   [[ -e /proc/sys/net/bridge ]] || modprobe br_netfilter 2>/dev/null || true
   # Answers between pods of one bridge must pass conntrack too.
   in_node "$1" sysctl -qw net.bridge.bridge-nf-call-iptables=1 || warn "no br_netfilter: services between pods of one node may fail"

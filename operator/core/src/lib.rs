@@ -50,7 +50,7 @@ pub use ask::{PodToAsk, pods_to_ask};
 pub use child::{Child, ChildKind, ChildRef};
 pub use external::{Answer, Heard, Question, Request, of_prometheus, of_web_hook};
 pub use labels::REVISION as REVISION_LABEL;
-pub use memory::{Memory, remembered, wake};
+pub use memory::{AT_ONCE, Memory, remembered, wake};
 pub use missing::pods_are_missing;
 pub use observed::Observed;
 pub use outlook::Outlook;

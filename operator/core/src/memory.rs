@@ -23,8 +23,11 @@ impl Memory {
 /// When to look again after a pass that ended with the status `next`. The watch of ModelDeployments tells of specs and not of statuses, most of which are
 /// news for people alone; what a plan depends on has to be looked at.
 pub fn wake(plan: &Plan, before: &Memory, next: &ModelDeploymentStatus) -> Wake {
-    if Memory::of(Some(next)) == *before { plan.wake } else { Wake::After(SignedDuration::ZERO) }
+    if Memory::of(Some(next)) == *before { plan.wake } else { AT_ONCE }
 }
+
+/// The wake of a pass that has changed what the next one depends on.
+pub const AT_ONCE: Wake = Wake::After(SignedDuration::ZERO);
 
 /// The names of the children of the revisions that a status speaks of: they are looked for, whatever else is known of them.
 pub fn remembered(md: &str, status: Option<&ModelDeploymentStatus>) -> Vec<String> {

@@ -201,8 +201,24 @@ async fn a_status_that_cannot_be_read_is_left_as_it_is() {
     let mut newer = model_deployment();
     newer["status"] = json!({ "phase": "Dreaming" });
     let (cx, log, _) = server(newer);
-    assert_eq!(go(&cx).await.unwrap(), Action::await_change());
+    // Looked at again, since the watch tells of no status that has been put right.
+    assert_ne!(go(&cx).await.unwrap(), Action::await_change());
     assert_eq!(lines(&log), [format!("GET {PATH}")]);
+}
+
+/// A write that always fails must not make each step of what goes on wait for minutes.
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_anew_does_not_wait_for_a_write_that_fails() {
+    let (cx, ..) = server(model_deployment());
+    let cx = Arc::new(cx);
+    let watched: Arc<Watched> = Arc::new(serde_json::from_value(model_deployment()).unwrap());
+    let after = |again| after_error(watched.clone(), &Error::Apply { failed: vec![], again }, cx.clone());
+    for _ in 0..8 {
+        after(false);
+        tokio::time::advance(Duration::from_mins(5)).await;
+    }
+    assert_eq!(after(true), Action::requeue(Duration::from_secs(1)));
+    assert_ne!(after(false), Action::requeue(Duration::from_secs(1)));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ fn drop_from(body: &mut GraphProto) {
         node.doc_string.clear();
         for attribute in &mut node.attribute {
             attribute.doc_string.clear();
+            attribute.t.iter_mut().for_each(|tensor| tensor.doc_string.clear());
             attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(drop_from);
         }
     }

@@ -115,7 +115,7 @@ fn summary(measured: &Measurements, is_original: bool, is_detector: bool) -> Str
         parts.push(if is_detector {
             format!("{:.2} % of mAP against the original's boxes", f.agreement)
         } else {
-            format!("the same answer for {:.2} % of the images", f.agreement)
+            format!("{:.2} % of the answers are the same", f.agreement)
         });
     }
     if parts.is_empty() { "Nothing was measured.".to_owned() } else { parts.join(", ") + "." }
