@@ -44,7 +44,7 @@ pub(super) fn factorize(
     progress: &mut Progress,
 ) -> Result<(Graph, Factorize), Error> {
     let images = calibration.at_most(options.images);
-    let (before, shapes) = multiplications("factorize", &graph, calibration)?;
+    let shapes = Shapes::infer_item(&graph, calibration.item_shape())?;
     let layers = splittable(&graph, &shapes)?;
     let mut done = options.clone();
     let ranks = match options.budget() {
@@ -55,6 +55,7 @@ pub(super) fn factorize(
         }
         Some(Budget::MacsRatio(ratio)) => {
             done.macs_ratio = Some(ratio);
+            let (before, _) = multiplications("factorize", &graph, calibration)?;
             let tables = tables(engine, &graph, &layers, calibration, images, progress)?;
             by_macs(before, &layers, &tables, ratio)?
         }
@@ -65,6 +66,7 @@ pub(super) fn factorize(
             ranks
         }
     };
+    let before = macs(&graph, &shapes)?.total;
     let result = if options.reconstruct {
         let original = graph.clone();
         let plan = Plan { ranks: ranks.clone(), ..Plan::default() };
