@@ -48,6 +48,7 @@ pub(super) fn by_latency(
     let original = graph.encode();
     // Milliseconds that the layers must save by their own measurement; the model's total is not known yet.
     let mut wanted = whole * (1.0 - ratio);
+    let mut tried = Tried { short: 0.0, enough: f64::INFINITY };
     let mut best: Option<(f64, Ranks)> = None;
     let mut least = f64::INFINITY;
     for _ in 0..ATTEMPTS {
@@ -67,12 +68,8 @@ pub(super) fn by_latency(
         // What the model saved for each millisecond that the layers did.
         let promised = whole - choice.cost;
         let saved = latency.original_cpu * (1.0 - found);
-        if promised <= 0.0 || saved <= 0.0 {
-            // The layers gain alone and not together: more of them, or more of each.
-            wanted = wanted.midpoint(whole);
-            continue;
-        }
-        wanted = latency.original_cpu * (1.0 - ratio + TOLERANCE / 2.0) * promised / saved;
+        let proposed = latency.original_cpu * (1.0 - ratio + TOLERANCE / 2.0) * promised / saved;
+        wanted = tried.next((wanted, found <= ratio), proposed, whole);
     }
     let Some((found, ranks)) = best else {
         return Err(Error::Recipe(format!(
@@ -86,6 +83,27 @@ pub(super) fn by_latency(
         100.0 * ratio
     ));
     Ok(ranks)
+}
+
+/// Savings that were asked of the layers: the most that was too little for the whole model, and the least that was enough.
+#[derive(Clone, Copy, Debug)]
+struct Tried {
+    short: f64,
+    enough: f64,
+}
+
+impl Tried {
+    /// What to ask for next: what is proposed, if it lies between. On a busy machine one measurement may propose anything; and where the layers gain
+    /// alone and not together, it proposes less than nothing.
+    fn next(&mut self, (asked, is_enough): (f64, bool), proposed: f64, whole: f64) -> f64 {
+        if is_enough {
+            self.enough = self.enough.min(asked);
+        } else {
+            self.short = self.short.max(asked);
+        }
+        let between = proposed > self.short && proposed < self.enough;
+        if between { proposed } else { self.short.midpoint(self.enough.min(whole)) }
+    }
 }
 
 /// The candidate by milliseconds. Of the splits of each form those are measured that no other beats in multiply-accumulates and loss.
@@ -136,4 +154,25 @@ fn with_ranks(mut graph: Graph, ranks: &Ranks) -> Result<Graph, Error> {
         graph = passes::split(graph, &layer, &factors, &bias);
     }
     Ok(graph)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guess_stays_between_what_was_tried() {
+        for (what, steps) in [
+            ("as proposed", &[(3.0, false, 5.0, 5.0), (5.0, true, 4.0, 4.0)][..]),
+            ("no saving at all", &[(4.0, false, f64::NEG_INFINITY, 7.0), (7.0, false, f64::NAN, 8.5)]),
+            ("more than all there is", &[(4.0, false, 30.0, 30.0)]),
+            ("far beyond what was enough", &[(4.0, true, 2.0, 2.0), (2.0, false, 900.0, 3.0), (3.0, true, 0.1, 2.5)]),
+        ] {
+            let mut tried = Tried { short: 0.0, enough: f64::INFINITY };
+            for (asked, is_enough, proposed, expected) in steps {
+                let next = tried.next((*asked, *is_enough), *proposed, 10.0);
+                assert!((next - expected).abs() < 1e-9, "{what}: {next}; expected {expected}");
+            }
+        }
+    }
 }
