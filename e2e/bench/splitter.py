@@ -2,8 +2,8 @@
 """What the splitter costs, without a cluster: splitter.py WORK OUT puts rows into the JSON file OUT, which is there already.
 
 Two sidecars of the same package, a stable pod and its canary. The stable pod is told of a share, and then of none, by turns; when it is told nothing,
-the client itself sends the same share to the canary, so that the canary is as busy, and as cold. It is one process both times: two of them differ by more
-than a splitter costs, by where their memory lies. CPU time is that of the pod and the canary.
+the client itself sends the same share to the canary, so that the canary is as busy, and as cold. It is one process both times, as two may differ by more than
+what is looked for; what it costs to be able to split, and not to, is not in the difference. CPU time is that of the pod and the canary.
 """
 import json
 import os
