@@ -53,15 +53,14 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Multiply-accumulates of one item of the data, which a budget is a part of, and the shapes of all values then.
+/// Multiply-accumulates at these shapes, which a budget is a part of.
 ///
 /// # Errors
 /// None is counted, so that a part of them is nothing.
-fn multiplications(technique: &str, graph: &Graph, data: &Dataset) -> Result<(u64, Shapes), Error> {
-    let shapes = Shapes::infer_item(graph, data.item_shape())?;
-    let counts = macs(graph, &shapes)?;
+fn multiplications(technique: &str, graph: &Graph, shapes: &Shapes) -> Result<u64, Error> {
+    let counts = macs(graph, shapes)?;
     if counts.total > 0 {
-        return Ok((counts.total, shapes));
+        return Ok(counts.total);
     }
     let uncounted = graph.nodes().iter().zip(&counts.by_node).find(|(_, count)| count.is_none());
     let found = uncounted.map_or("a model that multiplies nothing".into(), |(node, _)| {

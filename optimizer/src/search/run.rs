@@ -74,7 +74,8 @@ pub fn run(
         .ok_or_else(|| Error::Recipe("search: the model's input is too large to be measured".into()))?;
     let (graph, _) = passes::clean(source.check()?.graph, engine)?;
     passes::finite(&graph)?;
-    let entries = space(Profile::of(&graph, training.is_some())?, search.objective, models.keys().map(String::as_str));
+    let profile = Profile::of(&graph, images.item_shape(), training.is_some())?;
+    let entries = space(profile, search.objective, models.keys().map(String::as_str));
     let output = outputs.first().map_or("", |o| o.name.as_str());
 
     let rounds = halving::rounds(images.len());

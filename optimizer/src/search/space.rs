@@ -41,8 +41,9 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    pub(super) fn of(graph: &Graph, training: bool) -> Result<Self, Error> {
-        let counted = macs(graph, &Shapes::infer_batch(graph, 1)?)?;
+    /// Of one item of these dimensions.
+    pub(super) fn of(graph: &Graph, item: &[i64], training: bool) -> Result<Self, Error> {
+        let counted = macs(graph, &Shapes::infer_item(graph, item)?)?;
         let mut profile = Self { training, ..Self::default() };
         for layer in Layer::all(graph)? {
             // At least one: a layer whose size is not known is a layer.

@@ -55,7 +55,7 @@ pub(super) fn factorize(
         }
         Some(Budget::MacsRatio(ratio)) => {
             done.macs_ratio = Some(ratio);
-            let (before, _) = multiplications("factorize", &graph, calibration)?;
+            let before = multiplications("factorize", &graph, &shapes)?;
             let tables = tables(engine, &graph, &layers, calibration, images, progress)?;
             by_macs(before, &layers, &tables, ratio)?
         }

@@ -22,7 +22,8 @@ pub(super) fn prune(
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
     let images = calibration.at_most(options.images);
-    let (before, shapes) = multiplications("prune", &graph, calibration)?;
+    let shapes = Shapes::infer_item(&graph, calibration.item_shape())?;
+    let before = multiplications("prune", &graph, &shapes)?;
     let layers = Layer::all(&graph)?;
     let mut groups = Groups::of(&graph, &shapes)?;
     let mut consumers: Vec<Vec<Reader<'_>>> = Vec::new();

@@ -14,7 +14,7 @@ use drydock_optimizer::proto::{AttributeProto, GraphProto};
 use drydock_optimizer::technique::{self, Given};
 
 use crate::common::{engine, int8};
-use crate::making::{data, error, everything, model, node, value, weight};
+use crate::making::{data, error, error_on, everything, model, node, value, weight};
 
 #[test]
 fn every_operator_at_every_opset() {
@@ -145,6 +145,50 @@ fn a_value_that_a_subgraph_reads_keeps_its_name() {
     let (error, graph) = error(&model(17, nodes, initializers, outputs), Quantize::default());
     assert!(error < 0.03, "{error}");
     assert!(graph.nodes().iter().any(|n| n.op_type == "Relu"), "seen by a subgraph, so not absorbed");
+}
+
+/// As ShuffleNet has them: halves of the channels go ways of their own.
+#[test]
+fn halves_of_the_channels_stay_in_int8() {
+    for (opset, target) in [(13, None), (18, None), (18, Some(Target::Nvidia))] {
+        let attributes: &[(&str, &[i64])] =
+            if opset < 18 { &[("axis", &[1])] } else { &[("axis", &[1]), ("num_outputs", &[2])] };
+        let mut halves = node("Split", &["r1"], "left", attributes);
+        halves.output.push("right".into());
+        let nodes = vec![
+            node("Conv", &["x", "w1"], "c1", &[]),
+            node("Relu", &["c1"], "r1", &[]),
+            halves,
+            node("Conv", &["right", "w2"], "c2", &[]),
+            node("Concat", &["left", "c2"], "q2", &[("axis", &[1])]),
+            node("Slice", &["q2", "zero", "two", "one"], "first", &[]),
+            node("Slice", &["q2", "two", "four", "one"], "second", &[]),
+            node("Conv", &["second", "w3"], "c3", &[]),
+            node("Concat", &["first", "c3"], "q3", &[("axis", &[1])]),
+            node("Conv", &["q3", "w1"], "y", &[]),
+        ];
+        let at = |name: &str, value: i64| onnx::integer_tensor(name, &[1], &[value]);
+        let initializers = vec![
+            weight("w1", &[4, 4, 1, 1]),
+            weight("w2", &[2, 2, 1, 1]),
+            weight("w3", &[2, 2, 1, 1]),
+            at("zero", 0),
+            at("one", 1),
+            at("two", 2),
+            at("four", 4),
+        ];
+        let graph = model(opset, nodes, initializers, vec![value("y", &[-1, 4, 8, 8])]);
+        let (error, graph) = error_on(target, &graph, Quantize::default());
+        assert!(error < 0.06, "opset {opset}, {target:?}: {error}");
+        let index = graph.index();
+        let is = |position: Option<usize>, op: &str| position.is_some_and(|i| graph.nodes()[i].op_type == op);
+        for node in graph.nodes().iter().filter(|n| ["Split", "Slice", "Concat"].contains(&n.op_type.as_str())) {
+            assert!(is(index.producer(&node.input[0]), "DequantizeLinear"), "{}", node.op_type);
+            for output in &node.output {
+                assert!(is(index.sole_consumer(output), "QuantizeLinear"), "{}: {output}", node.op_type);
+            }
+        }
+    }
 }
 
 /// Two convolutions with something between them.

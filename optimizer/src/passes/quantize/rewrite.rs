@@ -148,26 +148,28 @@ impl Writer<'_> {
             Some(layer) => self.write_weight(i, &mut node, layer),
             None => None,
         };
-        let result = self.selection.result(self.graph, i).to_owned();
         if self.selection.float_result.contains(&i) {
             self.nodes.push(node);
             return Ok(bias);
         }
-        // The dequantized value takes the name, so that float readers, outputs and subgraphs need no change.
-        let float = self.names.make(&result, ".float");
+        // The dequantized values take the names, so that float readers, outputs and subgraphs need no change.
+        let results = self.selection.results(self.graph, i);
+        let floats: Vec<String> = results.iter().map(|result| self.names.make(result, ".float")).collect();
         if let Some(activation) = self.selection.absorbs.get(&i).filter(|_| !self.scheme.absorbs()) {
-            let before = self.names.make(&result, ".before");
+            let before = self.names.make(&results[0], ".before");
             let mut activation = self.graph.nodes()[*activation].clone();
             activation.input[0].clone_from(&before);
-            activation.output[0].clone_from(&float);
+            activation.output.clone_from(&floats);
             node.output[0] = before;
             self.nodes.extend([node, activation]);
         } else {
-            node.output[0].clone_from(&float);
+            node.output.clone_from(&floats);
             self.nodes.push(node);
         }
-        self.push_pair(&result, &float, result.clone())?;
-        self.dequantized.insert(result.clone(), result);
+        for (result, float) in results.iter().zip(&floats) {
+            self.push_pair(result, float, result.clone())?;
+            self.dequantized.insert(result.clone(), result.clone());
+        }
         Ok(bias)
     }
 

@@ -5,7 +5,7 @@ use crate::onnx::{Graph, Index, ModelError, attribute_float, attribute_int, elem
 use crate::proto::{NodeProto, TensorProto};
 
 /// Keep their input's scale: they move codes and compute nothing.
-const SAME_SCALE: [&str; 6] = ["MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze"];
+const SAME_SCALE: [&str; 8] = ["MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split"];
 /// Have integer kernels, worth it only between others that are quantized.
 const FOLLOWERS: [&str; 7] = ["Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "Sigmoid", "LeakyRelu"];
 /// Saturate to the range of the `Relu` or `Clip` after them, which is then not needed.
@@ -78,9 +78,14 @@ impl Selection {
         self.absorbs.get(&node).copied().unwrap_or(node)
     }
 
-    /// The name that the node's result has once what it absorbs is gone.
+    /// The name that the node's result has once what it absorbs is gone; of several the first.
     pub fn result<'g>(&self, graph: &'g Graph, node: usize) -> &'g str {
-        graph.nodes().get(self.last(node)).and_then(|n| n.output.first()).map_or("", String::as_str)
+        self.results(graph, node).first().map_or("", String::as_str)
+    }
+
+    /// The same of all of them: only what moves codes to several places has more than one.
+    pub(super) fn results<'g>(&self, graph: &'g Graph, node: usize) -> &'g [String] {
+        graph.nodes().get(self.last(node)).map_or(&[], |n| &n.output)
     }
 }
 
@@ -170,7 +175,7 @@ fn grow(
         if let Some(activation) = absorbable(graph, index, node)? {
             selection.absorbs.insert(i, activation);
         }
-        quantized.insert(selection.result(graph, i).to_owned());
+        quantized.extend(selection.results(graph, i).iter().cloned());
     }
     Ok(())
 }
@@ -182,9 +187,10 @@ fn role(
     quantized: &BTreeSet<String>,
 ) -> Result<Option<Role>, ModelError> {
     let op = node.op_type.as_str();
-    let single = matches!(node.output.as_slice(), [one] if !one.is_empty());
+    // The further results of others than Split are no activations: the indices of a MaxPool.
+    let fits = (node.output.len() == 1 || op == "Split") && node.output.iter().all(|o| !o.is_empty());
     let first = node.input_at(0).is_some_and(|x| quantized.contains(x));
-    Ok(if !single || !node.is(op) {
+    Ok(if !fits || !node.is(op) {
         None
     } else if SAME_SCALE.contains(&op) && first {
         Some(Role::SameScale)
@@ -240,8 +246,8 @@ fn limit(graph: &Graph, index: &Index, clip: &NodeProto, i: usize, default: f32)
 fn shrink(graph: &Graph, index: &Index, selection: &mut Selection) {
     let positions: Vec<usize> = selection.nodes.keys().rev().copied().collect();
     for i in positions {
-        let result = selection.result(graph, i);
-        if index.consumers(result).iter().any(|c| selection.nodes.contains_key(c)) {
+        let mut readers = selection.results(graph, i).iter().flat_map(|result| index.consumers(result));
+        if readers.any(|c| selection.nodes.contains_key(c)) {
             continue;
         }
         match selection.nodes.get(&i) {
@@ -271,12 +277,13 @@ fn assign_ranges(graph: &Graph, selection: &mut Selection) {
             values.entry(input.clone()).or_insert_with(|| input.clone());
         }
         if !selection.float_result.contains(&i) {
-            let result = selection.result(graph, i).to_owned();
-            let source = match role {
-                Role::SameScale => node.input.first().and_then(|x| values.get(x)).unwrap_or(&result).clone(),
-                _ => result.clone(),
-            };
-            values.insert(result, source);
+            for result in selection.results(graph, i) {
+                let source = match role {
+                    Role::SameScale => node.input.first().and_then(|x| values.get(x)).unwrap_or(result).clone(),
+                    _ => result.clone(),
+                };
+                values.insert(result.clone(), source);
+            }
         }
     }
     selection.values = values;
