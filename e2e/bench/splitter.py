@@ -57,8 +57,9 @@ def measure(model, requests):
         for n in range(ROUNDS):
             for weight in SPLITS:
                 # The one and the other first, by turns.
-                halves = [load(n, weight, is_split) for is_split in ((True, False) if n % 2 == 0 else (False, True))]
-                seen[weight].append(halves if n % 2 == 0 else halves[::-1])
+                first = n % 2 == 0
+                halves = {is_split: load(n, weight, is_split) for is_split in (first, not first)}
+                seen[weight].append((halves[True], halves[False]))
                 print(f"splitter, {model}, round {n}, {weight} %: {seen[weight][-1]}", flush=True)
     finally:
         for server in (stable, canary):
