@@ -112,8 +112,8 @@ pub struct CandidateStatus {
     /// Points of top-1 over the original's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy_change: Option<f64>,
-    /// Percent of the evaluation images on which it names the class that the original names. Of a detector, its mean average precision
-    /// where the boxes that the original answers with are taken for the truth.
+    /// Percent of the evaluation images, or of their places where each has a class, on which it names the class that the original names. Of a
+    /// detector, its mean average precision where the boxes that the original answers with are taken for the truth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
     /// Median CPU milliseconds of one inference on one thread.
