@@ -41,6 +41,8 @@ beside: # What takes the time that the cluster's tests leave
 	@nice -n 19 $(MAKE) --no-print-directory simulation
 	@nice -n 19 $(MAKE) --no-print-directory e2e-crash
 	@nice -n 19 $(MAKE) --no-print-directory e2e-spec
+	@nice -n 19 $(MAKE) --no-print-directory e2e-soak
+	@nice -n 19 $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=10
 
 .PHONY: simulation
 simulation: ## 100,000 random lives of a simulated cluster, or DRYDOCK_SCHEDULES: the invariants of the planner (docs/reliability.md)

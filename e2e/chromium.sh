@@ -7,12 +7,6 @@ find() {
     command -v chromium || command -v chromium-browser || command -v google-chrome
 }
 
-find && exit
-cache=${DRYDOCK_CACHE:-$HOME/.cache/drydock}
-mkdir -p "$cache"
-# One at a time, of all scripts: apt waits for nobody who updates its lists. Another may have been quicker.
-exec 8>"$cache/apt.lock"
-flock 8
-find && exit
-{ apt-get update && apt-get install -y --no-install-recommends chromium; } >&2
+. "$(dirname "${BASH_SOURCE[0]}")/apt.sh"
+package chromium find
 find

@@ -8,6 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Coverage of our own crates, by flags that stable rustc has (docs/adr/0032-fuzzing.md): third-party crates are built as for tests.
 export CARGO_INCREMENTAL=0 RUSTC_WORKSPACE_WRAPPER=$PWD/e2e/fuzz/rustc.sh
 fuzz=(cargo run --locked --quiet -p drydock-fuzz --features libfuzzer --bin fuzz --)
+. e2e/apt.sh
+package g++ command -v c++
 seconds=${1:-20}
 targets=("${@:2}")
 if [[ ${#targets[@]} == 0 ]]; then targets=(onnx json binary grpc image package spec); fi
@@ -22,6 +24,6 @@ for target in "${targets[@]}"; do
     continue
   fi
   echo "$target: $seconds s"
-  "${fuzz[@]}" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+  "${fuzz[@]}" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
     -artifact_prefix="$found/" "$found" "e2e/fuzz/corpus/$target" 2>&1 | grep -Ev '^#[0-9]+\s+(NEW|REDUCE|pulse|RELOAD)'
 done

@@ -15,10 +15,8 @@ if ! test -e "$place/complete"; then
     flock 9
 fi
 if ! test -e "$place/complete"; then
-    has_venv() { python3 -c 'import ensurepip' 2>/dev/null; }
-    # One apt at a time, of all scripts: it waits for nobody who updates its lists. Another may have been quicker.
-    has_venv || (flock 8 && { has_venv || { apt-get update && apt-get install -y --no-install-recommends python3-venv; }; }) \
-        8>"$cache/apt.lock" >&2
+    . "$(dirname "${BASH_SOURCE[0]}")/apt.sh"
+    package python3-venv python3 -c 'import ensurepip'
     rm -rf "$place"
     python3 -m venv "$place"
     "$place/bin/pip" install --quiet --disable-pip-version-check --only-binary=:all: --no-compile "$@" >&2
