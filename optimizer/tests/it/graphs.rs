@@ -18,7 +18,7 @@ use crate::making::{data, error, error_on, everything, model, node, value, weigh
 
 #[test]
 fn every_operator_at_every_opset() {
-    for opset in [13, 17, 19, 21, 23] {
+    for opset in [11, 12, 13, 17, 19, 21, 23] {
         for per_channel in [true, false] {
             let (error, graph) = error(&everything(opset), Quantize { per_channel, ..Quantize::default() });
             assert!(error < 0.06, "opset {opset}, per channel {per_channel}: {error}");
@@ -188,6 +188,39 @@ fn halves_of_the_channels_stay_in_int8() {
                 assert!(is(index.sole_consumer(output), "QuantizeLinear"), "{}: {output}", node.op_type);
             }
         }
+    }
+}
+
+/// A part of what is read in float keeps its own, finer, scale; and a result that nobody reads as codes is not rounded.
+#[test]
+fn parts_of_what_is_in_float_are_left_in_float() {
+    let at = |name: &str, value: i64| onnx::integer_tensor(name, &[1], &[value]);
+    let sliced = vec![
+        node("Conv", &["x", "w4"], "a", &[]),
+        node("Slice", &["x", "zero", "two", "one"], "part", &[]),
+        node("Conv", &["part", "w2"], "b", &[]),
+        node("Concat", &["a", "b"], "y", &[("axis", &[1])]),
+    ];
+    let mut halves = node("Split", &["c"], "left", &[("axis", &[1])]);
+    halves.output.push("right".into());
+    let split = vec![
+        node("Conv", &["x", "w4"], "c", &[]),
+        halves,
+        node("Conv", &["left", "w2"], "b", &[]),
+        node("Tanh", &["right"], "t", &[]),
+        node("Concat", &["b", "t"], "y", &[("axis", &[1])]),
+    ];
+    for (op, nodes, channels) in [("Slice", sliced, 6), ("Split", split, 4)] {
+        let initializers =
+            vec![weight("w4", &[4, 4, 1, 1]), weight("w2", &[2, 2, 1, 1]), at("zero", 0), at("one", 1), at("two", 2)];
+        let graph = model(17, nodes.clone(), initializers, vec![value("y", &[-1, channels, 8, 8])]);
+        let selection = passes::select(&graph, &BTreeSet::new()).unwrap();
+        let part = graph.nodes()[1].output[0].as_str();
+        assert_eq!(selection.root(part), part, "{op}: a range of its own");
+        let (error, graph) = error(&graph, Quantize::default());
+        assert!(error < 0.06, "{op}: {error}");
+        let node = graph.nodes().iter().find(|n| n.op_type == op).unwrap();
+        assert_eq!(node.output, nodes[1].output, "{op}: as it was");
     }
 }
 

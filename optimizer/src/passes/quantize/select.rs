@@ -6,6 +6,8 @@ use crate::proto::{NodeProto, TensorProto};
 
 /// Keep their input's scale: they move codes and compute nothing.
 const SAME_SCALE: [&str; 8] = ["MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split"];
+/// Give parts of it: where they read float they have ranges of their own.
+const PARTS: [&str; 2] = ["Slice", "Split"];
 /// Have integer kernels, worth it only between others that are quantized.
 const FOLLOWERS: [&str; 7] = ["Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "Sigmoid", "LeakyRelu"];
 /// Saturate to the range of the `Relu` or `Clip` after them, which is then not needed.
@@ -165,9 +167,10 @@ fn grow(
     selection: &mut Selection,
     mut quantized: BTreeSet<String>,
 ) -> Result<(), ModelError> {
+    let mut made: BTreeSet<String> = BTreeSet::new();
     for (i, node) in graph.nodes().iter().enumerate() {
         if let Entry::Vacant(place) = selection.nodes.entry(i) {
-            match role(graph, index, node, &quantized)? {
+            match role(graph, index, node, (&quantized, &made))? {
                 Some(role) => place.insert(role),
                 None => continue,
             };
@@ -175,7 +178,10 @@ fn grow(
         if let Some(activation) = absorbable(graph, index, node)? {
             selection.absorbs.insert(i, activation);
         }
-        quantized.extend(selection.results(graph, i).iter().cloned());
+        for result in selection.results(graph, i) {
+            quantized.insert(result.clone());
+            made.insert(result.clone());
+        }
     }
     Ok(())
 }
@@ -184,12 +190,13 @@ fn role(
     graph: &Graph,
     index: &Index,
     node: &NodeProto,
-    quantized: &BTreeSet<String>,
+    (quantized, made): (&BTreeSet<String>, &BTreeSet<String>),
 ) -> Result<Option<Role>, ModelError> {
     let op = node.op_type.as_str();
     // The further results of others than Split are no activations: the indices of a MaxPool.
     let fits = (node.output.len() == 1 || op == "Split") && node.output.iter().all(|o| !o.is_empty());
-    let first = node.input_at(0).is_some_and(|x| quantized.contains(x));
+    let known = if PARTS.contains(&op) { made } else { quantized };
+    let first = node.input_at(0).is_some_and(|x| known.contains(x));
     Ok(if !fits || !node.is(op) {
         None
     } else if SAME_SCALE.contains(&op) && first {
@@ -242,12 +249,13 @@ fn limit(graph: &Graph, index: &Index, clip: &NodeProto, i: usize, default: f32)
     }
 }
 
-/// Backward: takes out what nothing quantized reads.
+/// Backward: takes out what nothing quantized reads; of several results, if one of them is read by none.
 fn shrink(graph: &Graph, index: &Index, selection: &mut Selection) {
     let positions: Vec<usize> = selection.nodes.keys().rev().copied().collect();
     for i in positions {
-        let mut readers = selection.results(graph, i).iter().flat_map(|result| index.consumers(result));
-        if readers.any(|c| selection.nodes.contains_key(c)) {
+        let is_read = |result: &String| index.consumers(result).iter().any(|c| selection.nodes.contains_key(c));
+        let results = selection.results(graph, i);
+        if !results.is_empty() && results.iter().all(is_read) {
             continue;
         }
         match selection.nodes.get(&i) {
