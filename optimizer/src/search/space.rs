@@ -30,6 +30,9 @@ const AWARE_RATE: f64 = 0.0001;
 /// budget of five minutes was over too early on two cores.
 const PRUNED: [u32; 5] = [35, 18, 25, 50, 70];
 
+/// Decibels of signal over noise: a tenth and a hundredth of the noise of an int8 that has lost too much, often some 20.
+const MIXED: [u32; 2] = [30, 40];
+
 /// What decides which recipes suit a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Profile {
@@ -84,6 +87,12 @@ pub(super) fn space<'s>(profile: Profile, objective: Objective, students: impl I
     let int8 = || quantize(Quantize::default());
     let format = |format| quantize(Quantize { format, ..Quantize::default() });
     entries.push(alone("int8", vec![int8()]));
+    // Where int8 loses too much, the layers that hurt most stay in float.
+    for decibels in MIXED {
+        let options = Quantize { min_sqnr: f64::from(decibels), ..Quantize::default() };
+        let mixed = alone(&format!("int8-{decibels}-db"), vec![quantize(options)]);
+        entries.push(Entry { instead_of: Some("int8".to_owned()), ..mixed });
+    }
     if products > convolutions {
         // Transformers: activations whose ranges differ from input to input.
         entries.push(alone("dynamic-int8", vec![format(Format::DynamicInt8)]));
@@ -204,8 +213,9 @@ mod tests {
             assert_eq!(found[0], "int8", "what takes a second comes first");
         }
         // The budget may be over after these.
-        let first = &names(taught, Objective::Latency)[..3];
-        assert_eq!(first, ["int8", "prune-35-int8", "prune-15-distill-int8"]);
+        let first = &names(taught, Objective::Latency)[..5];
+        // Those with decibels only where int8 breaks a gate.
+        assert_eq!(first, ["int8", "int8-30-db", "int8-40-db", "prune-35-int8", "prune-15-distill-int8"]);
         assert!(names(Profile::default(), Objective::Size).is_empty());
     }
 

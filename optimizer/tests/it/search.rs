@@ -1,5 +1,6 @@
 //! The search, on a small network and little data.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
@@ -46,7 +47,16 @@ fn few() -> tempfile::NamedTempFile {
 
 /// Measured on 1,000 images.
 fn search(store: &Path, wanted: &Search) -> Result<(CandidateReport, Record), Error> {
-    let model = fetched(&example("fashion-mobilenet.onnx"));
+    search_among("fashion-mobilenet.onnx", &BTreeMap::new(), store, wanted)
+}
+
+fn search_among(
+    model: &str,
+    models: &BTreeMap<String, Fetched>,
+    store: &Path,
+    wanted: &Search,
+) -> Result<(CandidateReport, Record), Error> {
+    let model = fetched(&example(model));
     let images: Fetched = fetched(&example("fashion-calibration.npz"));
     let few = few();
     let request = Request {
@@ -58,7 +68,7 @@ fn search(store: &Path, wanted: &Search) -> Result<(CandidateReport, Record), Er
         calibration: Some(&fetched(few.path())),
         evaluation: Some(&images),
         training: None,
-        models: &std::collections::BTreeMap::new(),
+        models,
         preprocessing: &preprocessing(),
         labels: &[],
         detection: None,
@@ -104,14 +114,41 @@ fn finds_a_recipe_that_can_be_rebuilt() {
     assert!((accuracy.top1 - last.accuracy).abs() < 1e-9, "{} and {}", accuracy.top1, last.accuracy);
     assert!((accuracy.top1 - accuracy.original_top1 - last.change.value).abs() < 1e-9);
 
-    // Each has a reason, and two were tried.
+    // Each has a reason, and two were tried: int8 keeps the gates, so that nothing need stay in float.
     let file: serde_json::Value = serde_json::from_slice(&read(SEARCH_FILE)).unwrap();
     let candidates = file["candidates"].as_array().unwrap();
     assert!(candidates.iter().all(|c| !c["why"].as_str().unwrap().is_empty()), "{file:#}");
     assert_eq!(candidates.iter().filter(|c| !c["rounds"].as_array().unwrap().is_empty()).count(), 2);
-    assert_eq!(candidates.iter().filter(|c| c["verdict"]["kind"] == "tooMany").count(), candidates.len() - 2);
+    let verdicts = |kind: &str| candidates.iter().filter(|c| c["verdict"]["kind"] == kind).count();
+    assert_eq!((verdicts("unneeded"), verdicts("tooMany")), (2, candidates.len() - 4), "{file:#}");
     let table = record.table();
     assert!(table.lines().any(|l| l.starts_with('*') && l.ends_with("chosen")), "{table}");
+}
+
+/// A gate that int8 breaks: layers stay in float until it is kept, and what came at first is not the answer.
+#[test]
+fn mixed_precision_is_tried_where_int8_breaks_a_gate() {
+    let store = tempfile::tempdir().unwrap();
+    // No candidate is so much faster: each breaks the gate, int8 too.
+    let limits = Limits { min_speedup: Some(1000.0), ..wanted().limits };
+    let (_, record) = search(store.path(), &Search { limits, ..wanted() }).unwrap();
+    let tried: Vec<&str> =
+        record.candidates.iter().filter(|c| !c.rounds.is_empty()).map(|c| c.recipe.name.as_str()).collect();
+    assert_eq!(tried, ["int8", "int8-30-db"]);
+}
+
+/// Another network, given beside the large one, is taught in its place.
+#[test]
+fn a_further_model_is_a_candidate() {
+    let store = tempfile::tempdir().unwrap();
+    let models = BTreeMap::from([("small".to_owned(), fetched(&example("fashion-mobilenet.onnx")))]);
+    let (report, record) = search_among("fashion-resnet.onnx", &models, store.path(), &wanted()).unwrap();
+    let winner = record.candidates.iter().find(|t| t.verdict == Some(Verdict::Chosen)).unwrap();
+    assert_eq!(winner.recipe.name, "small-distill-int8", "{}", record.table());
+    let package = store.path().join("packages").join(report.package.unwrap().hex());
+    let manifest: PackageManifest =
+        serde_json::from_slice(&std::fs::read(package.join("package.json")).unwrap()).unwrap();
+    assert!(manifest.record.models.contains_key("small"));
 }
 
 #[test]
