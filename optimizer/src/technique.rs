@@ -11,7 +11,7 @@ mod taylor;
 
 use std::collections::BTreeMap;
 
-use drydock_contract::{Recipe, Target, Technique};
+use drydock_contract::{Format, Recipe, Target, Technique};
 
 use crate::Error;
 use crate::benchmark::machine;
@@ -124,6 +124,11 @@ pub(crate) fn step(
 ) -> Result<(Graph, Technique), Error> {
     interrupt::check()?;
     let Some((technique, before)) = techniques.split_last() else { return Ok((graph, Technique::default())) };
+    if let (Some(data), Some(asked)) = (given.calibration, images(technique))
+        && data.len() < asked as usize
+    {
+        progress.note(&format!("{asked} images were asked for; there are {}, and all of them are used", data.len()));
+    }
     let mut done = technique.clone();
     if let Some(options) = &technique.factorize {
         let (result, options) = factorize::factorize(engine, graph, options, given.calibration()?, progress)?;
@@ -144,6 +149,14 @@ pub(crate) fn step(
         graph = quantize::quantize(engine, graph, (options, target), (given.calibration, given.is_detector), progress)?;
     }
     Ok((graph, done))
+}
+
+/// How many images of the calibration data it reads, if that many are there.
+fn images(technique: &Technique) -> Option<u32> {
+    let Technique { factorize, prune, sparsify, quantize, .. } = technique;
+    let quantize = quantize.as_ref().filter(|q| q.format == Format::Int8).map(|q| q.images);
+    let others = [factorize.as_ref().map(|f| f.images), prune.as_ref().map(|p| p.images)];
+    others.into_iter().chain([sparsify.as_ref().map(|s| s.images), quantize]).flatten().next()
 }
 
 fn check(recipe: &Recipe, target: Option<Target>) -> Result<(), Error> {

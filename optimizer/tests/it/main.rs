@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy allows it in test functions only, and these have helpers")]
 
 mod boxes;
+mod by_hand;
 mod common;
 mod compress;
 mod datasets;
