@@ -73,7 +73,7 @@ for model in fashion-resnet fashion-mobilenet; do
   "$venv/bin/python" "$ROOT/e2e/bench/optimizer.py" judge "$models/fashion-evaluation.npz" "$models/$model.onnx" \
     "$work/$model-reference.onnx" $(printf "$work/$model-%s.onnx " $of_model) >"$work/$model.json"
 done
-python3 - "$work" "$ROOT/docs/benchmarks/$out.json" "$variants" "$compressed" <<'PY'
+python3 - "$work" "$ROOT/docs/benchmarks/$out.json" "$variants" "$compressed" "$CARGO_TARGET_DIR/release/drydock-optimizer" "$ORT_DYLIB_PATH" "$venv" <<'PY'
 import datetime, json, os, pathlib, sys
 work = pathlib.Path(sys.argv[1])
 lines = open("/proc/cpuinfo").read()
@@ -154,6 +154,18 @@ for model, (least_top1, least_agreement, least_speed) in goals.items():
             v = judged[variant]
             row(f"{model} {what}: top-1, agreement, SQNR", f"{v['top1']:.2f} %, {v['agreement']:.2f} %, {v['sqnr']:.1f} dB", "", "")
             row(f"{model} {what}: size, speed, CPU of the recipe", f"{v['bytes'] / original['bytes'] * 100:.1f} %, {speed(v):.2f}x, {cost(variant)[0]:.1f} s", "", "")
+    if main:
+        drawn = {"int8": "int8", "float16": "float16", "factorize": "low rank, half the MACs", "prune": "pruned, half the MACs", "quickstart-v2": "pruned to 75 %, int8",
+                 "pruned-int8": "pruned to 35 %, int8", "search": f"search: {found}", "sparse": "half of the weights zero", "two-of-four": "2:4, int8"}
+        points = {name: (round(speed(judged[v]), 2), round(judged[v]["top1"] - original["top1"], 2)) for v, name in drawn.items()}
+        points["ONNX Runtime's int8"] = (round(speed(reference), 2), round(reference["top1"] - original["top1"], 2))
+        plot = {"title": f"{model}: what recipes give", "x": "times as fast as the original, CPU time", "y": "points of top-1", "points": points, "reference": ["ONNX Runtime's int8"]}
+def megabytes(*paths):
+    return sum(p.stat().st_size for path in paths for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file() and not p.is_symlink()) / 1e6
+binary, library = (pathlib.Path(p).resolve() for p in sys.argv[5:7])
+packages = [p for p in next(pathlib.Path(sys.argv[7]).glob("lib/python*/site-packages")).iterdir() if not p.name.startswith(("pip", "setuptools"))]
+installed, theirs = megabytes(binary, library), megabytes(*packages)
+row(f"install: the program ({megabytes(binary):.1f} MB) and ONNX Runtime's library; reference: ONNX Runtime's quantizer with what it imports", f"{installed:.1f} MB", f"{theirs:.0f} MB", f"{installed / theirs:.2f}", "at most 40 MB", installed <= 40)
 note = f"Reference: onnxruntime.quantization 1.31.1 (QDQ, U8S8, per channel, MinMax{'' if vnni else ', reduce_range as its documentation advises without VNNI'}); 256 calibration images; SQNR, agreement and top-1 on 10,000 images; CPU time of one image on one thread, 40 interleaved rounds."
-pathlib.Path(sys.argv[2]).write_text(json.dumps({"command": "make bench-optimizer", "machine": f"{cpu}, {os.cpu_count()} cores", "date": str(datetime.date.today()), "note": note, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
+pathlib.Path(sys.argv[2]).write_text(json.dumps({"command": "make bench-optimizer", "machine": f"{cpu}, {os.cpu_count()} cores", "date": str(datetime.date.today()), "note": note, "plot": plot, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
 PY

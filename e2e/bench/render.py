@@ -28,6 +28,41 @@ def bars(plot):
     return "\n".join([*out, "</svg>"]) + "\n"
 
 
+def scatter(plot):
+    """Points with names, each (x, y); the reference's in grey."""
+    left, top, width, height = 60, 58, 560, 400
+    xs, ys = ([point[axis] for point in plot["points"].values()] for axis in (0, 1))
+    x_most, y_least, y_most = max(xs) * 1.05, min(*ys, 0), max(*ys, 0)
+    margin = (y_most - y_least) * 0.08
+    y_least, y_most = y_least - margin, y_most + margin
+    at_x = lambda x: left + width * x / x_most
+    at_y = lambda y: top + height * (y_most - y) / (y_most - y_least)
+    out = [
+        '<svg xmlns="http://www.w3.org/2000/svg" width="800" height="508" font-family="sans-serif" font-size="12">',
+        '<rect width="100%" height="100%" fill="white"/>',
+        f'<text x="10" y="20" font-weight="bold" font-size="13">{html.escape(plot["title"])}</text>',
+        f'<text x="{left}" y="{top + height + 36}">{html.escape(plot["x"])}</text>',
+        f'<text x="10" y="{top - 14}">{html.escape(plot["y"])}</text>',
+        f'<line x1="{left}" y1="{at_y(0):.1f}" x2="{left + width}" y2="{at_y(0):.1f}" stroke="black" stroke-dasharray="3 3"/>',
+    ]
+    for x in range(1, int(x_most) + 1):
+        out.append(f'<text x="{at_x(x):.1f}" y="{top + height + 18}" text-anchor="middle">{x}</text>')
+    for i in range(5):
+        y = y_least + (y_most - y_least) * i / 4
+        out.append(f'<text x="{left - 6}" y="{at_y(y) + 4:.1f}" text-anchor="end">{y:+.2f}</text>')
+    taken = []
+    for name, (x, y) in sorted(plot["points"].items(), key=lambda p: -p[1][1]):
+        colour = "#718096" if name in plot["reference"] else "#2b6cb0"
+        # Names of points that lie close go below one another.
+        name_x, name_y = at_x(x) + 8, at_y(y) + 4
+        while any(abs(name_y - other_y) < 13 and abs(name_x - other_x) < 7 * len(name) for other_x, other_y in taken):
+            name_y += 1
+        taken.append((name_x, name_y))
+        out.append(f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="4" fill="{colour}"/>')
+        out.append(f'<text x="{name_x:.1f}" y="{name_y:.1f}" fill="{colour}">{html.escape(name)}</text>')
+    return "\n".join([*out, "</svg>"]) + "\n"
+
+
 docs = pathlib.Path(sys.argv[1])
 out = [
     "# Benchmarks",
@@ -41,7 +76,7 @@ for path in sorted((docs / "benchmarks").glob("*.json")):
     if bench.get("note"):
         out += [bench["note"], ""]
     if bench.get("plot"):
-        path.with_suffix(".svg").write_text(bars(bench["plot"]))
+        path.with_suffix(".svg").write_text((scatter if "points" in bench["plot"] else bars)(bench["plot"]))
         out += [f"![{bench['plot']['title']}](benchmarks/{path.stem}.svg)", ""]
     out += ["| what | ours | reference | ratio | goal | holds |", "|---|---|---|---|---|---|"]
     for row in bench["rows"]:
