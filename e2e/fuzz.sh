@@ -24,6 +24,6 @@ for target in "${targets[@]}"; do
     continue
   fi
   echo "$target: $seconds s"
-  "${fuzz[@]}" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+  "${fuzz[@]}" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
     -artifact_prefix="$found/" "$found" "e2e/fuzz/corpus/$target" 2>&1 | grep -Ev '^#[0-9]+\s+(NEW|REDUCE|pulse|RELOAD)'
 done

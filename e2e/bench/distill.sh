@@ -5,9 +5,8 @@
 venv=$DRYDOCK_CACHE/bench/torch-2.15.0
 # With its CUDA libraries, some 5 GB: the wheel does not load without them, also where there is no GPU.
 [[ -e $venv/done ]] || { python3 -m venv "$venv" && "$venv/bin/pip" install -q torch==2.15.0 onnx onnxruntime==1.31.1 sympy && touch "$venv/done"; }
-for package in time dataset-fashion-mnist; do
-  dpkg -s "$package" >/dev/null 2>&1 || flock "$DRYDOCK_CACHE/apt.lock" apt-get install -y --no-install-recommends "$package" >/dev/null
-done
+. "$ROOT/e2e/apt.sh"
+for name in time dataset-fashion-mnist; do package "$name" dpkg -s "$name"; done
 release --bin drydock-optimizer
 ORT_DYLIB_PATH=$("$ROOT/e2e/onnxruntime.sh")
 # Before that of the threads, which `nproc` heeds too.

@@ -13,7 +13,8 @@ models=$ROOT/examples/models
 printf 'name: int8\ntechniques: [{ quantize: {} }]\n' >"$work/int8.yaml"
 recipe() { printf 'name: %s\ntechniques: [{ quantize: { %s } }]\n' "$1" "$2" >"$work/$1.yaml"; }
 # The images that the models were trained on, without their labels.
-dpkg -s dataset-fashion-mnist >/dev/null 2>&1 || flock "$DRYDOCK_CACHE/apt.lock" apt-get install -y --no-install-recommends dataset-fashion-mnist >/dev/null
+. "$ROOT/e2e/apt.sh"
+package dataset-fashion-mnist dpkg -s dataset-fashion-mnist
 "$venv/bin/python" "$ROOT/e2e/bench/optimizer.py" training /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz "$work/training.npz"
 recipe plain 'equalize: false, biasCorrection: false'
 recipe adaptive 'calibration: Mse, rounding: Adaptive, images: 0'
@@ -55,7 +56,7 @@ searched() { # searched MODEL OUT
   cp "$work"/store/packages/*/model.onnx "$2"
   cp "$work"/store/packages/*/search.json "$work/search.json"
 }
-command -v /usr/bin/time >/dev/null || flock "$DRYDOCK_CACHE/apt.lock" apt-get install -y --no-install-recommends time >/dev/null
+package time command -v /usr/bin/time
 for model in fashion-resnet fashion-mobilenet; do
   of_model="$variants aware"
   [[ $model != fashion-resnet ]] || of_model="$variants $compressed"

@@ -30,7 +30,7 @@ const AWARE_RATE: f64 = 0.0001;
 /// budget of five minutes was over too early on two cores.
 const PRUNED: [u32; 5] = [35, 18, 25, 50, 70];
 
-/// Decibels of signal over noise: a tenth and a hundredth of the noise of an int8 that has lost too much, often some 20.
+/// Decibels of signal over noise at the outputs, at least.
 const MIXED: [u32; 2] = [30, 40];
 
 /// What decides which recipes suit a model.

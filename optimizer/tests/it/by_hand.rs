@@ -1,21 +1,9 @@
 //! The program as a person calls it: what it prints, and how it ends.
 
-use std::path::Path;
-use std::process::{Command, Output};
-
 use drydock_optimizer::proto::ModelProto;
 use prost::Message as _;
 
-use crate::common::{example, library};
-
-fn run(arguments: &[&str]) -> Output {
-    let program = env!("CARGO_BIN_EXE_drydock-optimizer");
-    Command::new(program).args(arguments).env("ORT_DYLIB_PATH", library()).output().unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
+use crate::common::{example, run, text};
 
 /// What it says where it ends with this code.
 #[track_caller]

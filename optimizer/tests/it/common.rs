@@ -1,7 +1,7 @@
 //! What the tests on real models share.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use drydock_contract::{Input, Location, Preprocessing, Quantize, Recipe, Technique};
@@ -21,6 +21,16 @@ pub fn library() -> PathBuf {
         String::from_utf8(output.stdout).unwrap().trim().into()
     })
     .clone()
+}
+
+/// The program, called by hand.
+pub fn run(arguments: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_drydock-optimizer");
+    Command::new(program).args(arguments).env(LIBRARY_ENV, library()).output().unwrap()
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
 }
 
 pub fn engine() -> Engine {

@@ -1,6 +1,6 @@
 //! Graphs made by hand, and how far int8 takes them from their float results.
 
-use std::io::Write as _;
+use std::io::{Seek, Write};
 
 use drydock_contract::{Preprocessing, Quantize, Target};
 use drydock_optimizer::dataset::Dataset;
@@ -90,17 +90,22 @@ pub fn model_on(
         .unwrap()
 }
 
-/// 32 inputs of noise.
-pub fn data() -> (tempfile::NamedTempFile, Vec<f32>) {
-    let TensorProto { raw_data, .. } = weight("data", &[32, 4, 8, 8]);
-    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (32, 4, 8, 8), }";
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    let mut zip = zip::ZipWriter::new(file.as_file_mut());
-    zip.start_file("x.npy", zip::write::SimpleFileOptions::default()).unwrap();
+/// Into an npz file.
+pub fn add_array<W: Write + Seek>(zip: &mut zip::ZipWriter<W>, name: &str, kind: &str, shape: &str, data: &[u8]) {
+    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+    zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
     zip.write_all(b"\x93NUMPY\x01\x00").unwrap();
     zip.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
     zip.write_all(header.as_bytes()).unwrap();
-    zip.write_all(&raw_data).unwrap();
+    zip.write_all(data).unwrap();
+}
+
+/// 32 inputs of noise.
+pub fn data() -> (tempfile::NamedTempFile, Vec<f32>) {
+    let TensorProto { raw_data, .. } = weight("data", &[32, 4, 8, 8]);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mut zip = zip::ZipWriter::new(file.as_file_mut());
+    add_array(&mut zip, "x.npy", "<f4", "32, 4, 8, 8", &raw_data);
     zip.finish().unwrap();
     let values = raw_data.as_chunks::<4>().0.iter().map(|w| f32::from_le_bytes(*w)).collect();
     (file, values)

@@ -76,7 +76,7 @@ fn equal(a: &TensorProto, b: &TensorProto) -> bool {
 type Pass = (&'static str, fn(Graph) -> Result<Graph, ModelError>);
 
 /// What comes out gives what the original gives.
-const PASSES: [Pass; 10] = [
+const PASSES: [Pass; 9] = [
     ("write", Ok),
     ("upgrade", |g| passes::upgrade(g).map(|r| r.0)),
     ("lift_constants", |g| Ok(passes::lift_constants(passes::upgrade(g)?.0).0)),
@@ -85,7 +85,6 @@ const PASSES: [Pass; 10] = [
     ("fold_batch_norm", |g| passes::fold_batch_norm(passes::upgrade(g)?.0).map(|r| r.0)),
     ("remove_dead", |g| Ok(passes::remove_dead(g).0)),
     ("clean", |g| passes::clean(g, &engine()).map(|r| r.0)),
-    ("mean_to_pool", |g| Ok(passes::mean_to_pool(passes::upgrade(g)?.0).0)),
     ("factorize", |g| factorize(passes::upgrade(g)?.0)),
 ];
 

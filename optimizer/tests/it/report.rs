@@ -1,7 +1,6 @@
 //! The record and the report of a package, and the commands that read them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use drydock_contract::{PackageManifest, Quantize, Technique};
 use drydock_optimizer::candidate::{self, Request};
@@ -11,7 +10,7 @@ use drydock_optimizer::report::{Gates, Package, Page, render};
 use drydock_optimizer::{diff, onnx};
 use prost::Message as _;
 
-use crate::common::{engine, example, fetched, int8, library, preprocessing};
+use crate::common::{engine, example, fetched, int8, preprocessing, run, text};
 
 const MODEL: &str = "fashion-mobilenet.onnx";
 
@@ -37,18 +36,6 @@ fn make(store: &Path) -> PathBuf {
     };
     let report = candidate::make(&engine(), &request, &mut Progress::silent()).unwrap();
     store.join("packages").join(report.package.unwrap().hex())
-}
-
-fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_drydock-optimizer"))
-        .args(arguments)
-        .env("ORT_DYLIB_PATH", library())
-        .output()
-        .unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 #[test]

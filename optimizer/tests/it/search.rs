@@ -125,7 +125,7 @@ fn finds_a_recipe_that_can_be_rebuilt() {
     assert!(table.lines().any(|l| l.starts_with('*') && l.ends_with("chosen")), "{table}");
 }
 
-/// A gate that int8 breaks: layers stay in float until it is kept, and what came at first is not the answer.
+/// Not where int8 keeps the gates: above.
 #[test]
 fn mixed_precision_is_tried_where_int8_breaks_a_gate() {
     let store = tempfile::tempdir().unwrap();

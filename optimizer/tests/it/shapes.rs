@@ -1,7 +1,5 @@
 //! Models whose shapes, or whose answers, are not those of a classifier of images of one size.
 
-use std::io::Write as _;
-
 use drydock_contract::{Factorize, FailureReason, Format, Preprocessing, Prune, Quantize, Recipe, Technique};
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::error::Error;
@@ -11,7 +9,7 @@ use drydock_optimizer::progress::Progress;
 use drydock_optimizer::technique::{self, Given};
 
 use crate::common::{engine, int8};
-use crate::making::{data, model, model_on, node, value, weight};
+use crate::making::{add_array, data, model, model_on, node, value, weight};
 
 fn applied(graph: &Graph, technique: Technique) -> Result<Graph, Error> {
     let (file, _) = data();
@@ -118,12 +116,7 @@ fn labels_of_one_class_are_refused() {
     std::fs::copy(images.path(), &path).unwrap();
     let mut zip =
         zip::ZipWriter::new_append(std::fs::File::options().read(true).write(true).open(&path).unwrap()).unwrap();
-    zip.start_file("y.npy", zip::write::SimpleFileOptions::default()).unwrap();
-    let header = "{'descr': '<i8', 'fortran_order': False, 'shape': (32,), }";
-    zip.write_all(b"\x93NUMPY\x01\x00").unwrap();
-    zip.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
-    zip.write_all(header.as_bytes()).unwrap();
-    zip.write_all(&[2_i64; 32].map(i64::to_le_bytes).concat()).unwrap();
+    add_array(&mut zip, "y.npy", "<i8", "32,", &[2_i64; 32].map(i64::to_le_bytes).concat());
     zip.finish().unwrap();
 
     let nodes = vec![node("GlobalAveragePool", &["x"], "p", &[]), node("Flatten", &["p"], "y", &[])];
