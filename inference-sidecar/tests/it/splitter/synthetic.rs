@@ -39,7 +39,9 @@ async fn both_models_are_asked_and_counted_apart() {
         let window = stable.until(|w| synthetic(w).compared >= asked).await;
         let seen = synthetic(&window);
         assert_eq!((window.requests, window.compared, window.stable), (0, 0, None), "no user has asked");
-        assert_eq!((seen.failures(), seen.compared, seen.agreed), (0, seen.requests, seen.requests), "{seen:?}");
+        assert_eq!((seen.failures(), seen.agreed), (0, seen.compared), "{seen:?}");
+        // The last one may have got as far as its answers.
+        assert!((seen.compared..=seen.compared + 1).contains(&seen.requests), "{seen:?}");
         // Each input once, however often it was asked.
         assert_eq!(seen.inputs, [(0, true), (1, true), (2, true)].into());
         let own = seen.stable.clone().unwrap();
@@ -47,12 +49,13 @@ async fn both_models_are_asked_and_counted_apart() {
         let timed: u64 = seen.latencies.iter().sum();
         assert_eq!(timed, seen.requests - WARM_UP_REQUESTS);
         // A new window counts anew, and without a split nothing is asked at all.
-        stable.put(asking("2")).await;
-        assert!(synthetic(&stable.window().await).requests < asked);
+        stable.put(Split { synthetic_milliseconds: 60_000, ..asking("2") }).await;
+        assert_eq!(stable.window().await.synthetic, None, "it is not time yet");
         stable.put(Split { synthetic_milliseconds: 0, ..asking("3") }).await;
         let before = canary_inferences(&canary).await;
-        tokio::time::sleep(Duration::from_millis(u64::from(5 * EVERY))).await;
-        assert_eq!(canary_inferences(&canary).await, before);
+        tokio::time::sleep(Duration::from_millis(u64::from(10 * EVERY))).await;
+        // One that was given up may still be on its way.
+        assert!(canary_inferences(&canary).await <= before + 1);
         assert_eq!(stable.window().await.synthetic, None);
     }
 }
