@@ -1,3 +1,4 @@
+use drydock_contract::{GateResult, Recipe};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,9 +12,15 @@ pub const RECORD_ANNOTATION: &str = "drydock.dev/record";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// What its candidate was measured at, beside the gates: `accuracy -0.08, 3.80x as fast, 25.8 % of the size`.
+    /// That made its candidate. `None`: the model as it came, or what a search found, whose recipe is in the package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+    /// What its candidate was measured at: `accuracy -0.08, 3.80x as fast, 25.8 % of the size`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub measured: String,
+    /// Each gate that it had to keep, as the gates were then. None of the model as it came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateResult>,
     /// The oldest first.
     pub decisions: Vec<Decision>,
 }

@@ -90,9 +90,9 @@ pub enum Gate {
     Memory,
 }
 
-/// A limit that is not kept, beside what was measured: `accuracy drop 1.20 points, limit 0.50 points`.
+/// A limit beside what was measured: `accuracy drop 1.20 points, limit 0.50 points`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Broken {
+pub struct GateResult {
     pub gate: Gate,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<f64>,
@@ -100,8 +100,15 @@ pub struct Broken {
 }
 
 impl Limits {
-    /// Each limit that is broken. A gate that nothing was measured for is: it was set to keep something out.
-    pub fn broken(&self, n: &Numbers, objective: Objective) -> Vec<Broken> {
+    /// Each limit that is broken.
+    pub fn broken(&self, n: &Numbers, objective: Objective) -> Vec<GateResult> {
+        let mut all = self.results(n, objective);
+        all.retain(GateResult::is_broken);
+        all
+    }
+
+    /// Each limit that is set, kept or not.
+    pub fn results(&self, n: &Numbers, objective: Objective) -> Vec<GateResult> {
         let slower_is_useless = (objective == Objective::Latency).then_some(1.0);
         let limits = [
             (Gate::AccuracyDrop, n.accuracy_change.map(|change| -change), Some(self.max_accuracy_drop)),
@@ -110,14 +117,14 @@ impl Limits {
             (Gate::Size, n.size_ratio, self.max_size_ratio),
             (Gate::Memory, n.memory_bytes.map(|b| b as f64), self.max_memory_bytes),
         ];
-        let each =
-            limits.into_iter().filter_map(|(gate, measured, limit)| Some(Broken { gate, measured, limit: limit? }));
-        each.filter(Broken::is_broken).collect()
+        let set = |(gate, measured, limit): (_, _, Option<f64>)| Some(GateResult { gate, measured, limit: limit? });
+        limits.into_iter().filter_map(set).collect()
     }
 }
 
-impl Broken {
-    fn is_broken(&self) -> bool {
+impl GateResult {
+    /// A gate that nothing was measured for is: it was set to keep something out.
+    pub fn is_broken(&self) -> bool {
         let Some(measured) = self.measured else { return true };
         let is_over = if self.gate == Gate::Speedup { measured < self.limit } else { measured > self.limit };
         // Ratios carry an error in the last bit.
@@ -125,7 +132,7 @@ impl Broken {
     }
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for GateResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { gate, measured, limit } = *self;
         let what = match gate {

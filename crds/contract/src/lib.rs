@@ -23,7 +23,7 @@ mod split;
 mod target;
 mod task;
 
-pub use choice::{Broken, Gate, Limits, Numbers, Objective, front, rounded};
+pub use choice::{Gate, GateResult, Limits, Numbers, Objective, front, rounded};
 pub use detection::{Detection, DetectionLayout};
 pub use digest::{Digest, DigestError};
 pub use model::{Datatype, TensorSignature};

@@ -1,15 +1,29 @@
 //! What is written down of a revision when something is decided about it, and at no other time.
 
+use drydock_contract::Work;
 use drydock_crds::{
-    Control, Decided, Decision, MetricStatus, Reason, Record, RevisionStatus, RolloutStatus, Unrecorded,
+    CandidateStatus, Control, Decided, Decision, MetricStatus, Reason, Record, RevisionStatus, RolloutStatus,
+    Unrecorded,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::{Child, labels, rollout};
+use crate::selection::{compared, numbers};
+use crate::{Child, Resolved, labels, rollout};
 
 /// Decisions that are kept of one revision, and of those that could not be written yet.
 const MOST: usize = 40;
+
+/// How the candidate of this index came to be: a record in which nothing is decided yet.
+pub fn origin(r: &Resolved, index: usize, c: &CandidateStatus) -> Record {
+    let gates = || r.selection.limits.results(&compared(c), r.selection.objective);
+    let (recipe, gates) = match r.optimization.task.work(index) {
+        Some(Work::Recipe(recipe)) => (Some(recipe.clone()), gates()),
+        Some(Work::Search(_)) => (None, gates()),
+        Some(Work::Original) | None => (None, Vec::new()),
+    };
+    Record { recipe, measured: numbers(c), gates, decisions: Vec::new() }
+}
 
 /// What one pass has decided, by revision. It is read off the two states, so that no transition can forget it.
 pub fn decisions(

@@ -29,7 +29,7 @@ pub fn select(candidates: &mut [CandidateStatus], rules: &SelectionRules) -> Ver
     for candidate in others.iter_mut() {
         clear(candidate);
         if candidate.state == CandidateState::Passed {
-            let broken = rules.limits.broken(&measured(candidate), rules.objective);
+            let broken = rules.limits.broken(&compared(candidate), rules.objective);
             if !broken.is_empty() {
                 let each: Vec<String> = broken.iter().map(ToString::to_string).collect();
                 candidate.state = CandidateState::Rejected;
@@ -54,7 +54,7 @@ pub fn select(candidates: &mut [CandidateStatus], rules: &SelectionRules) -> Ver
         .iter_mut()
         .filter(|c| c.state == CandidateState::Passed && c.package.is_some())
         // Of equals not the first: the order of recipes in a list says nothing.
-        .min_by(|a, b| rules.objective.compare(&measured(a), &measured(b)).then_with(|| a.name.cmp(&b.name)));
+        .min_by(|a, b| rules.objective.compare(&compared(a), &compared(b)).then_with(|| a.name.cmp(&b.name)));
     let verdict = match best {
         Some(best) => choose(best),
         None if serve_original => choose(original),
@@ -106,7 +106,7 @@ pub fn may_pass(c: &CandidateStatus) -> bool {
     c.state == CandidateState::Failed && failure.is_ok_and(FailureReason::may_pass)
 }
 
-fn measured(c: &CandidateStatus) -> Numbers {
+pub fn compared(c: &CandidateStatus) -> Numbers {
     Numbers {
         accuracy: c.accuracy,
         accuracy_change: c.accuracy_change,
@@ -132,7 +132,7 @@ pub fn numbers(c: &CandidateStatus) -> String {
 fn mark_pareto(candidates: &mut [CandidateStatus]) {
     let passes = |c: &&mut CandidateStatus| matches!(c.state, CandidateState::Passed | CandidateState::Selected);
     let passing: Vec<&mut CandidateStatus> = candidates.iter_mut().filter(passes).collect();
-    let numbers: Vec<Numbers> = passing.iter().map(|c| measured(c)).collect();
+    let numbers: Vec<Numbers> = passing.iter().map(|c| compared(c)).collect();
     for (candidate, is_on_front) in passing.into_iter().zip(front(&numbers)) {
         candidate.pareto = is_on_front;
     }

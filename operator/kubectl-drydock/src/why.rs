@@ -1,5 +1,6 @@
 //! `why`: what was decided, and by which numbers.
 
+use drydock_contract::Technique;
 use drydock_crds::{CandidateStatus, Decided, Decision, Metric, MetricOutcome, MetricStatus, ModelDeployment};
 use drydock_operator_core::numbers;
 use k8s_openapi::api::apps::v1::ControllerRevision;
@@ -41,15 +42,28 @@ fn candidate(c: &CandidateStatus) -> Node {
 
 fn of_revision(revision: &Revision) -> Node {
     let mut under = Vec::new();
-    if !revision.record.measured.is_empty() {
-        under.push(Node::leaf(format!("measured: {}", revision.record.measured)));
+    let record = &revision.record;
+    if let Some(recipe) = &record.recipe {
+        let techniques = recipe.techniques.iter().map(|t| Node::leaf(technique(t))).collect();
+        under.push(Node::over(format!("recipe {}", recipe.name), techniques));
     }
-    under.extend(revision.record.decisions.iter().map(decision));
+    if !record.measured.is_empty() {
+        under.push(Node::leaf(format!("measured: {}", record.measured)));
+    }
+    if !record.gates.is_empty() {
+        under.push(Node::over("gates", record.gates.iter().map(|g| Node::leaf(g.to_string())).collect()));
+    }
+    under.extend(record.decisions.iter().map(decision));
     if under.is_empty() {
         under.push(Node::leaf("nothing is recorded of it"));
     }
     let text = [revision.part, &revision.name, &revision.candidate, &revision.package];
     Node::over(text.into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("  "), under)
+}
+
+/// As the spec has it, with what is left out there, on one line.
+fn technique(t: &Technique) -> String {
+    serde_json::to_string(t).unwrap_or_default()
 }
 
 fn decision(d: &Decision) -> Node {

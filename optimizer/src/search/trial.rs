@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use drydock_contract::{Broken, Numbers, Search};
+use drydock_contract::{GateResult, Numbers, Search};
 
 use super::answered::Answered;
 use super::estimate::{Estimate, known};
@@ -43,21 +43,21 @@ impl Trial {
     }
 
     /// Gates that it breaks as far as is known.
-    pub fn broken(&self, search: &Search) -> Vec<Broken> {
+    pub fn broken(&self, search: &Search) -> Vec<GateResult> {
         self.broken_by(Estimate::numbers, search)
     }
 
     /// Gates that it breaks however lucky it is from here on.
-    pub fn surely_broken(&self, search: &Search) -> Vec<Broken> {
+    pub fn surely_broken(&self, search: &Search) -> Vec<GateResult> {
         self.broken_by(Estimate::at_best, search)
     }
 
     /// Gates that it breaks if it has been lucky so far.
-    pub fn perhaps_broken(&self, search: &Search) -> Vec<Broken> {
+    pub fn perhaps_broken(&self, search: &Search) -> Vec<GateResult> {
         self.broken_by(Estimate::at_worst, search)
     }
 
-    fn broken_by(&self, numbers: fn(&Estimate) -> Numbers, search: &Search) -> Vec<Broken> {
+    fn broken_by(&self, numbers: fn(&Estimate) -> Numbers, search: &Search) -> Vec<GateResult> {
         let numbers = self.latest().map(numbers).unwrap_or_default();
         known(&search.limits, &numbers).broken(&numbers, search.objective)
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use drydock_contract::{Broken, Failure, Numbers, Objective};
+use drydock_contract::{Failure, GateResult, Numbers, Objective};
 use serde::Serialize;
 
 use super::estimate::Bounds;
@@ -14,18 +14,18 @@ pub enum Verdict {
     Chosen,
     /// None keeps every gate; this one breaks the fewest, and loses the least accuracy of those.
     Nearest {
-        broken: Vec<Broken>,
+        broken: Vec<GateResult>,
     },
     /// `certain`: whatever the images say that it has not been measured on.
     BreaksGate {
-        broken: Vec<Broken>,
+        broken: Vec<GateResult>,
         change: Bounds,
         images: usize,
         certain: bool,
     },
     /// Better by the objective; it may break these gates on the images that there was no time to see.
     Unsure {
-        broken: Vec<Broken>,
+        broken: Vec<GateResult>,
         change: Bounds,
         images: usize,
     },
@@ -116,6 +116,6 @@ impl fmt::Display for Verdict {
     }
 }
 
-fn list(broken: &[Broken]) -> String {
+fn list(broken: &[GateResult]) -> String {
     broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -8,13 +8,14 @@ use crate::record;
 use crate::revision::RevisionTemplate;
 use crate::{Resolved, names};
 
-/// The record of a revision. One that exists keeps its data, which cannot change, its number, and what was decided about it.
+/// The record of a revision. One that exists keeps its data, which cannot change, its number, how its candidate came to be, and what was
+/// decided about it. `origin` has the former, where it is known.
 pub fn controller_revision(
     r: &Resolved,
     revision: &str,
     template: &RevisionTemplate,
     all: &[ControllerRevision],
-    measured: Option<&str>,
+    origin: Option<Record>,
     decided: &[Decision],
 ) -> ControllerRevision {
     let name = names::revision(&r.name, revision);
@@ -26,8 +27,8 @@ pub fn controller_revision(
         text.map(str::to_owned)
     } else {
         let mut before: Record = text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
-        if before.measured.is_empty() {
-            measured.unwrap_or_default().clone_into(&mut before.measured);
+        if let Some(origin) = origin.filter(|_| before.measured.is_empty()) {
+            before = Record { decisions: before.decisions, ..origin };
         }
         serde_json::to_string(&record::with(before, decided)).ok()
     };

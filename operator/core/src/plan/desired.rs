@@ -60,12 +60,13 @@ pub fn serving(
     for revision in recorded(r, observed, at) {
         if let Some(template) = revisions.template(revision) {
             let of =
-                |c: &&CandidateStatus| c.package.as_ref() == Some(&template.package) && c.name == template.candidate;
-            let measured = news.candidates.iter().find(of).and_then(|c| c.message.as_deref());
+                |c: &CandidateStatus| c.package.as_ref() == Some(&template.package) && c.name == template.candidate;
+            let candidate = news.candidates.iter().enumerate().find(|(_, c)| of(c));
+            let origin = candidate.map(|(index, c)| record::origin(r, index, c));
             let decided: Vec<Decision> =
                 news.decided.iter().filter(|u| u.revision == revision).map(|u| u.decision.clone()).collect();
             let (all_records, record) = (&observed.revisions, controller_revision::controller_revision);
-            let record = record(r, revision, template, all_records, measured, &decided);
+            let record = record(r, revision, template, all_records, origin, &decided);
             all.push(Child::Revision(Box::new(record)));
         }
     }

@@ -174,7 +174,7 @@ mod tests {
                         metrics: Vec::new(),
                     })
                     .collect();
-                let record = serde_json::to_string(&Record { measured: String::new(), decisions }).unwrap();
+                let record = serde_json::to_string(&Record { decisions, ..Record::default() }).unwrap();
                 let metadata = ObjectMeta {
                     labels: Some([(labels::REVISION.to_owned(), (*revision).to_owned())].into()),
                     annotations: Some([(RECORD_ANNOTATION.to_owned(), record)].into()),

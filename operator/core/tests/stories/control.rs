@@ -65,6 +65,41 @@ fn who_promoted_is_recorded() {
     );
 }
 
+/// What a record has besides decisions: the recipe, what it came to, and each gate with its number. As it was at first: what is asked for later
+/// is about another revision.
+#[test]
+fn how_a_candidate_came_to_be_is_recorded() {
+    let mut story = serving();
+    story.act("a stricter gate", |c| c.edit(|s| s.optimization.as_mut().unwrap().gates.max_size_ratio = Some(0.27)));
+    story.act("image sidecar:2", |c| c.edit(|s| s.serving.image = Some("sidecar:2".into())));
+    story.run(40);
+    let mut records: Vec<_> = story.cluster.observed.revisions.iter().collect();
+    records.sort_by_key(|c| c.revision);
+    let gates = |c: &ControllerRevision| {
+        let record: Record =
+            serde_json::from_str(&c.metadata.annotations.as_ref().unwrap()[RECORD_ANNOTATION]).unwrap();
+        assert_eq!(record.measured, "accuracy -0.08, 3.80x as fast, 25.8 % of the size");
+        assert_eq!(record.recipe.map(|r| r.name).as_deref(), Some("int8"));
+        record.gates.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let first = ["accuracy drop 0.08 points, limit 1.00 points", "speedup 3.80x, limit 1.00x"];
+    assert_eq!(gates(records[0]), first);
+    assert_eq!(gates(records[1]), [first[0], first[1], "size 25.8 %, limit 27.0 %"]);
+}
+
+/// A gate is for what was made of it.
+#[test]
+fn the_model_as_it_came_keeps_no_gate() {
+    let mut md = fashion();
+    md.spec.optimization.as_mut().unwrap().recipes.clear();
+    let mut cluster = Cluster::new(md);
+    assert!(cluster.settle(200));
+    let record = &cluster.observed.revisions[0].metadata.annotations.as_ref().unwrap()[RECORD_ANNOTATION];
+    let record: Record = serde_json::from_str(record).unwrap();
+    assert_eq!((record.recipe, record.gates), (None, Vec::new()));
+    assert_eq!(record.measured, "accuracy +0.00, 1.00x as fast, 100.0 % of the size");
+}
+
 #[test]
 fn paused_before_it_starts() {
     // It has begun once, and is recorded: the story knows it by its letter.
