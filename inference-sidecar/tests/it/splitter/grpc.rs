@@ -92,6 +92,43 @@ async fn a_grpc_canary_that_hangs_leaves_the_stable_model_time_to_answer() {
     assert_eq!((window.requests, window.timeouts), (2, 2), "{window:?}");
 }
 
+/// A status of its own over HTTP/2 is no broken connection, and the stable model answers all the same.
+#[tokio::test]
+async fn a_grpc_canary_that_answers_with_an_error_costs_no_request() {
+    // It does not know the model that it is asked for.
+    let canary = Running::start(&["--revision", "r2", "--model-name", "another"]).await;
+    let stable = Stable::start(canary.server.grpc).await;
+    stable.split(50, "1", 60_000).await;
+    let mut client = stable.running.grpc().await;
+    for _ in 0..10 {
+        let response = client.model_infer(message(&image(1))).await.unwrap();
+        assert_eq!(response.metadata().get("drydock-revision").unwrap(), REVISION);
+    }
+    let window = stable.window().await;
+    assert_eq!((window.requests, window.errors, window.failures()), (5, 5, 5), "{window:?}");
+}
+
+/// As over HTTP: each request is run by the stable model once, however slow the canary is.
+#[tokio::test]
+async fn a_slow_grpc_canary_gives_the_stable_model_nothing_to_do_twice() {
+    const REQUESTS: u64 = 40;
+    // Nobody takes the connections: the kernel does.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stable = Stable::start(listener.local_addr().unwrap()).await;
+    stable.split(100, "1", 100).await;
+    let client = stable.running.grpc().await;
+    let sent = (0..REQUESTS).map(|_| {
+        let mut client = client.clone();
+        async move { client.model_infer(message(&image(1))).await.unwrap() }
+    });
+    for response in futures::future::join_all(sent).await {
+        assert_eq!(response.metadata().get("drydock-revision").unwrap(), REVISION);
+    }
+    assert_eq!(stable.inferences().await, REQUESTS);
+    let window = stable.window().await;
+    assert!(window.requests > 0 && window.timeouts == window.requests, "{window:?}");
+}
+
 /// Answers the first request with a GOAWAY that says it was not looked at, as a pod that drains may.
 async fn go_away(mut stream: TcpStream) {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];

@@ -10,8 +10,10 @@ use crate::plan::Notice;
 
 type Row<'a> = (&'static [RolloutStage], fn(&Sight<'a>) -> bool, fn(Sight<'a>) -> Transition);
 
+pub(super) const ROWS: usize = 22;
+
 /// Where the canary is, what is seen, and what follows. The first row that holds decides; none: it stays as it is.
-fn table<'a>() -> [Row<'a>; 22] {
+fn table<'a>() -> [Row<'a>; ROWS] {
     use RolloutStage::{Holding, Idle, Promoting, Scaling};
     [
         (&[Idle, Scaling, Holding, Promoting], Sight::is_aborted, abort),
@@ -41,14 +43,18 @@ fn table<'a>() -> [Row<'a>; 22] {
 
 /// One step on, if it is time for one.
 pub fn proceed(mut sight: Sight<'_>) -> Transition {
-    sight.set_clocks();
-    sight.note_analysis();
-    sight.note_course();
-    let row = table().into_iter().find(|(stages, when, _)| stages.contains(&sight.at.stage) && when(&sight));
-    match row {
+    match row(&mut sight).and_then(|row| table().into_iter().nth(row)) {
         Some((_, _, then)) => then(sight),
         None => stay(sight),
     }
+}
+
+/// The index of the row that decides.
+pub(super) fn row(sight: &mut Sight<'_>) -> Option<usize> {
+    sight.set_clocks();
+    sight.note_analysis();
+    sight.note_course();
+    table().iter().position(|(stages, when, _)| stages.contains(&sight.at.stage) && when(sight))
 }
 
 fn stay(sight: Sight<'_>) -> Transition {

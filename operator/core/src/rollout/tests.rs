@@ -1,15 +1,17 @@
 mod ab_test;
 mod clock;
 mod control;
+mod error;
 mod external;
 mod judgement;
+mod rows;
 mod transitions;
 
 use super::*;
 use drydock_contract::{CORRECT, Feedback, StableWindow, count_latency};
 use drydock_crds::{
-    AbTest, Analysis, Better, CanaryStep, Control, FeedbackMetric, GatewayStatus, Metric, MetricOutcome, OnNoWinner,
-    OnNotEnoughEvidence, OnWinner, Router, Shadow, Strategy, Winner,
+    AbTest, Analysis, Better, CanaryStep, Control, ExternalMetric, FeedbackMetric, GatewayStatus, Metric,
+    MetricOutcome, OnNoWinner, OnNotEnoughEvidence, OnWinner, Router, Shadow, Strategy, WebHook, Winner,
 };
 
 const NOW: i64 = 1_000_000;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn a_b(test: AbTest) -> Rollout {
+pub(super) fn a_b(test: AbTest) -> Rollout {
     let conversion = FeedbackMetric { name: "conversion".into(), ..FeedbackMetric::default() };
     let analysis = Analysis { metrics: vec![conversion], ..Analysis::default() };
     Rollout { strategy: Strategy::AbTest, ab_test: Some(test), analysis, ..policy() }
@@ -13,7 +13,7 @@ fn by(metric: &str) -> AbTest {
 }
 
 /// Of so many users in each arm, the share of the canary's; of the stable revision's one in ten.
-fn users(n: u64, share: f64) -> Signals {
+pub(super) fn users(n: u64, share: f64) -> Signals {
     let said = |share: f64| [("conversion".to_owned(), Feedback { count: n, sum: n as f64 * share })].into();
     let stable = StableWindow { requests: n, feedback: said(0.1), ..StableWindow::default() };
     let counts = SplitWindow { requests: n, feedback: said(share), stable: Some(stable), ..SplitWindow::default() };
