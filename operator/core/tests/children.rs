@@ -13,7 +13,7 @@ use drydock_crds::{
 use drydock_operator_core::{Applied, Child, ChildKind, FailedWrite, Plan, resolve, status};
 use serde_json::json;
 use simulation::Cluster;
-use simulation::fixtures::{behind_a_gateway, fashion, pvc};
+use simulation::fixtures::{behind_a_gateway, fashion, in_a_mesh, pvc};
 
 /// Everything that is written until the model is served.
 fn written(cluster: &mut Cluster) -> Vec<Child> {
@@ -77,6 +77,18 @@ fn sources_in_images_and_volumes() {
     md.spec.optimization.as_mut().unwrap().dataset.as_mut().unwrap().calibration = pvc("a/b.npz");
     let all = written(&mut Cluster::new(md));
     snapshot!("job_with_image_volume", of(ChildKind::Job, &all));
+}
+
+/// The parent is the Service that is a backend too, by the port of each kind of route.
+#[test]
+fn routes_of_a_mesh() {
+    let mut md = fashion();
+    in_a_mesh(&mut md.spec.rollout);
+    let mut cluster = Cluster::new(md);
+    cluster.observed.gateway_api = true;
+    let all = written(&mut cluster);
+    let routes: Vec<_> = [ChildKind::HttpRoute, ChildKind::GrpcRoute].iter().flat_map(|kind| of(*kind, &all)).collect();
+    snapshot!("routes_of_a_mesh", routes);
 }
 
 /// One that a step asks: restricted as all pods, run once, and gone with the step.

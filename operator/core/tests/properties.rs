@@ -6,12 +6,15 @@
 mod events;
 #[path = "properties/invariants.rs"]
 mod invariants;
+#[path = "properties/kstatus.rs"]
+mod kstatus;
 #[path = "properties/run.rs"]
 mod run;
 mod simulation;
 
 use drydock_crds::Decided;
 use events::{Event, cluster, event, happen, heal, served};
+use kstatus::Reading;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use run::hold;
@@ -29,7 +32,7 @@ fn begin(new: bool) -> Cluster {
     if new { cluster() } else { served() }
 }
 
-/// Invariants 1, 2, 3 and 6: on the way nobody is overloaded, and in the end nothing is left to do.
+/// Invariants 1, 2, 3, 6 and 7: on the way nobody is overloaded, and in the end nothing is left to do, nor said to be going on.
 #[test]
 fn never_overloaded_and_settled_in_the_end() {
     hold(
@@ -44,8 +47,12 @@ fn never_overloaded_and_settled_in_the_end() {
             prop_assert_eq!(&plan.notices, &vec![]);
             // A deletion could have taken the last record of what was served; everything else leaves something served.
             let status = c.status();
-            let deleted = events.iter().any(|e| matches!(e, Event::Delete(_)));
+            let deleted = events.iter().any(|e| matches!(e, Event::Delete(_) | Event::Usurped(_)));
+            let reading = kstatus::read(&c.md);
+            prop_assert!(reading != Reading::InProgress, "{:?}", status);
             let rollout = status.rollout.unwrap();
+            let is_wanted = rollout.stable.is_some() && rollout.failed.is_none();
+            prop_assert!(reading == Reading::Failed || is_wanted, "{:?}", rollout);
             let never = rollout.stable.is_none();
             prop_assert!(never || deleted || c.selected() == rollout.stable.map(|r| r.revision));
             // Whatever was refused and whenever it died: what has failed has a record of it. Not in the same words, if it died with it
@@ -118,7 +125,8 @@ fn good(events: &[Event]) -> Vec<Event> {
         | Event::Slow(_)
         | Event::Faults(..)
         | Event::Clock(_)
-        | Event::Taken(_) => None,
+        | Event::Taken(_)
+        | Event::Usurped(_) => None,
         e => Some(e.clone()),
     });
     all.collect()

@@ -1,13 +1,11 @@
-//! That the error is what it is said to be, when one looks after every request and stops at the first verdict.
+//! That the error is what it is said to be, when one looks after every request and stops at the first verdict. Of quantiles: quantile_error.rs.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 #[path = "../examples/traces/mod.rs"]
 mod traces;
 
-use drydock_sequential::{
-    Levels, Outcome, Tally, against_difference, quantile_ratio, rate, rate_increase, ratio_of_quantiles,
-};
+use drydock_sequential::{Levels, Outcome, Tally, against_difference, rate, rate_increase};
 use traces::{Canary, End, argo, flagger, sequential, trace};
 
 const ALPHA: f64 = 0.05;
@@ -85,40 +83,6 @@ fn a_canary_as_bad_as_may_be_fails_beside_the_stable_track_with_probability_alph
     assert!(failed > 50, "{share}: the test tests nothing");
 }
 
-/// Both of the same distribution, the quantile at its limit: a ratio of 1 and both tracks alike.
-#[test]
-fn a_canary_as_slow_as_may_be_fails_with_probability_alpha_at_most() {
-    const RUNS: u32 = 5_000;
-    let edges: Vec<f64> = (1..=20).map(f64::from).collect();
-    let mut random = fastrand::Rng::with_seed(8);
-    let (mut failed, mut passed) = (0, 0);
-    for _ in 0..RUNS {
-        let (mut canary, mut stable) = (vec![0; 21], vec![0; 21]);
-        for _ in 0..30 {
-            for _ in 0..4 {
-                canary[random.usize(0..20)] += 1;
-                stable[random.usize(0..20)] += 1;
-                stable[random.usize(0..20)] += 1;
-            }
-            match quantile_ratio(&canary, &stable, &edges, 0.75, 1.0, &LEVELS).finding().outcome {
-                Outcome::Fail => {
-                    failed += 1;
-                    break;
-                }
-                Outcome::Pass => {
-                    passed += 1;
-                    break;
-                }
-                Outcome::NotEnoughEvidence => {}
-            }
-        }
-    }
-    for (what, n) in [("fail", failed), ("pass", passed)] {
-        let share = f64::from(n) / f64::from(RUNS);
-        assert!(share <= ALPHA, "{what}: {share}");
-    }
-}
-
 /// Whether an A/B test that is looked at after each value ever names a winner: `values` gives the next of each arm.
 fn ever_differs(pairs: u32, mut values: impl FnMut() -> (f64, f64)) -> bool {
     let (mut a, mut b) = (Tally::default(), Tally::default());
@@ -174,30 +138,6 @@ fn a_planted_effect_is_found_and_peeking_at_a_test_for_one_look_finds_what_is_no
         named += u32::from(is_named);
     }
     assert!(named > 250, "{named} of 1000");
-}
-
-/// The ratio of two quantiles of one distribution is 1.
-#[test]
-fn a_faster_arm_of_two_equals_is_named_with_probability_alpha_at_most() {
-    const RUNS: u32 = 3_000;
-    let edges: Vec<f64> = (1..=20).map(f64::from).collect();
-    let mut random = fastrand::Rng::with_seed(12);
-    let mut named = 0;
-    for _ in 0..RUNS {
-        let (mut a, mut b) = (vec![0; 21], vec![0; 21]);
-        for _ in 0..40 {
-            for _ in 0..5 {
-                a[random.usize(0..20)] += 1;
-                b[random.usize(0..20)] += 1;
-            }
-            if !ratio_of_quantiles(&a, &b, &edges, 0.5, ALPHA).holds(1.0) {
-                named += 1;
-                break;
-            }
-        }
-    }
-    let share = f64::from(named) / f64::from(RUNS);
-    assert!(share <= ALPHA, "{share}");
 }
 
 /// A canary at its limit, 20 requests in a second, two steps of a minute.

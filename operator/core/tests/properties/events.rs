@@ -6,15 +6,17 @@ use drydock_crds::{
     AbTest, Amount, Autoscaling, BlueGreen, ModelDeploymentSpec, RequestKey, RequestMatch, Resources, Rollout,
     RolloutStage, Router, Shadow,
 };
+use drydock_operator_core::ChildRef;
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::JobCondition;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
-use super::invariants::pass_if_due;
+use super::invariants::{pass_if_due, write};
 use super::simulation::faults::Faults;
 use super::simulation::fixtures::{behind_a_gateway, failure, fashion, recipe};
+use super::simulation::strangers::Owner;
 use super::simulation::{Behaviour, Cluster, Outcome};
 
 /// Something that happens to a ModelDeployment or its children.
@@ -67,6 +69,10 @@ pub enum Event {
     Clock(i8),
     /// A name of a child is somebody else's.
     Taken(u8),
+    /// So is a copy of everything.
+    Copied(u8),
+    /// And what has the name of one that was deleted.
+    Usurped(u8),
     /// Whether requests come through a gateway.
     Router(bool),
     /// It accepts routes after so many seconds; `None`: never.
@@ -107,6 +113,8 @@ pub fn event() -> impl Strategy<Value = Event> {
         2 => (any::<u8>(), any::<u8>()).prop_map(|(refused, unanswered)| Event::Faults(refused, unanswered)),
         1 => (-20..40i8).prop_map(Event::Clock),
         1 => (0..4u8).prop_map(Event::Taken),
+        1 => any::<u8>().prop_map(Event::Copied),
+        1 => any::<u8>().prop_map(Event::Usurped),
         2 => any::<bool>().prop_map(Event::Router),
         1 => prop_oneof![Just(None), (0..12i64).prop_map(Some)].prop_map(Event::Accepts),
     ]
@@ -241,7 +249,7 @@ pub fn happen(c: &mut Cluster, event: &Event) {
         }
         Event::Death(writes) => {
             let pass = c.look();
-            c.act(&pass, &Faults { dies_after: Some(usize::from(*writes)), ..Faults::default() });
+            write(c, &pass, &Faults { dies_after: Some(usize::from(*writes)), ..Faults::default() });
         }
         Event::Unready(at) => {
             let pods = &c.observed.pods;
@@ -271,9 +279,8 @@ pub fn happen(c: &mut Cluster, event: &Event) {
         }
         Event::AllReady => c.unready.clear(),
         Event::Delete(at) => {
-            let children = c.children();
-            if !children.is_empty() {
-                c.remove(&children[usize::from(*at) % children.len()]);
+            if let Some(child) = child(c, *at) {
+                c.remove(&child);
             }
         }
         Event::Traffic(n) => c.requests_per_second = *n,
@@ -293,12 +300,12 @@ pub fn happen(c: &mut Cluster, event: &Event) {
         Event::Slow(seconds) => {
             let pass = c.look();
             (0..*seconds).for_each(|_| c.second());
-            c.act(&pass, &Faults::default());
+            write(c, &pass, &Faults::default());
         }
         Event::Faults(refused, unanswered) => {
             let pass = c.look();
             let (refused, unanswered) = (u64::from(*refused), u64::from(*unanswered));
-            c.act(&pass, &Faults { refused, unanswered, ..Faults::default() });
+            write(c, &pass, &Faults { refused, unanswered, ..Faults::default() });
         }
         Event::Clock(seconds) => {
             c.skew = SignedDuration::from_secs((*seconds).into());
@@ -313,8 +320,20 @@ pub fn happen(c: &mut Cluster, event: &Event) {
                 c.taken.insert(taken.into());
             }
         }
+        Event::Copied(n) => c.copy(Owner::of(*n)),
+        Event::Usurped(n) => {
+            if let Some(child) = child(c, *n) {
+                c.usurp(&child, Owner::of(*n));
+            }
+        }
         change => c.edit(|spec| edit(spec, change)),
     }
+}
+
+/// One of ours, by a number.
+fn child(c: &Cluster, number: u8) -> Option<ChildRef> {
+    let children = c.children();
+    children.get(usize::from(number) % children.len().max(1)).cloned()
 }
 
 /// To another good revision.
@@ -381,6 +400,7 @@ pub fn heal(c: &mut Cluster) {
     c.unready.clear();
     c.nodes.silent.clear();
     c.taken.clear();
+    c.free_names();
     c.outcomes.clear();
     c.gateway.accepts_after = Some(1);
     c.skew = SignedDuration::ZERO;

@@ -2,11 +2,13 @@
 
 use drydock_contract::Split;
 use drydock_crds::{RevisionStatus, RolloutStage, RolloutStatus, Router};
-use drydock_operator_core::ChildKind;
+use drydock_operator_core::{Child, ChildKind, Plan};
 use jiff::SignedDuration;
 
-use super::simulation::Cluster;
+use super::kstatus;
 use super::simulation::faults::Faults;
+use super::simulation::strangers::Owner;
+use super::simulation::{Cluster, Pass};
 
 /// A pass, if there is something to wake for, and what must hold before and after it.
 pub fn pass_if_due(c: &mut Cluster) {
@@ -14,12 +16,16 @@ pub fn pass_if_due(c: &mut Cluster) {
         return;
     }
     let selected = c.selected();
-    let before = c.status().rollout.unwrap_or_default();
+    let was = c.status();
     let pass = c.look();
-    if c.now.as_second() % 16 == 0 {
-        assert_eq!(c.plan(), pass.plan, "equal inputs give equal plans");
+    match c.now.as_second() % 16 {
+        0 => assert_eq!(c.plan(), pass.plan, "equal inputs give equal plans"),
+        8 => changes_nothing_beside_copies(c, &pass.plan),
+        _ => {}
     }
     c.act(&pass, &Faults::default());
+    kstatus::holds_together(&was, &c.status(), c.md.metadata.generation);
+    let before = was.rollout.unwrap_or_default();
     let plan = pass.plan;
     let rollout = &plan.memory.rollout;
     keeps_what_was_replaced(c, &before, rollout);
@@ -91,6 +97,30 @@ pub fn pass_if_due(c: &mut Cluster) {
             assert_eq!(split, None, "only the stable revision sends on");
         }
     }
+}
+
+/// What a pass has decided, with whatever goes wrong; what it says of itself holds together all the same.
+pub fn write(c: &mut Cluster, pass: &Pass, faults: &Faults) {
+    let before = c.status();
+    c.act(pass, faults);
+    let status = c.status();
+    if status != before {
+        kstatus::holds_together(&before, &status, c.md.metadata.generation);
+    }
+}
+
+/// What has our labels, and no more, changes nothing of what is done; but records are numbered on from whatever is there.
+fn changes_nothing_beside_copies(c: &Cluster, plan: &Plan) {
+    let mut beside = c.clone();
+    beside.copy(Owner::of((c.now.as_second() / 16 % 3) as u8));
+    let [mut alone, mut beside] = [plan.clone(), beside.plan()];
+    for child in [&mut alone, &mut beside].into_iter().flat_map(|plan| plan.writes.iter_mut().chain(&mut plan.records))
+    {
+        if let Child::Revision(record) = child {
+            record.revision = None;
+        }
+    }
+    assert_eq!(alone, beside);
 }
 
 /// What was replaced stays for `scaleDownDelaySeconds`, unless it is called back, or replaced in its part by the next one.

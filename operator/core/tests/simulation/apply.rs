@@ -11,6 +11,7 @@ use super::faults::{Faults, Write};
 impl Cluster {
     /// Carries a plan out as the shell does; `None` if it died on the way.
     pub fn apply(&mut self, plan: &Plan, faults: &Faults) -> Option<Applied> {
+        self.leaves_strangers_alone(plan);
         let mut applied = Applied::default();
         let mut count = 0;
         let mut next = || {
@@ -97,6 +98,13 @@ impl Cluster {
         let uid = self.uid();
         let now = Time(self.now);
         self.wakes.changed = true;
+        let metadata = child.metadata();
+        assert_eq!(metadata.finalizers, None, "the garbage collector needs none of ours");
+        let controllers = metadata.owner_references.iter().flatten().filter(|o| o.controller == Some(true));
+        assert_eq!(
+            controllers.map(|o| &o.uid).collect::<Vec<_>>(),
+            self.md.metadata.uid.as_ref().into_iter().collect::<Vec<_>>()
+        );
         macro_rules! upsert {
             ($list:ident, $desired:expr, $keep:expr) => {{
                 let mut next = (**$desired).clone();
@@ -137,6 +145,8 @@ impl Cluster {
             }
             Child::Deployment(o) => {
                 assert_eq!(o.spec.replicas, None, "replicas are not applied");
+                let first = self.templates.entry(child.name().to_owned()).or_insert_with(|| o.spec.template.clone());
+                assert_eq!(*first, o.spec.template, "{child} would restart its pods");
                 upsert!(deployments, o, |next: &mut Deployment, before: Option<&Deployment>| {
                     next.spec.replicas = before.map_or(Some(1), |b| b.spec.replicas);
                     next.spec.progress_deadline_seconds = Some(600);

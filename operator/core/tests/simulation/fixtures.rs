@@ -3,8 +3,8 @@ use drydock_contract::{
     MemoryMeasurement, Quantize, Recipe, SizeMeasurement, Technique,
 };
 use drydock_crds::{
-    Analysis, CanaryStep, Dataset, Gateway, Model, ModelDeployment, ModelDeploymentSpec, Optimization, ParentRef,
-    Rollout, RouteParents, Router, Serving, Source, UrlSource, VolumeSource,
+    Analysis, CanaryStep, Dataset, Gateway, Model, ModelDeployment, ModelDeploymentSpec, Optimization, ParentKind,
+    ParentRef, Rollout, RouteParents, Router, Serving, Source, UrlSource, VolumeSource,
 };
 
 pub fn url(name: &str) -> Source {
@@ -69,6 +69,14 @@ pub fn behind_a_gateway(rollout: &mut Rollout) {
     rollout.router = Router::Gateway;
     rollout.gateway =
         Some(Gateway { http: of("http", "fashion.example.com"), grpc: of("grpc", "grpc.fashion.example.com") });
+}
+
+/// Both routes, for a mesh that takes them by the Service that users talk to.
+pub fn in_a_mesh(rollout: &mut Rollout) {
+    let parent = ParentRef { kind: ParentKind::Service, name: "fashion".into(), ..ParentRef::default() };
+    let parents = Some(RouteParents { parent_refs: vec![parent], hostnames: vec![] });
+    rollout.router = Router::Gateway;
+    rollout.gateway = Some(Gateway { http: parents.clone(), grpc: parents });
 }
 
 /// A good result: the original, or a quarter of it and 3.8 times as fast.

@@ -34,16 +34,20 @@ impl Cluster {
         let mut all_due = true;
         let parents = |kind, metadata: &ObjectMeta, refs: &[ParentReference]| {
             let since = Timestamp::from_second(changed.get(kind).copied().unwrap_or_default()).unwrap();
-            let condition = |type_: &str| Condition {
+            let condition = |type_: &str, refusal: &str| Condition {
                 type_: type_.into(),
                 status: if is_accepted { "True" } else { "False" }.into(),
-                reason: if is_accepted { "Accepted" } else { "NotAllowedByListeners" }.into(),
+                reason: if is_accepted { "Accepted" } else { refusal }.into(),
                 message: String::new(),
                 observed_generation: metadata.generation,
                 last_transition_time: Time(since),
             };
-            let conditions = vec![condition("Accepted"), condition("ResolvedRefs")];
-            let one = |r: &ParentReference| RouteParentStatus { parent_ref: r.clone(), conditions: conditions.clone() };
+            let one = |r: &ParentReference| {
+                // A Service has no listeners.
+                let refusal = if r.kind == "Service" { "NoMatchingParent" } else { "NotAllowedByListeners" };
+                let conditions = ["Accepted", "ResolvedRefs"].map(|type_| condition(type_, refusal)).to_vec();
+                RouteParentStatus { parent_ref: r.clone(), conditions }
+            };
             Some(RouteStatus { parents: refs.iter().map(one).collect() })
         };
         let http = self.observed.http_routes.iter_mut();

@@ -8,6 +8,7 @@ pub mod fixtures;
 mod gateway;
 pub mod sources;
 pub mod story;
+pub mod strangers;
 mod wakes;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +24,7 @@ use faults::{Faults, Nodes};
 use gateway::Gateway;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::json;
 
 /// How pods with one image behave.
@@ -91,6 +93,10 @@ pub struct Cluster {
     pub skew: SignedDuration,
     /// Names of children, as `Service fashion-canary`, that somebody else has; writes to them are refused.
     pub taken: std::collections::BTreeSet<String>,
+    /// What bears our labels and is not ours: seen by every pass, and by nothing else here.
+    pub strangers: Observed,
+    /// How the pods of each revision were made when it first had a Deployment, by the Deployment's name.
+    pub templates: BTreeMap<String, PodTemplateSpec>,
     pub wakes: wakes::Wakes,
     /// What the spec came to when it was last asked.
     known: OnceLock<Arc<Known>>,
@@ -138,6 +144,8 @@ impl Cluster {
             nodes: Nodes::default(),
             skew: SignedDuration::ZERO,
             taken: std::collections::BTreeSet::new(),
+            strangers: Observed::default(),
+            templates: BTreeMap::new(),
             wakes: wakes::Wakes::default(),
             known: OnceLock::new(),
         }
@@ -180,8 +188,8 @@ impl Cluster {
         let (memory, now) = (Memory::of(self.md.status.as_ref()), self.operators_now());
         let kept = || keep(&self.md.metadata, Some(&self.md.spec), &self.defaults);
         known.resolved.as_ref().map_or_else(
-            |_| guard(&kept(), &self.observed, &memory, now),
-            |resolved| plan(resolved, &self.observed, &memory, now),
+            |_| guard(&kept(), &self.seen(), &memory, now),
+            |resolved| plan(resolved, &self.seen(), &memory, now),
         )
     }
 
@@ -264,18 +272,7 @@ pub type Summary = BTreeMap<String, serde_json::Value>;
 
 impl Cluster {
     pub fn children(&self) -> Vec<ChildRef> {
-        let mut all = Vec::new();
-        macro_rules! list {
-            ($($list:ident: $kind:ident),*) => {$(
-                all.extend(self.observed.$list.iter().map(|o| ChildRef {
-                    kind: ChildKind::$kind,
-                    name: o.metadata.name.clone().unwrap(),
-                    uid: o.metadata.uid.clone().unwrap(),
-                }));
-            )*};
-        }
-        list!(claims: Claim, jobs: Job, revisions: Revision, deployments: Deployment, services: Service, autoscalers: Autoscaler, budgets: Budget, http_routes: HttpRoute, grpc_routes: GrpcRoute);
-        all
+        children(&self.observed)
     }
 
     pub fn summary(&self) -> Summary {
@@ -370,4 +367,20 @@ impl Cluster {
         let service = self.observed.services.iter().find(|s| s.metadata.name.as_deref() == Some("fashion"))?;
         service.spec.as_ref()?.selector.as_ref()?.get("drydock.dev/revision").cloned()
     }
+}
+
+/// Everything that can be a child, whoever's it is.
+pub fn children(of: &Observed) -> Vec<ChildRef> {
+    let mut all = Vec::new();
+    macro_rules! list {
+        ($($list:ident: $kind:ident),*) => {$(
+            all.extend(of.$list.iter().map(|o| ChildRef {
+                kind: ChildKind::$kind,
+                name: o.metadata.name.clone().unwrap(),
+                uid: o.metadata.uid.clone().unwrap(),
+            }));
+        )*};
+    }
+    list!(claims: Claim, jobs: Job, revisions: Revision, deployments: Deployment, services: Service, autoscalers: Autoscaler, budgets: Budget, http_routes: HttpRoute, grpc_routes: GrpcRoute);
+    all
 }

@@ -1,12 +1,18 @@
 //! A gateway as the router.
 
-use super::simulation::fixtures::{behind_a_gateway, fashion};
+use drydock_crds::Rollout;
+
+use super::simulation::fixtures::{behind_a_gateway, fashion, in_a_mesh};
 use super::simulation::story::Story;
 use super::simulation::{Behaviour, Cluster};
 
 fn behind(change: impl FnOnce(&mut Cluster)) -> Story {
+    routed(behind_a_gateway, change)
+}
+
+fn routed(by: fn(&mut Rollout), change: impl FnOnce(&mut Cluster)) -> Story {
     let mut md = fashion();
-    behind_a_gateway(&mut md.spec.rollout);
+    by(&mut md.spec.rollout);
     md.spec.rollout.analysis.min_requests = 20;
     let mut cluster = Cluster::new(md);
     cluster.observed.gateway_api = true;
@@ -60,6 +66,17 @@ fn gateway_that_refuses() {
     story.act("the listener takes the route", |c| c.gateway.accepts_after = Some(1));
     story.run(40);
     story.check("gateway_that_refuses");
+}
+
+/// The Service that users talk to is the parent, and a backend: its users see nothing of what the mesh refuses.
+#[test]
+fn in_a_mesh_that_refuses_and_then_accepts() {
+    let mut story = routed(in_a_mesh, |c| c.gateway.accepts_after = None);
+    next(&mut story);
+    story.run(45);
+    story.act("the mesh takes the routes", |c| c.gateway.accepts_after = Some(1));
+    story.run(40);
+    story.check("in_a_mesh_that_refuses_and_then_accepts");
 }
 
 #[test]
