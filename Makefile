@@ -82,6 +82,10 @@ gen: ## Everything that is generated and committed: the CRD, the schema of packa
 images: ## The product's images as OCI archives in $DRYDOCK_CACHE/images
 	@e2e/images.sh $(IMAGES)
 
+.PHONY: plugin
+plugin: ## kubectl drydock as one static program, and its path
+	@e2e/plugin.sh
+
 .PHONY: cluster-up cluster-down cluster-status
 cluster-up: ## Start the local two-node Kubernetes
 	@$(CLUSTER) build && $(CLUSTER) up

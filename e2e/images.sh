@@ -7,8 +7,7 @@ out=${1:?usage: images.sh OUTDIR}
 mkdir -p "$out"
 cd "$root"
 target=${CARGO_TARGET_DIR:-$root/target}
-# The plugin too, which the tests run as users do: what is built alone has other features, and so other dependencies.
-cargo build --release --locked -p drydock-operator -p kubectl-drydock -p drydock-optimizer -p inference-sidecar -p drydock-e2e --bins >&2
+cargo build --release --locked -p drydock-operator -p drydock-optimizer -p inference-sidecar -p drydock-e2e --bins >&2
 engine=$("$root/e2e/onnxruntime.sh")
 
 image() { # image NAME BINARY [ARGUMENT OF MKIMAGE]...: options first, then files

@@ -35,6 +35,10 @@ if [[ $tests == gateway ]]; then
 fi
 say "tests"
 program=$(test_program "$tests")
+if [[ $tests == cluster ]]; then
+  DRYDOCK_PLUGIN=$("$ROOT/e2e/plugin.sh")
+  export DRYDOCK_PLUGIN
+fi
 # The audit log of the local cluster; that of another one is where its owner says, if anywhere.
 log=$("$CLUSTER" status | awk '$1 == "audit" { print $3 }')
 [[ -z $log ]] || export DRYDOCK_AUDIT_LOG=${DRYDOCK_AUDIT_LOG:-$log}

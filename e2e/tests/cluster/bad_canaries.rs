@@ -18,7 +18,7 @@ use crate::support::{
 };
 
 /// The same model, served by a server that is broken in the way `mode` says.
-fn broken(mode: &str) -> Value {
+pub(crate) fn broken(mode: &str) -> Value {
     broken_with(mode, &[])
 }
 
@@ -45,8 +45,9 @@ async fn rolled_back(space: &Space, mode: &str, bad: &Value, expected: &[&str]) 
     tokio::time::sleep(Duration::from_secs(3)).await;
     let report = traffic.stop().await?;
     assert_lossless(&report, mode);
-    // A slow one answers rightly, and all others answer nothing that a user could get.
-    let answered = report.by_revision.keys().filter(|revision| mode != "ten-times-slower" || **revision == stable);
+    // A slow one answers rightly, one that is wrong in the right shape, and all others answer nothing that a user could get.
+    let may_answer = ["ten-times-slower", "wrong-answers"].contains(&mode);
+    let answered = report.by_revision.keys().filter(|revision| !may_answer || **revision == stable);
     assert_eq!(answered.collect::<Vec<_>>(), [&stable], "{mode}: somebody got an answer of the canary");
     // Back to the good spec: what was remembered is forgotten, and nothing restarts.
     space.apply(model(&json!({}))?).await?;
@@ -94,6 +95,19 @@ async fn a_slower_one_is_rolled_back_by_its_latency() -> Result<()> {
     let limit = json!({"spec": {"rollout": {"analysis": {"maxLatencyRatio": 3}}}});
     let bad = changed(broken_with("ten-times-slower", &good), &limit);
     rolled_back(&space, "ten-times-slower", &bad, &["Latency"]).await?;
+    space.delete().await
+}
+
+/// Right shapes, wrong values, and nobody who knows better: no error, no label, no recorded input.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_answers_are_found_by_agreement() -> Result<()> {
+    let space = space("wrong-answers").await?;
+    // At 5 % the load still gets as many right answers as it should, however long the canary lasts.
+    let compared = json!({"spec": {"rollout": {
+        "steps": [{"weight": 5, "holdSeconds": 4}],
+        "analysis": {"minAgreement": 90, "comparePercentage": 100},
+    }}});
+    rolled_back(&space, "wrong-answers", &changed(broken("wrong-answers"), &compared), &["Disagreement"]).await?;
     space.delete().await
 }
 

@@ -2,6 +2,7 @@
 //! the machine's sake, and each has a namespace of its own under Pod Security `restricted`.
 
 mod ab_test;
+mod autoscaled_rollout;
 mod autoscaling;
 mod bad_canaries;
 mod bad_input;
@@ -18,5 +19,6 @@ mod quiet;
 mod requests;
 mod sources;
 mod store;
+mod strategies;
 mod support;
 mod validation;

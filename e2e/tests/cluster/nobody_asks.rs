@@ -1,16 +1,11 @@
 //! Rollouts that no user sees: the stable pods ask the canary themselves.
 
 use anyhow::Result;
-use drydock_crds::{Metric, MetricStatus, ModelDeployment};
+use drydock_crds::{Metric, ModelDeployment};
 use drydock_e2e::kubernetes::{changed, example, is_ready};
 use serde_json::json;
 
-use crate::support::{OPTIMIZED, ROLLED_OUT, canary_revision, failed, model, served, space, stable_revision};
-
-fn metric(object: &ModelDeployment, which: Metric) -> Option<&MetricStatus> {
-    let analysis = object.status.as_ref()?.rollout.as_ref()?.analysis.as_ref()?;
-    analysis.metrics.iter().find(|m| m.metric == which)
-}
+use crate::support::{OPTIMIZED, ROLLED_OUT, canary_revision, failed, metric, model, served, space, stable_revision};
 
 /// Of a model as it came there are no recorded inputs: zeros show whether it answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

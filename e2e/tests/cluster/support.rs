@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use drydock_crds::ModelDeployment;
+use drydock_crds::{Metric, MetricStatus, ModelDeployment};
 use drydock_e2e::install::{self, command, root};
 use drydock_e2e::kubernetes::{Space, changed, example, is_ready};
 use drydock_e2e::load::Report;
 use drydock_e2e::load_pod::LoadPod;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -94,6 +96,19 @@ pub(crate) fn canary_revision(object: &ModelDeployment) -> String {
 pub(crate) fn failed(object: &ModelDeployment) -> Option<(String, String)> {
     let rollout = object.status.as_ref()?.rollout.as_ref()?;
     rollout.failed.as_ref().map(|f| (f.revision.clone(), f.reason.clone()))
+}
+
+/// What the analysis says of the canary by one metric.
+pub(crate) fn metric(object: &ModelDeployment, which: Metric) -> Option<&MetricStatus> {
+    let analysis = object.status.as_ref()?.rollout.as_ref()?.analysis.as_ref()?;
+    analysis.metrics.iter().find(|m| m.metric == which)
+}
+
+/// The pods of `model` that serve a revision.
+pub(crate) async fn pods_of(space: &Space, revision: &str) -> Result<Vec<Pod>> {
+    let mut pods = space.serving_pods("model").await?;
+    pods.retain(|p| p.labels().get("drydock.dev/revision").is_some_and(|r| r == revision));
+    Ok(pods)
 }
 
 /// A command of the local cluster, and what it prints: something that is done to it on purpose.

@@ -1,6 +1,7 @@
 //! A rollout behind a real gateway: Traefik, which `e2e/gateway` builds. `e2e/run.sh --gateway` runs this; the other tests need no
 //! gateway, and its build is long.
 
+mod bad_canaries;
 #[allow(dead_code, reason = "what the tests without a gateway need besides")]
 #[path = "../cluster/support.rs"]
 mod support;

@@ -167,7 +167,8 @@ impl Simulation {
                 counts.stable[i] += draw(stable, random);
             }
             let may_fail = counts.most_evidence() >= self.threshold;
-            let fails = (may_fail || random.next_u32() % CHECKED == 0) && self.look(at, &counts).next.failed.is_some();
+            let fails =
+                (may_fail || random.next_u32().is_multiple_of(CHECKED)) && self.look(at, &counts).next.failed.is_some();
             assert!(may_fail || !fails, "{counts:?}");
             fails
         })
