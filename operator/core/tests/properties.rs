@@ -13,7 +13,7 @@ mod run;
 mod simulation;
 
 use drydock_crds::Decided;
-use events::{Event, cluster, event, happen, heal, served};
+use events::{Event, cluster, event, event_among_strangers, happen, heal, served};
 use kstatus::Reading;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ fn begin(new: bool) -> Cluster {
 fn never_overloaded_and_settled_in_the_end() {
     hold(
         70,
-        || (prop::bool::weighted(0.1), vec(event(), 1..16)),
+        || (prop::bool::weighted(0.1), vec(event_among_strangers(), 1..16)),
         |(new, events)| {
             let mut c = begin(new);
             live(&mut c, &events);
@@ -127,15 +127,14 @@ fn good(events: &[Event]) -> Vec<Event> {
         | Event::Slow(_)
         | Event::Faults(..)
         | Event::Clock(_)
-        | Event::Taken(_)
-        | Event::Usurped(_) => None,
+        | Event::Taken(_) => None,
         e => Some(e.clone()),
     });
     all.collect()
 }
 
-/// Where it ended, without the history.
+/// Where it ended, without the history; nor does it matter how many seconds something took.
 fn end(c: &Cluster) -> (Summary, drydock_crds::Phase, String) {
     let status = c.status();
-    (c.summary(), status.phase, status.message)
+    (c.summary(), status.phase, status.message.replace(|c: char| c.is_ascii_digit(), ""))
 }

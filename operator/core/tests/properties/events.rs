@@ -79,45 +79,58 @@ pub enum Event {
     Accepts(Option<i64>),
 }
 
+macro_rules! events {
+    ($($more:tt)*) => {
+        prop_oneof![
+            4 => (0..5u8).prop_map(Event::Image),
+            2 => (0..4i32).prop_map(Event::Replicas),
+            1 => (1..4i32, 0..3i32).prop_map(|(min, more)| Event::Autoscaling(min, min + more)),
+            1 => (1..3u8).prop_map(Event::Recipes),
+            1 => any::<bool>().prop_map(Event::Search),
+            1 => any::<bool>().prop_map(Event::MinSpeedup),
+            1 => (0..3u8).prop_map(Event::Steps),
+            1 => any::<bool>().prop_map(Event::Suspend),
+            1 => any::<bool>().prop_map(Event::Invalid),
+            8 => (1..14u8).prop_map(Event::Seconds),
+            2 => (0..8u8).prop_map(Event::Death),
+            3 => any::<u8>().prop_map(Event::Unready),
+            2 => Just(Event::CanaryUnready),
+            1 => Just(Event::ThereAndBack),
+            1 => Just(Event::CanaryShort),
+            2 => Just(Event::AllReady),
+            1 => any::<u8>().prop_map(Event::Delete),
+            1 => prop_oneof![Just(0), Just(1000)].prop_map(Event::Traffic),
+            1 => any::<bool>().prop_map(Event::Pauses),
+            1 => any::<bool>().prop_map(Event::Paused),
+            3 => any::<u8>().prop_map(Event::Word),
+            2 => (0..4u8).prop_map(Event::Strategy),
+            2 => (0..8u8).prop_map(Event::Sharing),
+            1 => prop::option::of(1..6i32).prop_map(Event::Load),
+            1 => any::<u8>().prop_map(Event::NodeSilent),
+            1 => Just(Event::NodesBack),
+            1 => any::<u8>().prop_map(Event::NodeGone),
+            1 => (0..7u8).prop_map(Event::JobDies),
+            1 => (1..6u8).prop_map(Event::Slow),
+            2 => (any::<u8>(), any::<u8>()).prop_map(|(refused, unanswered)| Event::Faults(refused, unanswered)),
+            1 => (-20..40i8).prop_map(Event::Clock),
+            1 => (0..4u8).prop_map(Event::Taken),
+            $($more)*
+            2 => any::<bool>().prop_map(Event::Router),
+            1 => prop_oneof![Just(None), (0..12i64).prop_map(Some)].prop_map(Event::Accepts),
+        ]
+    };
+}
+
 pub fn event() -> impl Strategy<Value = Event> {
-    prop_oneof![
-        4 => (0..5u8).prop_map(Event::Image),
-        2 => (0..4i32).prop_map(Event::Replicas),
-        1 => (1..4i32, 0..3i32).prop_map(|(min, more)| Event::Autoscaling(min, min + more)),
-        1 => (1..3u8).prop_map(Event::Recipes),
-        1 => any::<bool>().prop_map(Event::Search),
-        1 => any::<bool>().prop_map(Event::MinSpeedup),
-        1 => (0..3u8).prop_map(Event::Steps),
-        1 => any::<bool>().prop_map(Event::Suspend),
-        1 => any::<bool>().prop_map(Event::Invalid),
-        8 => (1..14u8).prop_map(Event::Seconds),
-        2 => (0..8u8).prop_map(Event::Death),
-        3 => any::<u8>().prop_map(Event::Unready),
-        2 => Just(Event::CanaryUnready),
-        1 => Just(Event::ThereAndBack),
-        1 => Just(Event::CanaryShort),
-        2 => Just(Event::AllReady),
-        1 => any::<u8>().prop_map(Event::Delete),
-        1 => prop_oneof![Just(0), Just(1000)].prop_map(Event::Traffic),
-        1 => any::<bool>().prop_map(Event::Pauses),
-        1 => any::<bool>().prop_map(Event::Paused),
-        3 => any::<u8>().prop_map(Event::Word),
-        2 => (0..4u8).prop_map(Event::Strategy),
-        2 => (0..8u8).prop_map(Event::Sharing),
-        1 => prop::option::of(1..6i32).prop_map(Event::Load),
-        1 => any::<u8>().prop_map(Event::NodeSilent),
-        1 => Just(Event::NodesBack),
-        1 => any::<u8>().prop_map(Event::NodeGone),
-        1 => (0..7u8).prop_map(Event::JobDies),
-        1 => (1..6u8).prop_map(Event::Slow),
-        2 => (any::<u8>(), any::<u8>()).prop_map(|(refused, unanswered)| Event::Faults(refused, unanswered)),
-        1 => (-20..40i8).prop_map(Event::Clock),
-        1 => (0..4u8).prop_map(Event::Taken),
+    events!()
+}
+
+/// The same, and what has our labels and is not ours.
+pub fn event_among_strangers() -> impl Strategy<Value = Event> {
+    events!(
         1 => any::<u8>().prop_map(Event::Copied),
         1 => any::<u8>().prop_map(Event::Usurped),
-        2 => any::<bool>().prop_map(Event::Router),
-        1 => prop_oneof![Just(None), (0..12i64).prop_map(Some)].prop_map(Event::Accepts),
-    ]
+    )
 }
 
 /// `sidecar:1` and `sidecar:0` are good; the others fail, each in its own way. Its deadlines and delays are short: a schedule is as good
