@@ -18,7 +18,7 @@ use crate::support::{
 };
 
 /// The same model, served by a server that is broken in the way `mode` says.
-pub(crate) fn broken(mode: &str) -> Value {
+fn broken(mode: &str) -> Value {
     broken_with(mode, &[])
 }
 
