@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 pub use inference_sidecar::proto;
+use inference_sidecar::was_never_sent;
 use proto::ModelInferRequest;
 use proto::grpc_inference_service_client::GrpcInferenceServiceClient;
 use proto::model_infer_request::InferInputTensor;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
 
 use crate::oip::Answer;
 
@@ -47,6 +48,7 @@ pub fn request(model: &str, tensor: &[u8]) -> ModelInferRequest {
 pub async fn infer(client: &Client, model: &str, tensor: &[u8]) -> Result<Answer> {
     let request = request(model, tensor);
     let mut answer = client.clone().model_infer(request.clone()).await;
+    // As clients of gRPC do by themselves ("transparent retry"); tonic leaves that to its caller.
     if answer.as_ref().is_err_and(was_never_sent) {
         answer = client.clone().model_infer(request).await;
     }
@@ -57,12 +59,6 @@ pub async fn infer(client: &Client, model: &str, tensor: &[u8]) -> Result<Answer
     let message = response.into_inner();
     let output = message.raw_output_contents.first().context("no raw_output_contents")?;
     Answer::new(output.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(), revision)
-}
-
-/// The connection was told to go before the request was on it. Clients of gRPC send such a request again by themselves
-/// ("transparent retry"); tonic leaves that to its caller.
-fn was_never_sent(status: &Status) -> bool {
-    status.code() == Code::Cancelled && status.source().is_some()
 }
 
 fn cause(status: &Status) -> String {
