@@ -1,5 +1,5 @@
 #!/bin/bash
-# The tests on a real cluster. usage: e2e/run.sh [--gateway] [NAME OF A TEST...]; KUBECONFIG names another cluster than the local one.
+# The tests on a real cluster, DRYDOCK_E2E_THREADS (2) at a time. usage: e2e/run.sh [--gateway] [NAME OF A TEST...]; KUBECONFIG names another cluster than the local one.
 # A cluster that was up stays up; one that is started here ends here, unless DRYDOCK_KEEP_CLUSTER is set.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
@@ -42,4 +42,7 @@ fi
 # The audit log of the local cluster; that of another one is where its owner says, if anywhere.
 log=$("$CLUSTER" status | awk '$1 == "audit" { print $3 }')
 [[ -z $log ]] || export DRYDOCK_AUDIT_LOG=${DRYDOCK_AUDIT_LOG:-$log}
-"$CLUSTER" exec "$program" --test-threads=1 --nocapture "$@"
+# They wait for most of their time, and two of them have room beside each other; those with a gateway share it.
+threads=${DRYDOCK_E2E_THREADS:-2}
+[[ $tests == cluster ]] || threads=1
+"$CLUSTER" exec "$program" --test-threads="$threads" --nocapture "$@"

@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 
-use crate::support::{ROLLED_OUT, assert_lossless, load, model, pods_of, served, space, stable_revision};
+use crate::support::{ROLLED_OUT, alone, assert_lossless, load, model, pods_of, served, stable_revision};
 
 /// Pods of the stable revision, of the canary at its step's half, and of what takes over.
 const STABLE: usize = 2;
@@ -36,7 +36,7 @@ async fn ready(space: &Space, revision: &str) -> Result<usize> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_takes_over_has_the_pods_of_both() -> Result<()> {
-    let space = space("autoscaled").await?;
+    let space = alone("autoscaled").await?;
     let first = stable_revision(&served(&space, &version("1")).await?);
     let traffic = load(&space, "model").await?;
     let autoscalers: Api<HorizontalPodAutoscaler> = space.api();

@@ -8,11 +8,11 @@ use drydock_e2e::load_pod::LoadPod;
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 
-use crate::support::{assert_lossless, load, served, space, stable_revision};
+use crate::support::{alone, assert_lossless, load, served, stable_revision};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_one_to_three_and_back() -> Result<()> {
-    let space = space("autoscaling").await?;
+    let space = alone("autoscaling").await?;
     let object = served(
         &space,
         &json!({"spec": {"serving": {

@@ -14,22 +14,9 @@ use kube::api::{ListParams, LogParams};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ROLLED_OUT, assert_lossless, canary_revision, failed, how_many, load, model, served, space, stable_revision,
+    ROLLED_OUT, assert_lossless, broken, broken_with, canary_revision, failed, how_many, load, model, served, space,
+    stable_revision,
 };
-
-/// The same model, served by a server that is broken in the way `mode` says.
-fn broken(mode: &str) -> Value {
-    broken_with(mode, &[])
-}
-
-fn broken_with(mode: &str, environment: &[(&str, String)]) -> Value {
-    let environment: Vec<_> = environment.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-    let environment = [vec![json!({"name": "MODE", "value": mode})], environment].concat();
-    json!({"spec": {"serving": {
-        "image": "localhost/drydock/faulty-server:dev",
-        "podTemplate": {"spec": {"containers": [{"name": "inference-sidecar", "env": environment}]}},
-    }}})
-}
 
 async fn rolled_back(space: &Space, mode: &str, bad: &Value, expected: &[&str]) -> Result<()> {
     let stable = stable_revision(&served(space, &json!({})).await?);

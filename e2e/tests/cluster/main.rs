@@ -1,5 +1,5 @@
-//! Drydock on a real cluster: real API server, kubelet, containers and network. `e2e/run.sh` runs these; they take turns, for
-//! the machine's sake, and each has a namespace of its own under Pod Security `restricted`.
+//! Drydock on a real cluster: real API server, kubelet, containers and network. `e2e/run.sh` runs these, two at a time
+//! for the machine's sake, and each has a namespace of its own under Pod Security `restricted`.
 
 mod ab_test;
 mod autoscaled_rollout;

@@ -11,7 +11,7 @@ use kube::Api;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{RATE, ROLLED_OUT, assert_lossless, cluster, served, space};
+use crate::support::{RATE, ROLLED_OUT, alone, assert_lossless, cluster, served};
 
 /// Where the control plane is, which stays.
 const HERE: &str = "node1";
@@ -60,7 +60,7 @@ async fn as_before(space: &Space, before: &BTreeSet<String>) -> Result<()> {
 /// The kubelet alone says nothing: its pod is taken out of the Service, still answers what it has, and is taken in again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_falls_silent() -> Result<()> {
-    let space = space("silent").await?;
+    let space = alone("silent").await?;
     let (traffic, before) = one_on_each(&space).await?;
     cluster(&["freeze", THERE]).await?;
     let noticed = until_node_is(&space, false).await;
@@ -76,7 +76,7 @@ async fn a_node_falls_silent() -> Result<()> {
 /// none does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_is_gone() -> Result<()> {
-    let space = space("gone").await?;
+    let space = alone("gone").await?;
     let (traffic, before) = one_on_each(&space).await?;
     sleep(Duration::from_secs(2)).await;
     let well = traffic.seen().await?;

@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 
-use crate::support::{ROLLED_OUT, assert_lossless, load, model, served, space, stable_revision};
+use crate::support::{ROLLED_OUT, alone, assert_lossless, load, model, served, stable_revision};
 
 /// Kills every operator pod without a chance to say goodbye.
 async fn kill_operator(space: &Space) -> Result<()> {
@@ -25,7 +25,7 @@ async fn kill_operator(space: &Space) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_one_goes_on() -> Result<()> {
-    let space = space("killed").await?;
+    let space = alone("killed").await?;
     let steps =
         json!({"spec": {"rollout": {"steps": [{"weight": 30, "holdSeconds": 5}, {"weight": 70, "holdSeconds": 5}]}}});
     let first = stable_revision(&served(&space, &steps).await?);

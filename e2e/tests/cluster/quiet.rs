@@ -16,7 +16,7 @@ use kube::discovery::{Discovery, Scope, verbs};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
-use crate::support::{OPTIMIZED, model, space};
+use crate::support::{OPTIMIZED, alone, model};
 
 const COUNT: usize = 20;
 
@@ -95,7 +95,7 @@ async fn twenty_served(space: &Space) -> Result<()> {
 async fn no_writes_at_rest() -> Result<()> {
     let log = std::env::var("DRYDOCK_AUDIT_LOG").ok();
     let seconds = std::env::var("DRYDOCK_E2E_REST_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(60);
-    let space = space("quiet").await?;
+    let space = alone("quiet").await?;
     twenty_served(&space).await?;
 
     let namespaces = [space.name.as_str(), NAMESPACE];

@@ -34,7 +34,7 @@ impl Store {
         Ok(Self { volumes, name })
     }
 
-    async fn delete(self, space: Space) -> Result<()> {
+    async fn delete(self, space: &Space) -> Result<()> {
         space.delete().await?;
         self.volumes.delete(&self.name, &DeleteParams::default()).await?;
         Ok(())
@@ -70,7 +70,7 @@ async fn a_store_is_full() -> Result<()> {
 
     cluster(&["volume", &name, "64m"]).await?;
     space.until("model", OPTIMIZED, "to be served once there is room", is_ready).await?;
-    store.delete(space).await
+    store.delete(&space).await
 }
 
 /// Files below a directory.
@@ -116,5 +116,5 @@ async fn a_store_is_slow() -> Result<()> {
     space.until("model", ROLLED_OUT, "a promotion out of a slow store", promoted).await?;
     let took = began.elapsed();
     assert_lossless(&traffic.stop().await?, &format!("a promotion out of a slow store, {:.0} s", took.as_secs_f64()));
-    store.delete(space).await
+    store.delete(&space).await
 }

@@ -1,17 +1,18 @@
-//! Blue/green: a new revision that no user meets until somebody says so.
+//! Blue/green and shadow: a new revision that no user meets until somebody says so.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use drydock_crds::ModelDeployment;
+use drydock_crds::{Metric, MetricOutcome, ModelDeployment};
 use drydock_e2e::forward::Forward;
-use drydock_e2e::kubernetes::{Space, condition, is_pod_ready, is_ready, uid_of, wait};
+use drydock_e2e::kubernetes::{Space, changed, condition, is_pod_ready, is_ready, uid_of, wait};
 use drydock_e2e::{fashion, grpc, oip};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ROLLED_OUT, assert_lossless, canary_revision, load, model, pods_of, served, space, stable_revision,
+    ROLLED_OUT, assert_lossless, broken, canary_revision, failed, load, metric, model, pods_of, served, space,
+    stable_revision,
 };
 
 fn blue_green(label: &str, scale_down_delay: u32, control: &Value) -> Value {
@@ -72,10 +73,24 @@ async fn blue_green_is_a_flip_and_so_is_the_way_back() -> Result<()> {
     println!("blue/green: promoted {:.1} s after it was let go on", began.elapsed().as_secs_f64());
     assert!(weights.iter().all(|weight| ["0%", ""].contains(&weight.as_str())), "{weights:?}");
     assert_eq!(answering(&space, "model").await?, [second.clone(), second.clone()]);
-    let before = traffic.seen().await?;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let after = traffic.seen().await?;
-    println!("blue/green: promoted: {:?} then {:?}", before.by_revision, after.by_revision);
+    // Half of the load is on connections that are kept: their pods, which stay, ask it to connect again.
+    wait(Duration::from_secs(20), "kept connections to lead to version 2", || async {
+        let before = traffic.seen().await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let after = traffic.seen().await?;
+        let more = |of: &str| {
+            let [before, after] = [&before, &after].map(|seen| seen.by_revision.get(of).copied().unwrap_or_default());
+            after - before
+        };
+        let (old, new) = (more(&first), more(&second));
+        println!("blue/green: in a second, {old} answers of version 1 and {new} of version 2");
+        Ok((new > 0 && old == 0).then_some(()))
+    })
+    .await?;
+    println!(
+        "blue/green: nobody is answered by version 1 {:.1} s after version 2 was let go on",
+        began.elapsed().as_secs_f64()
+    );
     assert_eq!(ready(&space, &second).await?, green, "the promotion made pods");
     assert_eq!(ready(&space, &first).await?, blue, "the replaced revision is not warm");
 
@@ -93,5 +108,49 @@ async fn blue_green_is_a_flip_and_so_is_the_way_back() -> Result<()> {
     })
     .await?;
     assert_lossless(&traffic.stop().await?, "blue/green, and back");
+    space.delete().await
+}
+
+fn shadow(label: &str, control: &Value) -> Value {
+    json!({"spec": {
+        "serving": {"podTemplate": {"labels": {"version": label}}},
+        "rollout": {
+            "strategy": "Shadow",
+            "shadow": {"percentage": 100},
+            "analysis": {"minAgreement": 90},
+            "control": control,
+        },
+    }})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shadow_is_compared_and_answers_nobody() -> Result<()> {
+    let space = space("shadow").await?;
+    let none = json!({});
+    let first = stable_revision(&served(&space, &shadow("1", &none)).await?);
+    let traffic = load(&space, "model").await?;
+
+    space.apply(model(&shadow("2", &none))?).await?;
+    let agrees = |m: &ModelDeployment| metric(m, Metric::Agreement).is_some_and(|m| m.outcome == MetricOutcome::Pass);
+    let compared = space.until("model", ROLLED_OUT, "enough compared answers", agrees).await?;
+    println!("shadow: {:?}", metric(&compared, Metric::Agreement));
+    let second = canary_revision(&compared);
+    assert_eq!(stable_revision(&compared), first, "promoted by nobody");
+    let seen = traffic.seen().await?;
+    assert_eq!(seen.by_revision.keys().collect::<Vec<_>>(), [&first], "somebody got an answer of the shadow");
+
+    space.apply(model(&shadow("2", &json!({"promote": second})))?).await?;
+    let promoted = |m: &_| is_ready(m) && stable_revision(m) == second;
+    space.until("model", ROLLED_OUT, "to be promoted", promoted).await?;
+
+    // One that answers otherwise goes, and nobody has met it.
+    space.apply(model(&changed(broken("wrong-answers"), &shadow("3", &none)))?).await?;
+    let after = space.until("model", ROLLED_OUT, "a rollback", |m| failed(m).is_some()).await?;
+    assert_eq!(failed(&after).map(|f| f.1).as_deref(), Some("Disagreement"));
+    assert_eq!(stable_revision(&after), second);
+    let report = traffic.stop().await?;
+    assert_lossless(&report, "a shadow promoted, another rolled back");
+    let answered: BTreeSet<_> = report.by_revision.keys().collect();
+    assert_eq!(answered, BTreeSet::from([&first, &second]), "somebody got an answer of the bad shadow");
     space.delete().await
 }

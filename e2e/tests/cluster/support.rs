@@ -1,3 +1,4 @@
+use std::ops::Deref;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -9,7 +10,7 @@ use drydock_e2e::load_pod::LoadPod;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Requests a second that go on during everything.
 pub(crate) const RATE: u32 = 60;
@@ -17,11 +18,44 @@ pub(crate) const RATE: u32 = 60;
 pub(crate) const OPTIMIZED: Duration = Duration::from_secs(300);
 pub(crate) const ROLLED_OUT: Duration = Duration::from_secs(180);
 
-/// A fresh namespace on a cluster that runs this clone's operator.
-pub(crate) async fn space(name: &str) -> Result<Space> {
-    static INSTALLED: OnceCell<()> = OnceCell::const_new();
-    INSTALLED.get_or_try_init(install::operator).await?;
-    Space::delete_left("e2e-").await?;
+/// Held by each test for as long as it lasts: shared, or by one that needs the cluster for itself alone.
+static CLUSTER: RwLock<()> = RwLock::const_new(());
+
+/// A test's namespace, and its turn on the cluster.
+#[derive(Debug)]
+pub(crate) struct Turn<T> {
+    space: Space,
+    _turn: T,
+}
+
+impl<T> Deref for Turn<T> {
+    type Target = Space;
+
+    fn deref(&self) -> &Space {
+        &self.space
+    }
+}
+
+/// A fresh namespace on a cluster that runs this clone's operator, beside those of other tests.
+pub(crate) async fn space(name: &str) -> Result<Turn<RwLockReadGuard<'static, ()>>> {
+    let turn = CLUSTER.read().await;
+    Ok(Turn { space: fresh(name).await?, _turn: turn })
+}
+
+/// The same where no other test is under way: for one that breaks what all share, or takes all that the machine has.
+pub(crate) async fn alone(name: &str) -> Result<Turn<RwLockWriteGuard<'static, ()>>> {
+    let turn = CLUSTER.write().await;
+    Ok(Turn { space: fresh(name).await?, _turn: turn })
+}
+
+async fn fresh(name: &str) -> Result<Space> {
+    static READY: OnceCell<()> = OnceCell::const_new();
+    READY
+        .get_or_try_init(|| async {
+            install::operator().await?;
+            Space::delete_left("e2e-").await
+        })
+        .await?;
     Space::fresh(&format!("e2e-{name}")).await
 }
 
@@ -43,6 +77,20 @@ pub(crate) fn model(change: &Value) -> Result<Value> {
         }),
     );
     Ok(changed(base, change))
+}
+
+/// The same model, served by a server that is broken in the way `mode` says.
+pub(crate) fn broken(mode: &str) -> Value {
+    broken_with(mode, &[])
+}
+
+pub(crate) fn broken_with(mode: &str, environment: &[(&str, String)]) -> Value {
+    let environment: Vec<_> = environment.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    let environment = [vec![json!({"name": "MODE", "value": mode})], environment].concat();
+    json!({"spec": {"serving": {
+        "image": "localhost/drydock/faulty-server:dev",
+        "podTemplate": {"spec": {"containers": [{"name": "inference-sidecar", "env": environment}]}},
+    }}})
 }
 
 /// A number that the environment may say otherwise.

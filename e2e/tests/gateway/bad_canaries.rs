@@ -4,10 +4,9 @@ use anyhow::{Context as _, Result};
 use drydock_e2e::kubernetes::{Space, is_ready, wait};
 use drydock_e2e::load_pod::{LoadPod, Place};
 use k8s_openapi::api::apps::v1::Deployment;
-use serde_json::json;
 use tokio::time::{Duration, sleep};
 
-use crate::support::{OPTIMIZED, RATE, ROLLED_OUT, assert_lossless, failed, space, stable_revision};
+use crate::support::{OPTIMIZED, RATE, ROLLED_OUT, assert_lossless, broken, failed, space, stable_revision};
 use crate::{HOSTNAME, NAME, both, next, routes};
 
 /// Long enough for a gateway to do what it has accepted: Traefik gathers changes for 2 s.
@@ -15,11 +14,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 
 /// Applies a canary that is broken in the way `mode` says, and waits until it is rolled back: which revision, and why.
 async fn rolled_back(space: &Space, mode: &str) -> Result<(String, String)> {
-    let change = json!({"spec": {"serving": {
-        "image": "localhost/drydock/faulty-server:dev",
-        "podTemplate": {"spec": {"containers": [{"name": "inference-sidecar", "env": [{"name": "MODE", "value": mode}]}]}},
-    }}});
-    space.apply(next(&change)?).await?;
+    space.apply(next(&broken(mode))?).await?;
     let verdict = space.until(NAME, ROLLED_OUT, &format!("{mode}: a rollback"), |m| failed(m).is_some()).await?;
     println!("{mode}: {:?}", failed(&verdict));
     failed(&verdict).context("no revision has failed")
