@@ -250,12 +250,12 @@ async fn must_leave(version: Version, max_age: Duration, lifecycle: &Lifecycle) 
     if version == Version::Http1 {
         return lifecycle.reached(Phase::Stopping).await;
     }
-    let lame_duck = async {
+    let sent_away = async {
         sleep(MIN_AGE).await;
-        lifecycle.reached(Phase::LameDuck).await;
+        lifecycle.sent_away().await;
     };
     tokio::select! {
-        () = lame_duck => {}
+        () = sent_away => {}
         () = lifecycle.reached(Phase::Stopping) => {}
         () = sleep(max_age) => {}
     }

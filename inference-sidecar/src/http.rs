@@ -163,7 +163,8 @@ async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let headers = response.headers_mut();
     name_revision(headers, &app.model.revision);
     // A client that keeps its connection would never look for another pod.
-    if !app.is_ready() && version <= Version::HTTP_11 {
+    let sends_away = !app.is_ready() || app.lifecycle.sends_away();
+    if sends_away && version <= Version::HTTP_11 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -84,7 +84,7 @@ impl Server {
         tokio::spawn(memory::give_back_when_idle(current.clone()));
         if let (Some(path), Some(splitter)) = (config.split_file.clone(), app.splitter.clone()) {
             tokio::spawn(split::send_synthetic(current.clone(), splitter.clone()));
-            tokio::spawn(split::watch(path, splitter));
+            tokio::spawn(split::watch(path, splitter, app.lifecycle.clone()));
         }
         let (model, layout) = (&app.model, app.model.queue.config().layout);
         tracing::info!(

@@ -40,6 +40,16 @@ pub struct Split {
     /// package by itself: [`SplitWindow::synthetic`]. 0: never.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub synthetic_milliseconds: u32,
+    /// The revision has taken this pod's place, and its Service: clients are asked to connect again, which leads them there.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replaced: bool,
+}
+
+impl Split {
+    /// What a pod is told whose place `revision` has taken.
+    pub fn replaced(revision: &str) -> Self {
+        Self { revision: revision.to_owned(), timeout_milliseconds: 1, replaced: true, ..Self::default() }
+    }
 }
 
 /// A number that feedback may give, and where it lies.
@@ -214,6 +224,9 @@ mod tests {
         );
         assert_eq!(serde_json::to_string(&split).unwrap(), json);
         assert_eq!(serde_json::from_str::<Split>(&json).unwrap(), split);
+        // One that does not know the word answers everything itself, which is what it did before.
+        let json = r#"{"weight":0,"revision":"r2","window":"","compare":0,"timeoutMilliseconds":1,"replaced":true}"#;
+        assert_eq!(serde_json::to_string(&Split::replaced("r2")).unwrap(), json);
     }
 
     #[test]

@@ -238,8 +238,9 @@ async fn a_client_with_nothing_to_ask_does_not_hold_up_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn http2_clients_are_told_to_go_when_draining_begins() {
-    for kind in [Kind::Http, Kind::Grpc] {
+async fn http2_clients_are_told_to_go_when_draining_begins_or_others_have_the_service() {
+    let ways: [fn(&Lifecycle); 2] = [|l| l.advance(Phase::LameDuck), |l| l.set_replaced(true)];
+    for (kind, leave) in [Kind::Http, Kind::Grpc].into_iter().flat_map(|kind| ways.map(|leave| (kind, leave))) {
         let (lifecycle, go_on) = (Lifecycle::default(), Arc::new(Notify::new()));
         let (client, server) = connect(kind, &lifecycle, router(&go_on));
         let (mut sender, connection) =
@@ -250,7 +251,7 @@ async fn http2_clients_are_told_to_go_when_draining_begins() {
         let slow = sender.send_request(request("/slow"));
         sleep(MIN_AGE).await;
 
-        lifecycle.advance(Phase::LameDuck);
+        leave(&lifecycle);
         // What was asked before is answered; then both sides let go, long before the end.
         go_on.notify_one();
         assert_eq!(timeout(MIN_AGE, slow).await.expect("no answer").unwrap().status(), 200);

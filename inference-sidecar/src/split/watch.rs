@@ -5,6 +5,7 @@ use std::time::Duration;
 use drydock_contract::{CORRECT, FeedbackMetric, Split};
 
 use super::Splitter;
+use crate::lifecycle::Lifecycle;
 
 /// A downward-API volume is replaced by renaming a symbolic link, which file watches follow badly; reading it is cheap.
 const POLL: Duration = Duration::from_millis(150);
@@ -16,8 +17,8 @@ const MIN_SYNTHETIC_MILLISECONDS: u32 = 10;
 /// As many as a ModelDeployment may have.
 const MAX_METRICS: usize = 8;
 
-/// Keeps the splitter as the file says, for ever.
-pub(crate) async fn watch(path: PathBuf, splitter: Arc<Splitter>) {
+/// Keeps the splitter as the file says, and whether clients are sent away, for ever.
+pub(crate) async fn watch(path: PathBuf, splitter: Arc<Splitter>, lifecycle: Lifecycle) {
     let mut last = None;
     loop {
         let text = match tokio::fs::read(&path).await {
@@ -33,11 +34,13 @@ pub(crate) async fn watch(path: PathBuf, splitter: Arc<Splitter>) {
         if last.as_ref() != Some(&text) {
             match parse(&text) {
                 Ok(split) => {
+                    lifecycle.set_replaced(split.as_ref().is_some_and(|s| s.replaced));
                     splitter.set(split);
                     tracing::info!(split = %text.trim_ascii().escape_ascii(), "split in force");
                 }
                 // Anyone who may annotate the pod can write this.
                 Err(error) => {
+                    lifecycle.set_replaced(false);
                     splitter.set(None);
                     tracing::error!(path = %path.display(), error, "invalid split; the stable model answers everything");
                 }

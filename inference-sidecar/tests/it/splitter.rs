@@ -4,6 +4,7 @@ mod failures;
 mod feedback;
 mod grpc;
 mod keys;
+mod replaced;
 mod shadow;
 mod shares;
 mod synthetic;

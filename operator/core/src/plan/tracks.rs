@@ -181,9 +181,14 @@ impl<'a> Tracks<'a> {
         // A revision that was stable before may still have a share to send on, now to itself. Behind a gateway it counts.
         let counts = wanted.as_ref().filter(|_| r.rollout.router == Router::Gateway);
         splits.extend(self.canary.pods.iter().filter_map(|p| tell(p, counts)));
+        // Those of the replaced revision go on as they were until the Service has moved, but not into the next canary. Then their clients
+        // are sent after it: a kept connection stays with its pod.
+        let replaced = self.stable.revision.as_ref().filter(|_| self.flipped).map(|of| Split::replaced(&of.revision));
+        if self.canary.revision.is_some() || replaced.is_some() {
+            splits.extend(self.previous.pods.iter().filter_map(|p| tell(p, replaced.as_ref())));
+        }
         if self.canary.revision.is_some() {
-            // Those of the replaced revision go on as they were while they end, but not into the next canary; nor do any others.
-            splits.extend(self.previous.pods.iter().chain(&self.others).filter_map(|p| tell(p, None)));
+            splits.extend(self.others.iter().filter_map(|p| tell(p, None)));
         }
         splits
     }

@@ -70,6 +70,7 @@ pub fn split(at: &RolloutStatus, rules: Rules<'_>, weight: i32, canary_ready: i3
         metrics: policy.analysis.metrics.iter().map(FeedbackMetric::told).collect(),
         tolerance: policy.analysis.tolerance.iter().map(|(output, t)| (output.clone(), t.told())).collect(),
         synthetic_milliseconds: synthetic::milliseconds(policy.analysis.synthetic_per_second, stable_ready),
+        replaced: false,
     });
     match policy.router {
         Router::Sidecar => split,

@@ -104,8 +104,12 @@ impl Story {
             writeln!(told, "{t:>4}s    scale {} to {}", scale.deployment, scale.replicas).unwrap();
         }
         for split in &plan.splits {
-            let weight = split.split.as_ref().map_or("nothing on".to_owned(), sends);
-            writeln!(told, "{t:>4}s    pod {} sends {weight}", split.pod).unwrap();
+            let what = match &split.split {
+                None => "nothing on".to_owned(),
+                Some(split) if split.replaced => "its clients away".to_owned(),
+                Some(split) => sends(split),
+            };
+            writeln!(told, "{t:>4}s    pod {} sends {what}", split.pod).unwrap();
         }
         for child in &plan.records {
             writeln!(told, "{t:>4}s    record {child}").unwrap();
