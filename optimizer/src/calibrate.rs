@@ -8,6 +8,7 @@ mod gram;
 mod histogram;
 mod means;
 mod noise;
+mod spread;
 mod threshold;
 mod walk;
 mod window;
@@ -20,13 +21,14 @@ use crate::dataset::Dataset;
 use crate::engine::{Engine, Session};
 use crate::error::Error;
 use crate::onnx::{Graph, float_value};
-use crate::passes::{Extents, Gram, Mean, Selection};
+use crate::passes::{Extents, Gram, Mean, Selection, Spread};
 use crate::progress::Progress;
 use extent::ExtentCollector;
 use gram::{GramCollector, Multiply};
 pub use histogram::Histogram;
 use means::MeanCollector;
 pub use noise::Noise;
+use spread::SpreadCollector;
 pub use threshold::{least_divergence, least_error};
 pub use walk::Walk;
 use window::Window;
@@ -153,6 +155,17 @@ impl Source<'_> {
             Ok(())
         })?;
         Ok(collectors.into_iter().map(|(name, c)| (name.to_owned(), c.means())).collect())
+    }
+
+    /// Mean and variance of each channel of each value.
+    pub fn spreads(&self, graph: &Graph, values: &[String]) -> Result<BTreeMap<String, Spread>, Error> {
+        let wanted: BTreeSet<&str> = values.iter().map(String::as_str).collect();
+        let mut collectors: BTreeMap<&str, SpreadCollector> = BTreeMap::new();
+        self.read(graph, &wanted, &mut Progress::silent(), |name, shape, values| {
+            collectors.entry(name).or_default().add(shape, values);
+            Ok(())
+        })?;
+        Ok(collectors.into_iter().map(|(name, c)| (name.to_owned(), c.finish())).collect())
     }
 
     /// Calls `use_grams` with the second moments of each layer's inputs, as many layers at once as memory allows.

@@ -23,6 +23,7 @@ mod quantize;
 mod remove_dead;
 mod remove_noops;
 mod sparsify;
+mod unfold_batch_norm;
 mod upgrade;
 mod weight_only;
 
@@ -54,5 +55,6 @@ use remove_dead::drop_dead;
 pub use remove_dead::{DeadReport, remove_dead};
 pub use remove_noops::{NoopReport, remove_noops};
 pub use sparsify::{Zeros, sparsify};
+pub use unfold_batch_norm::{Spread, unfold_batch_norm, without_norm};
 pub use upgrade::{UpgradeReport, upgrade};
 pub use weight_only::{WeightOnlyReport, weight_only};

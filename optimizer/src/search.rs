@@ -12,6 +12,7 @@ mod bench;
 mod budget;
 mod estimate;
 mod halving;
+mod lessons;
 mod prefixes;
 mod record;
 mod run;

@@ -109,6 +109,7 @@ pub fn make(
         (graph, done.techniques[i]) =
             step(engine, graph, &recipe.techniques[..=i], original.as_ref(), given, progress)?;
     }
+    graph = folded(engine, graph, &recipe.techniques)?;
     Ok(Made { model: graph.encode(), recipe: done })
 }
 
@@ -129,6 +130,9 @@ pub(crate) fn step(
     {
         progress.note(&format!("{asked} images were asked for; there are {}, and all of them are used", data.len()));
     }
+    if technique.distill.is_none() {
+        graph = folded(engine, graph, before)?;
+    }
     let mut done = technique.clone();
     if let Some(options) = &technique.factorize {
         let (result, options) = factorize::factorize(engine, graph, options, given.calibration()?, progress)?;
@@ -142,13 +146,26 @@ pub(crate) fn step(
     }
     if let (Some(options), Some(original)) = (&technique.distill, original) {
         let keep_zeros = before.iter().any(|t| t.sparsify.is_some());
-        graph = distill::distill(engine, graph, original, (options, keep_zeros), given, progress)?;
+        let before = distill::Before { keep_zeros, student: is_students(techniques) };
+        graph = distill::distill(engine, graph, original, (options, before), given, progress)?;
     }
     if let Some(options) = &technique.quantize {
         let target = given.target.unwrap_or_else(|| Target::of(&machine()));
         graph = quantize::quantize(engine, graph, (options, target), (given.calibration, given.is_detector), progress)?;
     }
     Ok((graph, done))
+}
+
+/// A student keeps its BatchNormalization from one training to the next; what comes after these finds a clean graph.
+pub(crate) fn folded(engine: &Engine, graph: Graph, done: &[Technique]) -> Result<Graph, Error> {
+    let is_taught = done.last().is_some_and(|t| t.distill.is_some()) && is_students(done);
+    Ok(if is_taught { passes::clean(graph, engine)?.0 } else { graph })
+}
+
+/// Whether all of these are trainings of a student that the first one names.
+fn is_students(techniques: &[Technique]) -> bool {
+    let first = techniques.first().and_then(|t| t.distill.as_ref());
+    first.is_some_and(|d| d.student.is_some()) && techniques.iter().all(|t| t.distill.is_some())
 }
 
 /// How many images of the calibration data it reads, if that many are there.

@@ -62,21 +62,29 @@ impl Schedule {
     }
 }
 
-/// The most that a technique of each kind has taken.
+/// The most that a technique of each kind has taken; of training, that a step has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Costs(BTreeMap<&'static str, f64>);
 
 impl Costs {
     pub fn note(&mut self, technique: &Technique, seconds: f64) {
         let most = self.0.entry(kind(technique)).or_default();
-        *most = most.max(seconds);
+        *most = most.max(seconds / times(technique));
     }
 
     /// Of what has never been done, nor what is like it, it says nothing: the deadline breaks that off.
     pub fn expect(&self, techniques: &[Technique]) -> f64 {
         let known = |kind: &str| self.0.get(kind).copied();
-        techniques.iter().map(kind).filter_map(|kind| known(kind).or_else(|| known(like(kind)?))).sum()
+        let expected = |t: &Technique| {
+            let kind = kind(t);
+            Some(times(t) * known(kind).or_else(|| known(like(kind)?))?)
+        };
+        techniques.iter().filter_map(expected).sum()
     }
+}
+
+fn times(technique: &Technique) -> f64 {
+    technique.distill.as_ref().map_or(1.0, |d| f64::from(d.steps))
 }
 
 /// Both fit each layer anew, on as many images.
@@ -118,13 +126,17 @@ mod tests {
     #[expect(clippy::float_cmp, reason = "chosen, not computed")]
     fn costs_are_the_most_that_was_seen() {
         let prune = Technique { prune: Some(drydock_contract::Prune::default()), ..Technique::default() };
-        let distill = Technique { distill: Some(drydock_contract::Distill::default()), ..Technique::default() };
+        let distill = |steps| Technique {
+            distill: Some(drydock_contract::Distill { steps, ..Default::default() }),
+            ..Technique::default()
+        };
         let mut costs = Costs::default();
         costs.note(&prune, 7.0);
         costs.note(&prune, 5.0);
-        assert_eq!(costs.expect(&[prune.clone(), distill.clone()]), 7.0);
-        costs.note(&distill, 20.0);
-        assert_eq!(costs.expect(&[prune, distill]), 27.0);
+        assert_eq!(costs.expect(&[prune.clone(), distill(100)]), 7.0);
+        costs.note(&distill(100), 20.0);
+        costs.note(&distill(1000), 150.0);
+        assert_eq!(costs.expect(&[prune, distill(300)]), 67.0, "a step took 0.2 s at most");
         let factorize = Technique { factorize: Some(drydock_contract::Factorize::macs(0.5)), ..Technique::default() };
         assert_eq!(costs.expect(std::slice::from_ref(&factorize)), 7.0, "never done, and like prune");
         costs.note(&factorize, 3.0);

@@ -143,4 +143,4 @@ pub(super) fn ranked(trials: &[Trial], search: &Search, which: impl Fn(&Trial) -
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

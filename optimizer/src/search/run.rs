@@ -1,15 +1,17 @@
 //! The search itself: clock, engine and files; what it decides it asks the pure modules.
 
+mod explore;
+
 use std::time::{Duration, Instant};
 
-use drydock_contract::{CandidateReport, Failure, FailureReason, Recipe, Search};
+use drydock_contract::{CandidateReport, Failure, Recipe, Search};
 use drydock_detection::Decoder;
 use tempfile::TempDir;
 
 use super::bench::{Bench, Judge};
 use super::budget::{Pace, SEARCH_ROUNDS, Schedule, benchmark};
-use super::estimate::Estimate;
 use super::halving;
+use super::lessons;
 use super::record::Record;
 use super::space::{Profile, space};
 use super::trial::Trial;
@@ -100,6 +102,7 @@ pub fn run(
         rounds,
         pace,
         schedule,
+        lessons_end: None,
         program: request.program,
         scratch,
         progress,
@@ -146,6 +149,8 @@ struct Run<'a, 'p> {
     rounds: Vec<usize>,
     pace: Pace,
     schedule: Schedule,
+    /// Seconds from the start, once a student has had its first lesson.
+    lessons_end: Option<f64>,
     program: Option<&'a std::path::Path>,
     scratch: TempDir,
     progress: &'p mut Progress,
@@ -158,55 +163,6 @@ impl Run<'_, '_> {
 
     fn at(&self, seconds: f64) -> Instant {
         self.clock + Duration::from_secs_f64(seconds)
-    }
-
-    /// Makes each candidate that there is time for, and measures it on a few images.
-    fn explore(&mut self) -> Result<(), Error> {
-        self.progress.stage(0.0, 60.0);
-        let mut tried = 0;
-        for at in 0..self.trials.len() {
-            interrupt::check()?;
-            let recipe = self.trials[at].entry.recipe.clone();
-            let left = self.schedule.explore - self.elapsed();
-            let expected =
-                self.workshop.expect(&recipe) + self.pace.answer(self.rounds[0]) + benchmark(SEARCH_ROUNDS[0]);
-            let limit = self.search.max_candidates;
-            let verdict = if tried == limit {
-                Some(Verdict::TooMany { limit })
-            } else if let Some(verdict) = halving::skip(&self.trials, at, self.search) {
-                Some(verdict)
-            } else {
-                (expected > left).then_some(Verdict::NoTime { expected_seconds: expected, left_seconds: left })
-            };
-            if verdict.is_some() {
-                self.trials[at].verdict = verdict;
-                continue;
-            }
-            tried += 1;
-            let what = format!("search: {:.0} s left, try {}:", left, recipe.name);
-            self.progress.step(&what, at + 1, self.trials.len(), "candidates");
-            let began = self.elapsed();
-            let outcome = interrupt::before(self.at(self.schedule.explore), || self.attempt(at, &recipe));
-            let seconds = self.elapsed() - began;
-            self.trials[at].seconds = seconds;
-            match outcome {
-                Ok(Some(())) => self.drop_lost()?,
-                Ok(None) => self.trials[at].verdict = Some(Verdict::OutOfTime { seconds }),
-                Err(e) if is_of_candidate(&e) => self.trials[at].verdict = Some(Verdict::Failed(e.failure())),
-                Err(e) => return Err(e),
-            }
-            self.tell(at);
-            self.workshop.keep(self.trials[at + 1..].iter().map(|t| &t.entry.recipe));
-        }
-        Ok(())
-    }
-
-    fn attempt(&mut self, at: usize, recipe: &Recipe) -> Result<(), Error> {
-        let model = self.workshop.make(recipe, &mut Progress::silent())?;
-        let path = self.scratch.path().join(format!("{at}.onnx"));
-        std::fs::write(&path, &model).map_err(|source| Error::Write { what: path.display().to_string(), source })?;
-        self.trials[at].model = Some(path);
-        self.measure(at, 0, self.rounds[0])
     }
 
     fn measure(&mut self, at: usize, round: usize, images: usize) -> Result<(), Error> {
@@ -224,26 +180,11 @@ impl Run<'_, '_> {
     }
 
     fn drop_lost(&mut self) -> Result<(), Error> {
-        for (at, verdict) in halving::lost(&self.trials, self.search)? {
+        let outgrown = lessons::outgrown(&self.trials)?;
+        for (at, verdict) in outgrown.into_iter().chain(halving::lost(&self.trials, self.search)?) {
             self.trials[at].verdict = Some(verdict);
         }
         Ok(())
-    }
-
-    fn tell(&mut self, at: usize) {
-        let trial = &self.trials[at];
-        let numbers = trial.latest().map(|Estimate { change: c, speedup, bytes, original_bytes, images, .. }| {
-            format!(
-                "{:+.2} points ({:+.2} to {:+.2} on {images} images), {:.2}x as fast, {:.1} % of the size; ",
-                c.value,
-                c.low,
-                c.high,
-                speedup.value,
-                100.0 * *bytes as f64 / (*original_bytes).max(1) as f64
-            )
-        });
-        let verdict = trial.verdict.as_ref().map_or_else(|| "in the running".to_owned(), ToString::to_string);
-        self.progress.note(&format!("search: {}: {}{verdict}", trial.name(), numbers.unwrap_or_default()));
     }
 
     /// The better half on more images, and again, until they are all that there are or the time is up.
@@ -307,9 +248,4 @@ impl Run<'_, '_> {
         estimate.memory_bytes = Some(memory::measure(program, model, self.bench.shape())?.peak_bytes);
         Ok(true)
     }
-}
-
-/// That a recipe does not suit the model is no reason to end the search.
-fn is_of_candidate(e: &Error) -> bool {
-    matches!(e.reason(), FailureReason::InvalidRecipe | FailureReason::InvalidModel)
 }

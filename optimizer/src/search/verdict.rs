@@ -35,6 +35,12 @@ pub enum Verdict {
         change: Bounds,
         images: usize,
     },
+    /// The other one is the same network, taught longer, and no less accurate.
+    Outgrown {
+        by: String,
+        change: Bounds,
+        images: usize,
+    },
     /// Others are better by the objective; measured no further.
     Outranked {
         by: String,
@@ -96,6 +102,9 @@ impl fmt::Display for Verdict {
             ),
             Self::Dominated { by, change: Bounds { low, high, .. }, images } => {
                 write!(f, "{by} is no larger, faster, and {low:.2} to {high:.2} points better on {images} images")
+            }
+            Self::Outgrown { by, change: Bounds { low, high, .. }, images } => {
+                write!(f, "{by} is taught longer: {low:+.2} to {high:+.2} points on {images} images")
             }
             Self::Outranked { by, objective, own, best, images } => match objective {
                 Objective::Latency => write!(f, "{own:.3} ms; {by} takes {best:.3} ms (seen on {images} images)"),

@@ -36,7 +36,7 @@ impl<'a> Workshop<'a> {
             techniques.last().into_iter().for_each(|t| costs.note(t, begin.elapsed().as_secs_f64()));
             Ok::<_, Error>(graph)
         })?;
-        Ok(graph.encode())
+        Ok(technique::folded(engine, graph, &recipe.techniques)?.encode())
     }
 
     /// Seconds that the recipe will take, as far as is known.

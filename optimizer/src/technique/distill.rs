@@ -2,6 +2,8 @@ use drydock_contract::{Distill, TensorSignature};
 
 use super::Given;
 use crate::Error;
+use crate::calibrate::Source;
+use crate::dataset::Dataset;
 use crate::engine::Engine;
 use crate::onnx::{Graph, Shapes, signature};
 use crate::passes;
@@ -11,13 +13,24 @@ use crate::train::{Augment, Feature, Options, Report, Samples, Teacher, fit, sha
 /// Pairs of inner values that are compared at most.
 const FEATURES: usize = 4;
 
-/// Trains `graph`, or the student that is named, towards the answers of `original`, or of the teacher that is named. `keep_zeros`:
-/// what `sparsify` took away stays away.
+/// Images that give a student's BatchNormalization its first statistics.
+const NORM_IMAGES: u32 = 256;
+
+/// What came before a training decides what stays as it is in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    /// What `sparsify` took away stays away.
+    pub keep_zeros: bool,
+    /// A student that was named: its BatchNormalization is trained too, in this lesson and in those after it, and folded afterwards.
+    pub student: bool,
+}
+
+/// Trains `graph`, or the student that is named, towards the answers of `original`, or of the teacher that is named.
 pub(super) fn distill(
     engine: &Engine,
     graph: Graph,
     original: &Graph,
-    (options, keep_zeros): (&Distill, bool),
+    (options, before): (&Distill, Before),
     given: &Given<'_>,
     progress: &mut Progress,
 ) -> Result<Graph, Error> {
@@ -28,9 +41,10 @@ pub(super) fn distill(
             fits(role, model, original)?;
         }
     }
-    // As it came: its BatchNormalization is trained too, and folded afterwards.
-    let is_student = student.is_some();
-    let graph = student.cloned().unwrap_or(graph);
+    let mut graph = student.cloned().unwrap_or(graph);
+    if before.student {
+        graph = with_norms(engine, graph, given.training()?)?;
+    }
 
     let heads = if given.is_detector { head_pairs(&graph, teacher)? } else { Vec::new() };
     if given.is_detector && options.labels > 0.0 {
@@ -53,14 +67,24 @@ pub(super) fn distill(
         augment: Augment { shift: options.shift as usize, flip: options.flip },
         seed: options.seed.into(),
         // What is left of it in a graph that is clean stands alone, and goes on as it is.
-        batch_statistics: is_student,
-        keep_zeros,
+        batch_statistics: before.student,
+        keep_zeros: before.keep_zeros,
         ..Options::default()
     };
     let teacher = Teacher { graph: teacher, features: &features };
     let (graph, report) = fit(engine, graph, Some(teacher), &samples, &options, progress)?;
     progress.note(&summary(&report));
-    Ok(if is_student { passes::clean(graph, engine)?.0 } else { graph })
+    Ok(graph)
+}
+
+/// With a `BatchNormalization` behind each convolution, where an exporter has folded them all: a deep network learns little without.
+fn with_norms(engine: &Engine, graph: Graph, data: &Dataset) -> Result<Graph, Error> {
+    let values = passes::without_norm(&graph);
+    if values.is_empty() {
+        return Ok(graph);
+    }
+    let spreads = Source { engine, data, images: NORM_IMAGES }.spreads(&graph, &values)?;
+    Ok(passes::unfold_batch_norm(graph, &spreads)?)
 }
 
 /// The candidate answers in the place of the original.

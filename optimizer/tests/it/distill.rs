@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use drydock_contract::{Distill, Quantize, Recipe, Technique};
 use drydock_optimizer::Error;
+use drydock_optimizer::calibrate::Source;
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::onnx::{self, Graph};
+use drydock_optimizer::passes;
 use drydock_optimizer::progress::Progress;
 use drydock_optimizer::proto::ModelProto;
 use drydock_optimizer::technique::{self, Given};
@@ -52,6 +54,38 @@ fn another_student_learns_from_the_original() {
 
     let int8 = Technique { quantize: Some(Quantize { images: 64, ..Quantize::default() }), ..Technique::default() };
     assert!(count(&with_further(&[taught, int8], student()).unwrap(), "QuantizeLinear") > 0);
+}
+
+/// Between two trainings of a student its BatchNormalization stays, and one whose exporter has folded it gets it back: it learns
+/// with it, and is a clean graph afterwards.
+#[test]
+fn batch_norms_of_a_student_stay_until_it_is_taught() {
+    let original = graph("fashion-resnet.onnx").encode();
+    let lesson = |student: Option<&str>| {
+        distill(Distill { student: student.map(str::to_owned), learning_rate: 0.002, ..few(4) })
+    };
+    for student in ["fashion-mobilenet.onnx", "fashion-mobilenet-bn.onnx"] {
+        let once = with_further(&[lesson(Some("other"))], graph(student)).unwrap();
+        let twice = with_further(&[lesson(Some("other")), lesson(None)], graph(student)).unwrap();
+        assert_eq!(count(&twice, "BatchNormalization"), 0, "{student}");
+        assert_eq!(count(&twice, "Conv"), count(&once, "Conv"), "{student}");
+        let (before, after) = (agreement(&original, &graph(student).encode()), agreement(&original, &twice));
+        assert!(twice != once && after > before - 5.0, "{student}: agreement {before} became {after}");
+    }
+}
+
+/// Until it learns, it answers as before.
+#[test]
+fn a_batch_norm_that_is_given_back_changes_nothing() {
+    let original = graph("fashion-mobilenet.onnx");
+    let (inputs, _) = onnx::signature(&original).unwrap();
+    let data = Dataset::open(&example("fashion-calibration.npz"), &inputs, &preprocessing()).unwrap();
+    let values = passes::without_norm(&original);
+    let spreads = Source { engine: &engine(), data: &data, images: 64 }.spreads(&original, &values).unwrap();
+    let unfolded = passes::unfold_batch_norm(original.clone(), &spreads).unwrap();
+    assert_eq!(count(&unfolded.encode(), "BatchNormalization"), count(&original.encode(), "Conv"));
+    assert!(passes::without_norm(&unfolded).is_empty());
+    assert!(agreement(&original.encode(), &unfolded.encode()) > 99.9);
 }
 
 #[test]

@@ -77,14 +77,18 @@ pub fn model_on(
     initializer: Vec<TensorProto>,
     output: Vec<ValueInfoProto>,
 ) -> Graph {
-    let graph = GraphProto {
-        name: "g".into(),
-        node: nodes,
-        initializer,
-        input: vec![value("x", shape)],
-        output,
-        ..GraphProto::default()
-    };
+    model_of(value("x", shape), opset, nodes, initializer, output)
+}
+
+pub fn model_of(
+    input: ValueInfoProto,
+    opset: i64,
+    nodes: Vec<NodeProto>,
+    initializer: Vec<TensorProto>,
+    output: Vec<ValueInfoProto>,
+) -> Graph {
+    let graph =
+        GraphProto { name: "g".into(), node: nodes, initializer, input: vec![input], output, ..GraphProto::default() };
     let opset = OperatorSetIdProto { domain: String::new(), version: opset };
     Graph::new(ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(graph), ..ModelProto::default() })
         .unwrap()

@@ -10,12 +10,14 @@ use drydock_contract::{
 use drydock_optimizer::candidate::Request;
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::fetch::Fetched;
+use drydock_optimizer::onnx::{self, Graph, float_tensor};
 use drydock_optimizer::progress::Progress;
 use drydock_optimizer::search::{Record, Verdict, run};
 use drydock_optimizer::technique::Given;
-use drydock_optimizer::{Error, onnx, technique};
+use drydock_optimizer::{Error, technique};
 
 use crate::common::{engine, example, fetched, preprocessing};
+use crate::making::{model_of, node, value};
 
 /// Whatever is lost and however long it takes on a busy machine.
 fn wanted() -> Search {
@@ -47,12 +49,13 @@ fn few() -> tempfile::NamedTempFile {
 
 /// Measured on 1,000 images.
 fn search(store: &Path, wanted: &Search) -> Result<(CandidateReport, Record), Error> {
-    search_among("fashion-mobilenet.onnx", &BTreeMap::new(), store, wanted)
+    search_among("fashion-mobilenet.onnx", &BTreeMap::new(), None, store, wanted)
 }
 
 fn search_among(
     model: &str,
     models: &BTreeMap<String, Fetched>,
+    training: Option<&Fetched>,
     store: &Path,
     wanted: &Search,
 ) -> Result<(CandidateReport, Record), Error> {
@@ -67,7 +70,7 @@ fn search_among(
         model: &model,
         calibration: Some(&fetched(few.path())),
         evaluation: Some(&images),
-        training: None,
+        training,
         models,
         preprocessing: &preprocessing(),
         labels: &[],
@@ -142,13 +145,55 @@ fn mixed_precision_is_tried_where_int8_breaks_a_gate() {
 fn a_further_model_is_a_candidate() {
     let store = tempfile::tempdir().unwrap();
     let models = BTreeMap::from([("small".to_owned(), fetched(&example("fashion-mobilenet.onnx")))]);
-    let (report, record) = search_among("fashion-resnet.onnx", &models, store.path(), &wanted()).unwrap();
+    let (report, record) = search_among("fashion-resnet.onnx", &models, None, store.path(), &wanted()).unwrap();
     let winner = record.candidates.iter().find(|t| t.verdict == Some(Verdict::Chosen)).unwrap();
     assert_eq!(winner.recipe.name, "small-distill-int8", "{}", record.table());
     let package = store.path().join("packages").join(report.package.unwrap().hex());
     let manifest: PackageManifest =
         serde_json::from_slice(&std::fs::read(package.join("package.json")).unwrap()).unwrap();
     assert!(manifest.record.models.contains_key("small"));
+}
+
+/// With images to train on it has another lesson, from where the first one ended: this one knows nothing, and what it learns in a
+/// hundred steps is not enough for the gate. The recipe alone makes the same bytes again.
+#[test]
+fn a_student_that_still_learns_is_taught_on() {
+    let store = tempfile::tempdir().unwrap();
+    let file = store.path().join("student.onnx");
+    std::fs::write(&file, student().encode()).unwrap();
+    let models = BTreeMap::from([("tiny".to_owned(), fetched(&file))]);
+    let training = fetched(&example("fashion-evaluation.npz"));
+    let limits = Limits { max_accuracy_drop: 17.0, ..Limits::default() };
+    // There is time for many lessons, and three candidates: int8 of the model itself, and two lessons.
+    let wanted = Search { time_budget_seconds: 36_000, max_candidates: 3, limits, ..wanted() };
+    let (report, record) =
+        search_among("fashion-mobilenet.onnx", &models, Some(&training), store.path(), &wanted).unwrap();
+    let table = record.table();
+    let of = |name: &str| record.candidates.iter().find(|t| t.recipe.name == name);
+    let (first, second) = (of("tiny-distill-int8").expect(&table), of("tiny-distill-300-int8").expect(&table));
+    assert!(first.rounds[0].change.value < -17.0, "{table}");
+    assert!(matches!(&first.verdict, Some(Verdict::Outgrown { by, .. }) if *by == second.recipe.name), "{table}");
+    assert_eq!(second.verdict, Some(Verdict::Chosen), "{table}");
+
+    let original = onnx::read(&example("fashion-mobilenet.onnx")).unwrap().graph;
+    let (inputs, _) = onnx::signature(&original).unwrap();
+    let few = few();
+    let [calibration, training] =
+        [few.path(), &training.path].map(|path| Dataset::open(path, &inputs, &preprocessing()).unwrap());
+    let models = BTreeMap::from([("tiny".to_owned(), student())]);
+    let given =
+        Given { calibration: Some(&calibration), training: Some(&training), models: Some(&models), ..Given::default() };
+    let again = technique::apply(&engine(), original, &second.recipe, &given, &mut Progress::silent()).unwrap();
+    let package = store.path().join("packages").join(report.package.unwrap().hex());
+    assert!(again == std::fs::read(package.join("model.onnx")).unwrap(), "the recipe makes other bytes");
+}
+
+/// One layer that has learned nothing, with the input and output of the example models.
+fn student() -> Graph {
+    let nodes =
+        vec![node("Flatten", &["input"], "flat", &[]), node("Gemm", &["flat", "weight", "bias"], "logits", &[])];
+    let weights = vec![float_tensor("weight", &[784, 10], &[0.0; 7840]), float_tensor("bias", &[10], &[0.0; 10])];
+    model_of(value("input", &[-1, 1, 28, 28]), 17, nodes, weights, vec![value("logits", &[-1, 10])])
 }
 
 #[test]

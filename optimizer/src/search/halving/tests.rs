@@ -5,17 +5,17 @@ use crate::search::answered::Answered;
 use crate::search::estimate::{Bounds, change};
 use crate::search::space::Ladder;
 
-fn search(objective: Objective) -> Search {
+pub(in crate::search) fn search(objective: Objective) -> Search {
     let limits = Limits { max_accuracy_drop: 0.5, ..Limits::default() };
     Search { time_budget_seconds: 300, max_candidates: 32, limits, objective }
 }
 
-fn latency() -> Search {
+pub(in crate::search) fn latency() -> Search {
     search(Objective::Latency)
 }
 
 /// Loses so many of 100 images that the original answers right, gains none; measured on those images.
-fn trial(name: &str, lost: usize, speedup: f64, bytes: u64) -> Trial {
+pub(in crate::search) fn trial(name: &str, lost: usize, speedup: f64, bytes: u64) -> Trial {
     let right: Vec<bool> = (0..100).map(|i| i >= lost).collect();
     let estimate = Estimate {
         images: right.len(),
@@ -31,6 +31,7 @@ fn trial(name: &str, lost: usize, speedup: f64, bytes: u64) -> Trial {
     };
     let mut trial = Trial::new(Entry {
         recipe: Recipe { name: name.into(), techniques: Vec::new() },
+        pupil: None,
         step: None,
         instead_of: None,
     });
@@ -40,7 +41,7 @@ fn trial(name: &str, lost: usize, speedup: f64, bytes: u64) -> Trial {
 }
 
 /// A change that is known to be this.
-fn exactly(mut trial: Trial, points: f64) -> Trial {
+pub(in crate::search) fn exactly(mut trial: Trial, points: f64) -> Trial {
     let estimate = trial.estimates.last_mut().unwrap();
     estimate.change = Bounds { low: points, value: points, high: points };
     estimate.all_images = true;
