@@ -1,12 +1,13 @@
 use drydock_crds::Router;
 use jiff::Timestamp;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
 use super::revisions::Revisions;
 use super::tracks::Tracks;
 use super::{Plan, Wake, desired, diff, routing};
 use crate::resolved::Replicas;
 use crate::rollout::{Routes, Shares};
-use crate::{Memory, Observed, Outlook, Resolved};
+use crate::{Memory, Observed, Outlook, Resolved, labels};
 
 /// One pass while the spec cannot be worked with: what is served is kept as it was made, the canary that nobody can judge
 /// gets no request, and nothing goes. The rollout goes on at the step where it was once the spec is valid again.
@@ -27,7 +28,8 @@ pub fn guard(kept: &Resolved, observed: &Observed, memory: &Memory, now: Timesta
         gateway.weight = 0;
     }
     let at = &memory.rollout;
-    if matches!(kept.serving.replicas, Replicas::Fixed(_)) && !observed.autoscalers.is_empty() {
+    let is_ours = |a: &HorizontalPodAutoscaler| labels::is_controlled_by(&a.metadata, &kept.owner.uid);
+    if matches!(kept.serving.replicas, Replicas::Fixed(_)) && observed.autoscalers.iter().any(is_ours) {
         // Those of the last valid spec are not pruned, and a number that is set beside one does not stay.
         kept.serving.replicas = Replicas::Unknown;
     }

@@ -93,6 +93,25 @@ fn guarded_while_invalid() {
     story.check("guarded_while_invalid");
 }
 
+/// What bears our labels alone does not say how many pods there are to be.
+#[test]
+fn somebody_elses_autoscaler_is_none_of_ours() {
+    let mut story = serving();
+    story.act("a quantity that is none", misspell);
+    story.act("an autoscaler with our labels, of something else, and a number that is set by hand", |c| {
+        let deployment = &mut c.observed.deployments[0];
+        deployment.spec.replicas = Some(5);
+        let mut stranger = k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler::default();
+        stranger.metadata.name = Some("somebody-elses".into());
+        stranger.metadata.labels.clone_from(&deployment.metadata.labels);
+        stranger.spec.scale_target_ref.name = "something-else".into();
+        c.observed.autoscalers.push(stranger);
+        c.wakes.changed = true;
+    });
+    story.run(5);
+    assert_eq!(story.cluster.observed.deployments[0].spec.replicas, Some(1));
+}
+
 /// A canary that nobody can judge gets nothing; neither it nor its autoscaler goes.
 #[test]
 fn guarded_while_invalid_mid_canary() {
