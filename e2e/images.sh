@@ -2,18 +2,18 @@
 # Builds the product's images as OCI archives, without docker, with the content that the Dockerfiles give them, and prints
 # the archives' paths. usage: e2e/images.sh OUTDIR
 set -euo pipefail
-root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 out=${1:?usage: images.sh OUTDIR}
 mkdir -p "$out"
-cd "$root"
-target=${CARGO_TARGET_DIR:-$root/target}
-cargo build --release --locked -p drydock-operator -p drydock-optimizer -p inference-sidecar -p drydock-e2e --bins >&2
-engine=$("$root/e2e/onnxruntime.sh")
+cd "$ROOT"
+target=$CARGO_TARGET_DIR
+release --bins >&2
+engine=$("$ROOT/e2e/onnxruntime.sh")
 
 image() { # image NAME BINARY [ARGUMENT OF MKIMAGE]...: options first, then files
   local name=$1 binary=$2
   shift 2
-  "$root/e2e/cluster/mkimage.py" -t "localhost/drydock/$name" -o "$out/${name%:*}.tar" --user 65532:65532 \
+  "$ROOT/e2e/cluster/mkimage.py" -t "localhost/drydock/$name" -o "$out/${name%:*}.tar" --user 65532:65532 \
     --entrypoint "[\"/$binary\"]" --ldd "$target/release/$binary" "$@" "$target/release/$binary:/$binary:0755" \
     /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt >&2
 }
@@ -25,9 +25,9 @@ image inference-sidecar:dev inference-sidecar "${with_engine[@]}"
 image faulty-server:dev faulty-server
 image load:dev load
 
-models=$root/examples/models
-"$root/e2e/cluster/mkimage.py" -t localhost/drydock/fashion-models:1 -o "$out/fashion-models.tar" \
+models=$ROOT/examples/models
+"$ROOT/e2e/cluster/mkimage.py" -t localhost/drydock/fashion-models:1 -o "$out/fashion-models.tar" \
   $(cd "$models" && for f in *.onnx *.npz README.md; do echo "$models/$f:/$f"; done) >&2
-"$root/e2e/fixtures.py" "$out/bad-input"
-"$root/e2e/cluster/mkimage.py" -t localhost/drydock/bad-input:1 -o "$out/bad-input.tar" "$out/bad-input:/" >&2
+"$ROOT/e2e/fixtures.py" "$out/bad-input"
+"$ROOT/e2e/cluster/mkimage.py" -t localhost/drydock/bad-input:1 -o "$out/bad-input.tar" "$out/bad-input:/" >&2
 ls "$out"/*.tar

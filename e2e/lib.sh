@@ -4,12 +4,14 @@ ROOT=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 CLUSTER=$ROOT/e2e/cluster/cluster
 export DRYDOCK_CACHE=${DRYDOCK_CACHE:-$HOME/.cache/drydock}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$DRYDOCK_CACHE/target}
+# For all builds in the profile of the images: with it for the plugin alone, the crates that it is made of would be compiled twice.
+export RUSTC_WORKSPACE_WRAPPER=$ROOT/e2e/plugin-rustc.sh
 STARTED=$SECONDS
 
 say() { printf '\e[1m%4d s  %s\e[0m\n' $((SECONDS - STARTED)) "$*"; }
 
-# release --bin NAME...: builds these programs with all packages that images.sh names, so that their dependencies have the features that they have in
-# the images, and are not compiled again.
+# release --bins | --bin NAME...: builds programs in the profile of the images. Always of the same packages, so that their dependencies have the same
+# features, and are not compiled again.
 release() {
   (cd "$ROOT" && cargo build --release --locked -p drydock-operator -p kubectl-drydock -p drydock-optimizer -p inference-sidecar -p drydock-e2e -p drydock-kwok "$@")
 }

@@ -4,8 +4,7 @@ set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 . "$here/lib.sh"
 out=$CARGO_TARGET_DIR/static/kubectl-drydock
-# Of the flags, only the link of the program differs: what it is made of is that of the images.
-RUSTC_WORKSPACE_WRAPPER=$here/plugin-rustc.sh release --bin kubectl-drydock >&2
+release --bin kubectl-drydock >&2
 headers=$(readelf --program-headers --dynamic --wide "$CARGO_TARGET_DIR/release/kubectl-drydock")
 if grep -E 'INTERP|NEEDED' <<<"$headers" >&2; then
   echo "kubectl-drydock is not static: it asks for the above" >&2
