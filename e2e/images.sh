@@ -7,7 +7,7 @@ out=${1:?usage: images.sh OUTDIR}
 mkdir -p "$out"
 cd "$ROOT"
 target=$CARGO_TARGET_DIR
-release --bins >&2
+release --bin drydock-operator --bin drydock-optimizer --bin inference-sidecar --bin faulty-server --bin load >&2
 engine=$("$ROOT/e2e/onnxruntime.sh")
 
 image() { # image NAME BINARY [ARGUMENT OF MKIMAGE]...: options first, then files

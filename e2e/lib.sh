@@ -10,7 +10,7 @@ STARTED=$SECONDS
 
 say() { printf '\e[1m%4d s  %s\e[0m\n' $((SECONDS - STARTED)) "$*"; }
 
-# release --bins | --bin NAME...: builds programs in the profile of the images. Always of the same packages, so that their dependencies have the same
+# release --bin NAME...: builds programs in the profile of the images. Always of the same packages, so that their dependencies have the same
 # features, and are not compiled again.
 release() {
   (cd "$ROOT" && cargo build --release --locked -p drydock-operator -p kubectl-drydock -p drydock-optimizer -p inference-sidecar -p drydock-e2e -p drydock-kwok "$@")
