@@ -6,7 +6,6 @@ set -euo pipefail
 out=${1:?usage: images.sh OUTDIR}
 mkdir -p "$out"
 cd "$ROOT"
-target=$CARGO_TARGET_DIR
 release --bin drydock-operator --bin drydock-optimizer --bin inference-sidecar --bin faulty-server --bin load >&2
 engine=$("$ROOT/e2e/onnxruntime.sh")
 
@@ -14,7 +13,7 @@ image() { # image NAME BINARY [ARGUMENT OF MKIMAGE]...: options first, then file
   local name=$1 binary=$2
   shift 2
   "$ROOT/e2e/cluster/mkimage.py" -t "localhost/drydock/$name" -o "$out/${name%:*}.tar" --user 65532:65532 \
-    --entrypoint "[\"/$binary\"]" --ldd "$target/release/$binary" "$@" "$target/release/$binary:/$binary:0755" \
+    --entrypoint "[\"/$binary\"]" --ldd "$CARGO_TARGET_DIR/release/$binary" "$@" "$CARGO_TARGET_DIR/release/$binary:/$binary:0755" \
     /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt >&2
 }
 with_engine=(--ldd "$engine" --env ORT_DYLIB_PATH=/usr/lib/libonnxruntime.so --env ORT_DISABLE_TELEMETRY=1

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Builds kubectl-drydock as one static program, which needs nothing of the machine it is put on, and prints its path: e2e/plugin.sh
 set -euo pipefail
-here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
-. "$here/lib.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 out=$CARGO_TARGET_DIR/static/kubectl-drydock
 release --bin kubectl-drydock >&2
 headers=$(readelf --program-headers --dynamic --wide "$CARGO_TARGET_DIR/release/kubectl-drydock")
