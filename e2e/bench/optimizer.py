@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The reference side of `make bench-optimizer`: ONNX Runtime's own quantizer, and one judge for both.
+"""The reference side of `make bench-optimizer`: ONNX Runtime's own quantizer and NNCF, and one judge for all.
 
   optimizer.py training IMAGES OUT                    the first 55,000 images of an idx file, as .npz
   optimizer.py quantize MODEL CALIBRATION OUT         static int8 as ONNX Runtime's tools make it (U8S8, per channel, MinMax)
+  optimizer.py nncf MODEL CALIBRATION OUT             static int8 as NNCF makes it, by its defaults
   optimizer.py judge EVALUATION ORIGINAL MODEL...     top-1, agreement, SQNR, size, CPU ms (one thread, interleaved), as JSON
 """
 import gzip
@@ -49,6 +50,14 @@ def quantize(model, calibration, out):
     os.remove(prepared)
 
 
+def nncf(model, calibration, out):
+    import nncf
+    import onnx
+
+    rows = nncf.Dataset([{"input": row[None]} for row in images(calibration)[0][:256]])
+    onnx.save(nncf.quantize(onnx.load(model), rows, subset_size=256), out)
+
+
 def session(path):
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -76,7 +85,8 @@ def judge(evaluation, paths):
              "sqnr": float(10 * np.log10(signal / n)), "bytes": os.path.getsize(p), "ms": statistics.median(t)} for p, c, n, t in zip(paths, classes, noise, times)]
 
 
-if sys.argv[1] in ("quantize", "training"):
-    {"quantize": quantize, "training": training}[sys.argv[1]](*sys.argv[2:])
+makers = {"quantize": quantize, "nncf": nncf, "training": training}
+if sys.argv[1] in makers:
+    makers[sys.argv[1]](*sys.argv[2:])
 else:
     print(json.dumps(judge(sys.argv[2], sys.argv[3:])))

@@ -1,7 +1,8 @@
-# Our int8 recipe beside ONNX Runtime's own quantizer: the same models, data and judge, in one run.
+# Our int8 recipe beside ONNX Runtime's own quantizer and NNCF: the same models, data and judge, in one run.
 # shellcheck shell=bash
 venv=$DRYDOCK_CACHE/bench/onnxruntime-1.31.1
 [[ -x $venv/bin/python ]] || { python3 -m venv "$venv" && "$venv/bin/pip" install -q onnxruntime==1.31.1 onnx sympy; }
+nncf=$("$ROOT/e2e/python.sh" nncf nncf==3.4.0 onnx onnxruntime==1.31.1)
 release --bin drydock-optimizer
 ORT_DYLIB_PATH=$("$ROOT/e2e/onnxruntime.sh")
 export ORT_DYLIB_PATH
@@ -70,11 +71,14 @@ for model in fashion-resnet fashion-mobilenet; do
   for images in hundred all; do ours "$models/$model.onnx" "$images" "$work/$model-$images.onnx" fashion-evaluation; done
   /usr/bin/time -f '%U %S %M' -o "$work/$model-reference.onnx.cost" "$venv/bin/python" "$ROOT/e2e/bench/optimizer.py" quantize \
     "$models/$model.onnx" "$models/fashion-calibration.npz" "$work/$model-reference.onnx"
+  # It would tell its makers.
+  /usr/bin/time -f '%U %S %M' -o "$work/$model-nncf.onnx.cost" unshare --net "$nncf/bin/python" "$ROOT/e2e/bench/optimizer.py" nncf \
+    "$models/$model.onnx" "$models/fashion-calibration.npz" "$work/$model-nncf.onnx"
   # shellcheck disable=SC2046,SC2059,SC2086
   "$venv/bin/python" "$ROOT/e2e/bench/optimizer.py" judge "$models/fashion-evaluation.npz" "$models/$model.onnx" \
-    "$work/$model-reference.onnx" $(printf "$work/$model-%s.onnx " $of_model) >"$work/$model.json"
+    "$work/$model-reference.onnx" "$work/$model-nncf.onnx" $(printf "$work/$model-%s.onnx " $of_model) >"$work/$model.json"
 done
-python3 - "$work" "$ROOT/docs/benchmarks/$out.json" "$variants" "$compressed" "$CARGO_TARGET_DIR/release/drydock-optimizer" "$ORT_DYLIB_PATH" "$venv" <<'PY'
+python3 - "$work" "$ROOT/docs/benchmarks/$out.json" "$variants" "$compressed" "$CARGO_TARGET_DIR/release/drydock-optimizer" "$ORT_DYLIB_PATH" "$venv" "$nncf" <<'PY'
 import datetime, json, os, pathlib, sys
 work = pathlib.Path(sys.argv[1])
 lines = open("/proc/cpuinfo").read()
@@ -90,7 +94,7 @@ said = {"int8": "int8", "plain": "int8, no equalization, no bias correction", "m
         "aware": "int8, adaptive rounding, then distilled as int8 (quantization-aware) on 55,000 images without labels", "mixed": "int8, at least 38 dB", "float16": "float16 weights",
         "bfloat16": "bfloat16 weights", "dynamic": "dynamic int8 (one Gemm)", "int4": "int4 weights (one Gemm)"}
 for model, (least_top1, least_agreement, least_speed) in goals.items():
-    original, reference, *judged = json.loads((work / f"{model}.json").read_text())
+    original, reference, nncf, *judged = json.loads((work / f"{model}.json").read_text())
     main = model == "fashion-resnet"
     judged = dict(zip(variants + (compressed if main else ["aware"]), judged))
     speed = lambda v: original["ms"] / v["ms"]
@@ -119,6 +123,17 @@ for model, (least_top1, least_agreement, least_speed) in goals.items():
         "at most 27 %" if main else "", size <= 0.27 if main else None)
     row(f"{model} int8: speed over the original's, CPU time", f"{speed(ours):.2f}x ({ours['ms']:.3f} ms)", f"{speed(reference):.2f}x ({reference['ms']:.3f} ms)",
         f"{speed(ours) / speed(reference):.2f}", f"at least {least_speed}x (VNNI)" if vnni else "", speed(ours) >= least_speed if vnni else None)
+    (seconds, kilobytes), (theirs, their_kilobytes) = cost("int8"), cost("nncf")
+    for what, value, of_nncf, ratio in (
+        ("top-1", f"{ours['top1']:.2f} %", f"{nncf['top1']:.2f} %", f"{ours['top1'] - nncf['top1']:+.2f}"),
+        ("agreement with the original", f"{ours['agreement']:.2f} %", f"{nncf['agreement']:.2f} %", f"{ours['agreement'] - nncf['agreement']:+.2f}"),
+        ("SQNR of the outputs", f"{ours['sqnr']:.1f} dB", f"{nncf['sqnr']:.1f} dB", f"{ours['sqnr'] - nncf['sqnr']:+.1f}"),
+        ("size over the original's", f"{size * 100:.1f} %", f"{nncf['bytes'] / original['bytes'] * 100:.1f} %", f"{ours['bytes'] / nncf['bytes']:.2f}"),
+        ("speed over the original's, CPU time", f"{speed(ours):.2f}x ({ours['ms']:.3f} ms)", f"{speed(nncf):.2f}x ({nncf['ms']:.3f} ms)", f"{speed(ours) / speed(nncf):.2f}"),
+        ("cost of the recipe, CPU", f"{seconds:.2f} s", f"{theirs:.2f} s", f"{seconds / theirs:.2f}"),
+        ("cost of the recipe, peak RSS", f"{kilobytes:.0f} MiB", f"{their_kilobytes:.0f} MiB", f"{kilobytes / their_kilobytes:.2f}"),
+    ):
+        row(f"{model} int8, beside NNCF's: {what}", value, of_nncf, ratio)
     few, many = cost("hundred")[1], cost("all")[1]
     row(f"{model} int8: peak RSS, 10,000 images over 100", f"{many:.0f} MiB over {few:.0f} MiB", "", f"{many / few:.2f}", "at most 1.05", many / few <= 1.05)
     for variant in variants:
@@ -160,13 +175,16 @@ for model, (least_top1, least_agreement, least_speed) in goals.items():
                  "pruned-int8": "pruned to 35 %, int8", "search": f"search: {found}", "sparse": "half of the weights zero", "two-of-four": "2:4, int8"}
         points = {name: (round(speed(judged[v]), 2), round(judged[v]["top1"] - original["top1"], 2)) for v, name in drawn.items()}
         points["ONNX Runtime's int8"] = (round(speed(reference), 2), round(reference["top1"] - original["top1"], 2))
-        plot = {"title": f"{model}: what recipes give", "x": "times as fast as the original, CPU time", "y": "points of top-1", "points": points, "reference": ["ONNX Runtime's int8"]}
+        points["NNCF's int8"] = (round(speed(nncf), 2), round(nncf["top1"] - original["top1"], 2))
+        plot = {"title": f"{model}: what recipes give", "x": "times as fast as the original, CPU time", "y": "points of top-1", "points": points, "reference": ["ONNX Runtime's int8", "NNCF's int8"]}
 def megabytes(*paths):
     return sum(p.stat().st_size for path in paths for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file() and not p.is_symlink()) / 1e6
 binary, library = (pathlib.Path(p).resolve() for p in sys.argv[5:7])
-packages = [p for p in next(pathlib.Path(sys.argv[7]).glob("lib/python*/site-packages")).iterdir() if not p.name.startswith(("pip", "setuptools"))]
-installed, theirs = megabytes(binary, library), megabytes(*packages)
+def packages(venv):
+    return [p for p in next(pathlib.Path(venv).glob("lib/python*/site-packages")).iterdir() if not p.name.startswith(("pip", "setuptools"))]
+installed, theirs, of_nncf = megabytes(binary, library), megabytes(*packages(sys.argv[7])), megabytes(*packages(sys.argv[8]))
 row(f"install: the program ({megabytes(binary):.1f} MB) and ONNX Runtime's library; reference: ONNX Runtime's quantizer with what it imports", f"{installed:.1f} MB", f"{theirs:.0f} MB", f"{installed / theirs:.2f}", "at most 40 MB", installed <= 40)
-note = f"Reference: onnxruntime.quantization 1.31.1 (QDQ, U8S8, per channel, MinMax{'' if vnni else ', reduce_range as its documentation advises without VNNI'}); 256 calibration images; SQNR, agreement and top-1 on 10,000 images; CPU time of one image on one thread, 40 interleaved rounds."
+row("install, beside NNCF's with what it imports", f"{installed:.1f} MB", f"{of_nncf:.0f} MB", f"{installed / of_nncf:.2f}")
+note = f"Reference: onnxruntime.quantization 1.31.1, or NNCF 3.4.0 where a row says so (ONNX Runtime's: QDQ, U8S8, per channel, MinMax{'' if vnni else ', reduce_range as its documentation advises without VNNI'}; NNCF's: its defaults); 256 calibration images; SQNR, agreement and top-1 on 10,000 images; CPU time of one image on one thread, 40 interleaved rounds."
 pathlib.Path(sys.argv[2]).write_text(json.dumps({"command": "make bench-optimizer", "machine": f"{cpu}, {os.cpu_count()} cores", "date": str(datetime.date.today()), "note": note, "plot": plot, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
 PY

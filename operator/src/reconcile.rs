@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::observe::observe;
 use crate::publish::{Say, publish};
 use crate::seen::Seen;
+use crate::shard::Shard;
 use crate::sources::Sources;
 use crate::target::Target;
 
@@ -34,6 +35,7 @@ const RESYNC: Duration = Duration::from_mins(10);
 pub struct Context<C> {
     pub cluster: C,
     pub defaults: Defaults,
+    pub shard: Shard,
     pub sources: Sources,
     pub metrics: Metrics,
     pub backoff: Backoff,
@@ -86,8 +88,8 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
         cx.sources.ask(target, &[], now);
         return Ok(Action::await_change());
     };
-    if found.metadata.deletion_timestamp.is_some() {
-        // The children are owned: the garbage collector takes them.
+    // The children of one that is deleted are owned: the garbage collector takes them. One that is in another shard by now is another operator's.
+    if found.metadata.deletion_timestamp.is_some() || !cx.shard.has(found.metadata.labels.as_ref()) {
         cx.sources.ask(target, &[], now);
         return Ok(Action::await_change());
     }

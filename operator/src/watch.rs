@@ -46,7 +46,8 @@ pub async fn run(
     let found = gateway_api.clone();
     let (reader, writer) = reflector::store();
     let (listed, lists) = mpsc::unbounded();
-    let objects = watcher(api::<Watched>(&client, namespace), watcher::Config::default())
+    let ours = watcher::Config::default().labels(&cx.shard.selector());
+    let objects = watcher(api::<Watched>(&client, namespace), ours)
         .default_backoff()
         .modify(small)
         .reflect(writer)
@@ -198,3 +199,6 @@ where
         None => Api::all(client.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests;
