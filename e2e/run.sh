@@ -5,6 +5,7 @@ set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 was_up=0
 gateway_up=0
+said=$(mktemp)
 tests=cluster
 if [[ ${1:-} == --gateway ]]; then
   # Those that need a gateway, which takes long to compile the first time.
@@ -17,7 +18,11 @@ finish() {
   if ((status)); then
     "$CLUSTER" exec kubectl -n drydock-system logs -l app.kubernetes.io/name=drydock --tail=60 --prefix 2>/dev/null || true
     "$CLUSTER" exec kubectl get pods,modeldeployments -A 2>/dev/null || true
+    # Again, and last: the output of hours may be read from its end alone.
+    say "what failed"
+    grep -aE -A12 '^Error: |panicked at ' "$said" | cut -c1-600 | tail -80 || true
   fi
+  rm -f "$said"
   ((gateway_up == 0)) || "$ROOT/e2e/gateway/gateway" down >/dev/null || true
   ((was_up)) || [[ -n ${DRYDOCK_KEEP_CLUSTER:-} ]] || "$CLUSTER" down --keep-logs
   exit "$status"
@@ -45,4 +50,6 @@ log=$("$CLUSTER" status | awk '$1 == "audit" { print $3 }')
 # They wait for most of their time, and two of them have room beside each other; those with a gateway share it.
 threads=${DRYDOCK_E2E_THREADS:-2}
 [[ $tests == cluster ]] || threads=1
-"$CLUSTER" exec "$program" --test-threads="$threads" --nocapture "$@"
+# They are stripped: a backtrace has no names.
+export RUST_BACKTRACE=0
+"$CLUSTER" exec "$program" --test-threads="$threads" --nocapture "$@" 2>&1 | tee "$said"

@@ -19,6 +19,7 @@ mod gateway_api;
 mod index;
 mod lease;
 mod metrics;
+mod named;
 mod observe;
 mod publish;
 mod reconcile;

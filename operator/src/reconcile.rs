@@ -9,7 +9,6 @@ use drydock_operator_core::{
     wake,
 };
 use jiff::Timestamp;
-use kube::api::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use tokio::time::Instant;
 
@@ -17,6 +16,7 @@ use crate::apply::apply;
 use crate::backoff::{Backoff, FIRST};
 use crate::cluster::{ClusterError, ReadCluster, WriteCluster};
 use crate::metrics::Metrics;
+use crate::named::Named;
 use crate::observe::observe;
 use crate::publish::{Say, publish};
 use crate::seen::Seen;
@@ -25,7 +25,7 @@ use crate::sources::Sources;
 use crate::target::Target;
 
 /// What the watch holds of each: a pass asks for the rest. So one that cannot be parsed does not stop the others, too.
-pub type Watched = PartialObjectMeta<ModelDeployment>;
+pub type Watched = Named<ModelDeployment>;
 
 /// A look without a reason, in case an event was lost.
 const RESYNC: Duration = Duration::from_mins(10);

@@ -18,8 +18,8 @@ async fn from_one_to_three_and_back() -> Result<()> {
         &json!({"spec": {"serving": {
             "replicas": null,
             "autoscaling": {"minReplicas": 1, "maxReplicas": 3, "targetCPUUtilizationPercentage": 50},
-            "resources": {"requests": {"cpu": "200m"}},
-            // One pod alone gets all 500 a second at first: the default queue is full after an eighth of a second in which
+            "resources": {"requests": {"cpu": "120m"}},
+            // One pod alone gets all 300 a second at first: the default queue is full after a fifth of a second in which
             // the machine does something else, and what is refused then is no fault of the scaling.
             "podTemplate": {"spec": {"containers": [
                 {"name": "inference-sidecar", "env": [{"name": "DRYDOCK_QUEUE_SIZE", "value": "512"}]}]}},
@@ -30,7 +30,7 @@ async fn from_one_to_three_and_back() -> Result<()> {
     let api = space.api::<Deployment>();
     let replicas = || async { anyhow::Ok(api.get(&deployment).await?.spec.replicas.unwrap_or_default()) };
     assert_eq!(replicas().await?, 1);
-    let traffic = LoadPod::start(&space, "model", 500).await?;
+    let traffic = LoadPod::start(&space, "model", 300).await?;
     let began = Instant::now();
     wait(Duration::from_secs(180), "three replicas", || async { Ok((replicas().await? == 3).then_some(())) }).await?;
     wait(Duration::from_secs(60), "three ready replicas", || async {
