@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
+#[path = "properties/begin.rs"]
+mod begin;
+#[path = "properties/edits.rs"]
+mod edits;
 #[path = "properties/events.rs"]
 mod events;
 #[path = "properties/invariants.rs"]
@@ -12,8 +16,9 @@ mod kstatus;
 mod run;
 mod simulation;
 
+use begin::{cluster, served};
 use drydock_crds::Decided;
-use events::{Event, cluster, event, event_among_strangers, happen, heal, served};
+use events::{Event, event, event_among_strangers, happen, heal};
 use kstatus::Reading;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -28,7 +33,7 @@ fn live(c: &mut Cluster, events: &[Event]) {
     heal(c);
 }
 
-fn begin(new: bool) -> Cluster {
+fn born(new: bool) -> Cluster {
     if new { cluster() } else { served() }
 }
 
@@ -39,7 +44,7 @@ fn never_overloaded_and_settled_in_the_end() {
         70,
         || (prop::bool::weighted(0.1), vec(event_among_strangers(), 1..16)),
         |(new, events)| {
-            let mut c = begin(new);
+            let mut c = born(new);
             live(&mut c, &events);
             prop_assert!(c.come_to_rest(400), "{:?}", c.status());
             let plan = c.plan();
@@ -75,7 +80,7 @@ fn death_between_writes_changes_nothing() {
         20,
         || (prop::bool::weighted(0.1), vec(event(), 1..8), prop::option::of(0..10usize), any::<u8>(), any::<u8>()),
         |(new, events, dies_after, refused, unanswered)| {
-            let mut c = begin(new);
+            let mut c = born(new);
             live(&mut c, &events);
             let mut died = c.clone();
             let pass = died.look();

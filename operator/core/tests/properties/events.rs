@@ -1,11 +1,6 @@
 //! What can happen to a ModelDeployment, its children and its operator.
 
-use std::sync::LazyLock;
-
-use drydock_crds::{
-    AbTest, Amount, Autoscaling, BlueGreen, ModelDeploymentSpec, RequestKey, RequestMatch, Resources, Rollout,
-    RolloutStage, Router, Shadow,
-};
+use drydock_crds::RolloutStage;
 use drydock_operator_core::ChildRef;
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::JobCondition;
@@ -13,11 +8,12 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
+use super::edits::{edit, follow, say};
 use super::invariants::{pass_if_due, write};
 use super::simulation::faults::Faults;
-use super::simulation::fixtures::{behind_a_gateway, failure, fashion, recipe};
+use super::simulation::fixtures::failure;
 use super::simulation::strangers::Owner;
-use super::simulation::{Behaviour, Cluster, Outcome};
+use super::simulation::{Cluster, Outcome};
 
 /// Something that happens to a ModelDeployment or its children.
 #[derive(Clone, Debug)]
@@ -131,125 +127,6 @@ pub fn event_among_strangers() -> impl Strategy<Value = Event> {
         1 => any::<u8>().prop_map(Event::Copied),
         1 => any::<u8>().prop_map(Event::Usurped),
     )
-}
-
-/// `sidecar:1` and `sidecar:0` are good; the others fail, each in its own way. Its deadlines and delays are short: a schedule is as good
-/// in seconds as in minutes, and there are many more of them.
-pub fn cluster() -> Cluster {
-    let mut cluster = Cluster::new(fashion());
-    cluster.observed.gateway_api = true;
-    let rollout = &mut cluster.md.spec.rollout;
-    rollout.steps.iter_mut().for_each(|s| s.hold_seconds = 3);
-    rollout.progress_deadline_seconds = 12;
-    for (image, behaviour) in [
-        ("sidecar:2", Behaviour { errors: 20, ..Behaviour::default() }),
-        ("sidecar:3", Behaviour { ready_after: None, ..Behaviour::default() }),
-        ("sidecar:4", Behaviour { crashes: true, ..Behaviour::default() }),
-    ] {
-        cluster.behaviours.insert(image.into(), behaviour);
-    }
-    cluster
-}
-
-/// The same, served by three pods and settled: where most of a life is spent. The replaced pods stay for long enough to
-/// come back to.
-pub fn served() -> Cluster {
-    static SERVED: LazyLock<Cluster> = LazyLock::new(|| {
-        let mut c = cluster();
-        c.edit(|s| {
-            s.serving.replicas = Some(3);
-            s.rollout.scale_down_delay_seconds = 8;
-        });
-        assert!(c.come_to_rest(100));
-        c
-    });
-    SERVED.clone()
-}
-
-fn edit(spec: &mut ModelDeploymentSpec, event: &Event) {
-    let optimization = spec.optimization.as_mut().unwrap();
-    match event {
-        Event::Image(n) => spec.serving.image = Some(format!("sidecar:{n}")),
-        Event::Replicas(n) => {
-            spec.serving.autoscaling = None;
-            spec.serving.replicas = Some(*n);
-        }
-        Event::Autoscaling(min, max) => {
-            spec.serving.replicas = None;
-            spec.serving.autoscaling =
-                Some(Autoscaling { min_replicas: *min, max_replicas: *max, target_cpu_utilization_percentage: 70 });
-        }
-        Event::Recipes(n) => {
-            optimization.recipes = (0..*n).map(|i| recipe(if i == 0 { "int8" } else { "int8-b" })).collect();
-        }
-        Event::Search(on) => optimization.search = on.then(drydock_crds::Search::default),
-        Event::MinSpeedup(much) => optimization.gates.min_speedup = much.then_some(100.0),
-        Event::Steps(n) => {
-            spec.rollout.steps = cluster().md.spec.rollout.steps.into_iter().take(usize::from(*n)).collect();
-        }
-        Event::Suspend(on) => spec.suspend = *on,
-        Event::Pauses(on) => spec.rollout.steps.iter_mut().for_each(|s| s.pause = *on),
-        Event::Paused(on) => spec.rollout.control.paused = *on,
-        Event::Strategy(n) => follow(&mut spec.rollout, *n),
-        Event::Sharing(bits) => {
-            let header = Some("x-user".to_owned());
-            let key = RequestKey { header: header.clone(), ..RequestKey::default() };
-            let vip = RequestMatch { header, value: "vip".into(), ..RequestMatch::default() };
-            spec.rollout.sticky = (bits & 1 > 0).then_some(key);
-            spec.rollout.matches = if bits & 2 > 0 { vec![vip] } else { vec![] };
-            let shadows = bits & 4 > 0 || spec.rollout.strategy == drydock_crds::Strategy::Shadow;
-            spec.rollout.shadow = shadows.then_some(Shadow { percentage: 30 });
-        }
-        Event::Invalid(on) => {
-            let amounts = [("cpu".to_owned(), Amount("lots".into()))].into();
-            spec.serving.resources = on.then(|| Resources { requests: amounts, ..Resources::default() });
-        }
-        Event::Router(gateway) => {
-            spec.rollout.router = Router::Sidecar;
-            spec.rollout.gateway = None;
-            if *gateway {
-                behind_a_gateway(&mut spec.rollout);
-            }
-        }
-        _ => {}
-    }
-    if spec.rollout.router == Router::Gateway {
-        // The API server refuses what a gateway cannot do.
-        if matches!(spec.rollout.strategy, drydock_crds::Strategy::AbTest | drydock_crds::Strategy::Shadow) {
-            follow(&mut spec.rollout, 0);
-        }
-        spec.rollout.sticky = None;
-        spec.rollout.shadow = None;
-    }
-}
-
-pub fn follow(rollout: &mut Rollout, strategy: u8) {
-    use drydock_crds::Strategy;
-    rollout.ab_test = None;
-    rollout.strategy = match strategy {
-        0 => Strategy::Canary,
-        1 => Strategy::BlueGreen,
-        2 => {
-            rollout.ab_test = Some(AbTest { duration_seconds: Some(4), ..AbTest::default() });
-            Strategy::AbTest
-        }
-        _ => {
-            rollout.shadow = Some(Shadow { percentage: 30 });
-            Strategy::Shadow
-        }
-    };
-    rollout.blue_green = (strategy == 1).then_some(BlueGreen { preview_seconds: 3, pause: false });
-}
-
-fn say(control: &mut drydock_crds::Control, word: u8, revision: String) {
-    match word % 6 {
-        0 => control.promote = Some(revision),
-        1 => control.proceed = Some(format!("{revision}/{}", word / 5 % 2)),
-        2 => control.abort = Some(revision),
-        3 => control.retry = Some(format!("{revision}@{}", word / 5)),
-        4 => control.roll_back_to = Some(revision),
-        _ => *control = drydock_crds::Control::default(),
-    }
 }
 
 pub fn happen(c: &mut Cluster, event: &Event) {
