@@ -34,8 +34,8 @@ check: ## Formatting and lints
 .PHONY: unit
 unit: ## Tests that need no cluster
 	library=$$(e2e/onnxruntime.sh); ORT_DYLIB_PATH=$$library cargo test --workspace --locked --exclude drydock-e2e --exclude drydock-kwok
-	@# Of what the cluster's tests are made of too: in their profile, nothing is compiled for these alone.
-	. e2e/lib.sh; cargo test --release --locked -p drydock-e2e -p drydock-kwok --lib --bins
+	@# Of what the cluster's tests are made of too: in their profile, nothing but these is compiled. Their programs have no tests.
+	. e2e/lib.sh; cargo test --release --locked -p drydock-e2e -p drydock-kwok --lib
 
 .PHONY: beside
 beside: # What takes the time that the cluster's tests leave
