@@ -8,7 +8,12 @@ use drydock_e2e::load_pod::LoadPod;
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 
-use crate::support::{alone, assert_lossless, load, served, stable_revision};
+use crate::support::{alone, assert_lossless_at, served, stable_revision};
+
+/// Requests a second that three pods are there for, and so few that one is enough however busy the machine is otherwise: what a request costs is
+/// twice as much then.
+const HEAVY: u32 = 300;
+const LIGHT: u32 = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_one_to_three_and_back() -> Result<()> {
@@ -30,7 +35,7 @@ async fn from_one_to_three_and_back() -> Result<()> {
     let api = space.api::<Deployment>();
     let replicas = || async { anyhow::Ok(api.get(&deployment).await?.spec.replicas.unwrap_or_default()) };
     assert_eq!(replicas().await?, 1);
-    let traffic = LoadPod::start(&space, "model", 300).await?;
+    let traffic = LoadPod::start(&space, "model", HEAVY).await?;
     let began = Instant::now();
     wait(Duration::from_secs(180), "three replicas", || async { Ok((replicas().await? == 3).then_some(())) }).await?;
     wait(Duration::from_secs(60), "three ready replicas", || async {
@@ -39,13 +44,12 @@ async fn from_one_to_three_and_back() -> Result<()> {
     })
     .await?;
     println!("1 -> 3 ready: {:.0} s", began.elapsed().as_secs_f64());
-    assert_lossless(&traffic.stop().await?, "scaling up");
+    assert_lossless_at(HEAVY, &traffic.stop().await?, "scaling up");
     let began = Instant::now();
-    // Constant, but light: one pod is enough.
-    let traffic = load(&space, "model").await?;
+    let traffic = LoadPod::start(&space, "model", LIGHT).await?;
     wait(Duration::from_secs(300), "one replica", || async { Ok((replicas().await? == 1).then_some(())) }).await?;
     println!("3 -> 1: {:.0} s", began.elapsed().as_secs_f64());
-    assert_lossless(&traffic.stop().await?, "scaling down");
+    assert_lossless_at(LIGHT, &traffic.stop().await?, "scaling down");
 
     let owners = api.get(&deployment).await?.metadata.managed_fields.context("managedFields")?;
     let owners: Vec<String> = owners

@@ -112,6 +112,11 @@ pub(crate) async fn load(space: &Space, name: &str) -> Result<LoadPod> {
 
 /// No request failed, the load was what it should be, and what it was.
 pub(crate) fn assert_lossless(report: &Report, what: &str) {
+    assert_lossless_at(RATE, report, what);
+}
+
+/// The same for a load of `rate` requests a second.
+pub(crate) fn assert_lossless_at(rate: u32, report: &Report, what: &str) {
     println!(
         "{what}: {} requests at {:.0}/s, {} failed, p50 {:.1} ms, p99 {:.1} ms, by revision {:?}",
         report.sent,
@@ -131,7 +136,7 @@ pub(crate) fn assert_lossless(report: &Report, what: &str) {
     );
     let correct = report.correct as f64 / report.answered as f64;
     assert!(correct >= 0.85, "{what}: only {:.1} % of the answers are right", correct * 100.0);
-    assert!(report.rate() >= 50.0, "{what}: the load was only {:.1} requests/s", report.rate());
+    assert!(report.rate() >= f64::from(rate) * 0.8, "{what}: the load was only {:.1} requests/s", report.rate());
 }
 
 pub(crate) fn stable_revision(object: &ModelDeployment) -> String {
