@@ -67,7 +67,6 @@ async fn work(
     let cx = Context {
         cluster: Kubernetes::new(asking, claim, metrics.clone())?,
         defaults: config.defaults,
-        shard: config.shard,
         sources: Sources::new(config.external_hosts)?,
         metrics,
         backoff: Backoff::default(),
