@@ -10,8 +10,8 @@ use serde_json::json;
 
 use crate::support::{alone, assert_lossless_at, served, stable_revision};
 
-/// Requests a second that three pods are there for, and so few that one is enough however busy the machine is otherwise: what a request costs is
-/// twice as much then.
+/// Requests a second that three pods are there for, and so few that one is enough however busy the machine is otherwise: a
+/// request costs more CPU then.
 const HEAVY: u32 = 300;
 const LIGHT: u32 = 10;
 
