@@ -63,6 +63,8 @@ pub struct Signals {
     pub stable_desired: i32,
     /// Whether `<name>` selects the stable revision already.
     pub flipped: bool,
+    /// Whether `<name>` selects the canary.
+    pub canary_is_selected: bool,
     pub canary_ready: i32,
     /// As many as the autoscalers of both revisions keep; `None` without autoscalers.
     pub together: Option<i32>,
@@ -82,6 +84,26 @@ pub struct Signals {
     pub routes: Routes,
     /// The share that the stage asks for, as far as the canary can take it.
     pub weight: i32,
+}
+
+impl Signals {
+    /// The same, once the canary is the stable revision: of another canary nothing is seen yet.
+    fn taken_over(&self) -> Self {
+        Self {
+            stable_ready: self.canary_ready,
+            stable_is_reachable: self.canary_ready > 0,
+            flipped: true,
+            canary_is_selected: false,
+            canary_ready: 0,
+            canary_crash: None,
+            canary_excuse: None,
+            counts: SplitWindow::default(),
+            external: BTreeMap::new(),
+            silent: 0,
+            weight: 0,
+            ..self.clone()
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -145,6 +167,16 @@ fn step_on(at: &RolloutStatus, s: &Signals, rules: Rules<'_>, metrics: &[MetricS
         }
     }
     let mut because = control::retry(&mut next, &rules.policy.control);
+    let taken_over;
+    let (mut s, mut metrics) = (s, metrics);
+    if next.stage == RolloutStage::Promoting && s.canary_is_selected {
+        // Dead between the switch and the status: what has all requests is not taken back for what may have fewer pods by now, whatever is asked for.
+        let promoted = promote(next, rules.policy, now);
+        next = promoted.next;
+        because.extend(promoted.because);
+        taken_over = s.taken_over();
+        (s, metrics) = (&taken_over, &[]);
+    }
     if s.suspended {
         // The clock stands still: the stage begins again when the rollout goes on.
         if next.canary.is_some() {

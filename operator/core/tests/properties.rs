@@ -26,6 +26,10 @@ use run::hold;
 use simulation::faults::Faults;
 use simulation::{Cluster, Summary};
 
+/// A life is made of small objects: with glibc's allocator it takes half as much CPU time again (3.7 ms, and 2.4 with this one).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn live(c: &mut Cluster, events: &[Event]) {
     for event in events {
         happen(c, event);

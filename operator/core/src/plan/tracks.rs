@@ -42,6 +42,7 @@ pub struct Tracks<'a> {
     silent: i32,
     stable_is_reachable: bool,
     flipped: bool,
+    canary_is_selected: bool,
     service_is_lost: Option<String>,
     since: Option<Timestamp>,
 }
@@ -91,7 +92,9 @@ impl<'a> Tracks<'a> {
         };
         let others = of_revisions(&observed.pods, &r.name, |revision| !has_a_part(revision));
         let stable_is_reachable = stable.pods.iter().any(|p| is_reachable(p, now));
-        let flipped = stable.revision.as_ref().is_some_and(|of| selects(r, observed, &of.revision));
+        let is_selected =
+            |track: &Track<'_>| track.revision.as_ref().is_some_and(|of| selects(r, observed, &of.revision));
+        let (flipped, canary_is_selected) = (is_selected(&stable), is_selected(&canary));
         Self {
             stable,
             canary,
@@ -103,6 +106,7 @@ impl<'a> Tracks<'a> {
             silent: silent.max(0),
             stable_is_reachable,
             flipped,
+            canary_is_selected,
             service_is_lost,
             since: at.since.as_ref().map(|t| t.0),
         }
@@ -124,6 +128,7 @@ impl<'a> Tracks<'a> {
             stable_is_reachable: self.stable_is_reachable,
             stable_desired: self.stable.desired,
             flipped: self.flipped,
+            canary_is_selected: self.canary_is_selected,
             canary_ready: self.canary.ready,
             service_is_lost: self.service_is_lost.clone(),
             canary_crash: crash_loop(&self.canary.pods, self.since),

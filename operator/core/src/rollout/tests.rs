@@ -159,6 +159,25 @@ fn the_replaced_revision_goes_when_its_time_is_over_and_the_service_has_moved() 
     }
 }
 
+/// The operator died after the switch and before the status (seed 8888 of the simulation): of the old pods some may be gone by now.
+#[test]
+fn what_the_service_selects_is_promoted_whatever_is_asked_for_by_then() {
+    let promoting = canary(RolloutStage::Promoting, 2, 1);
+    let selected = Signals { canary_is_selected: true, flipped: false, ..signals(2) };
+    for (asked, suspended, canary) in
+        [("b", false, None), ("a", true, None), ("a", false, Some("a")), ("c", false, Some("c"))]
+    {
+        let s = Signals { target: Some(revision(asked)), suspended, ..selected.clone() };
+        let next = advance(&promoting, &s, &policy(), at(NOW)).next;
+        assert_eq!((next.stable, next.canary), (Some(revision("b")), canary.map(revision)), "{asked}");
+        // What is gone back to is not what is kept.
+        assert_eq!(next.previous, (asked != "a" || suspended).then(|| revision("a")), "{asked}");
+    }
+    // Whoever points the Service there by hand during a step has promoted nothing.
+    let holding = advance(&canary(RolloutStage::Holding, 0, 1), &selected, &policy(), at(NOW)).next;
+    assert_eq!((holding.stable, holding.canary), (Some(revision("a")), Some(revision("b"))));
+}
+
 #[test]
 fn the_clock_stands_still_while_suspended() {
     let frozen =

@@ -28,12 +28,16 @@ pub fn pass_if_due(c: &mut Cluster) {
     let before = was.rollout.unwrap_or_default();
     let plan = pass.plan;
     let rollout = &plan.memory.rollout;
-    keeps_what_was_replaced(c, &before, rollout);
+    keeps_what_was_replaced(c, selected.as_deref(), &before, rollout);
 
     // A step that a gateway has not accepted is not passed.
     let is_gateway = c.md.spec.rollout.router == Router::Gateway;
     let passed = before.stage == RolloutStage::Holding && before.canary == rollout.canary && rollout.step > before.step;
-    let is_skipped = rollout.promoted != before.promoted || before.course != rollout.course;
+    // A person may, before the gateway has the weight, too.
+    let word = c.md.spec.rollout.control.promote.as_ref();
+    let named = word.is_some() && word == before.canary.as_ref().map(|canary| &canary.revision);
+    let is_told = named && rollout.stage == RolloutStage::Promoting;
+    let is_skipped = is_told || rollout.promoted != before.promoted || before.course != rollout.course;
     if is_gateway && passed && !is_skipped && c.md.spec.rollout.strategy == drydock_crds::Strategy::Canary {
         let step = &c.md.spec.rollout.steps[usize::try_from(before.step).unwrap()];
         assert_eq!(c.gateway.weight, step.weight, "passed without its weight: {before:?}");
@@ -125,13 +129,19 @@ fn changes_nothing_beside_copies(c: &Cluster, plan: &Plan) {
 }
 
 /// What was replaced stays for `scaleDownDelaySeconds`, unless it is called back, or replaced in its part by the next one.
-fn keeps_what_was_replaced(c: &Cluster, before: &RolloutStatus, after: &RolloutStatus) {
+fn keeps_what_was_replaced(c: &Cluster, selected: Option<&str>, before: &RolloutStatus, after: &RolloutStatus) {
     let now = c.operators_now();
     // One that has nobody to protect is replaced at once, and is never ready before.
     if !after.stable_was_ready || !before.stable_was_ready || after.stable.is_none() {
         return;
     }
     if after.stable != before.stable {
+        // Promoted by one that died of it, and called back since.
+        let was_switched = before.stage == RolloutStage::Promoting
+            && selected.is_some_and(|of| before.canary.as_ref().is_some_and(|canary| canary.revision == of));
+        if was_switched && after.canary == before.stable {
+            return;
+        }
         assert_eq!(after.previous, before.stable, "{before:?}");
         let delay = SignedDuration::from_secs(c.md.spec.rollout.scale_down_delay_seconds.into());
         let until = after.previous_until.as_ref().unwrap().0;
