@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use drydock_contract::{Factorize, LayerRanks, Preprocessing, Recipe, Technique};
+use drydock_optimizer::Error;
 use drydock_optimizer::dataset::Dataset;
 use drydock_optimizer::onnx::{self, Graph, float_tensor};
 use drydock_optimizer::passes::{self, Layer};
 use drydock_optimizer::progress::Progress;
 use drydock_optimizer::proto::NodeProto;
 use drydock_optimizer::technique::{self, Given, Made};
-use drydock_optimizer::{Error, benchmark};
 use faer::Mat;
 
 use crate::common::{engine, example, preprocessing};
@@ -200,13 +200,12 @@ fn a_measured_budget_is_kept_and_can_be_made_again() {
     assert!(again.model == made.model, "equal ranks, unequal bytes");
     assert_eq!(again.recipe.techniques[0].factorize.as_ref(), Some(&done));
 
-    let bytes = original.encode();
-    let latency =
-        benchmark::benchmark(&engine(), &bytes, Some(&made.model), &[1, 1, 28, 28], &mut Progress::silent()).unwrap();
-    let (share, agreement) = (latency.cpu / latency.original_cpu, agreement(&bytes, &made.model));
-    println!("{:.1} % of the CPU time, agreement {agreement:.2} %, {ranks:?}", 100.0 * share);
-    // Measured again, beside other tests.
-    assert!(share < 0.8, "{share}");
+    // Not the time again, which is another beside other tests: what was chosen by it. Four fifths of the time, the most that may be left, were 84 % of
+    // the multiply-accumulates where both were measured.
+    let share = macs(&onnx::parse(made.model.clone().into()).unwrap()) as f64 / macs(&original) as f64;
+    let agreement = agreement(&original.encode(), &made.model);
+    println!("{:.1} % of the multiply-accumulates, agreement {agreement:.2} %, {ranks:?}", 100.0 * share);
+    assert!((0.2..0.83).contains(&share), "{share}");
     assert!(agreement >= 97.0, "{agreement}");
 }
 
