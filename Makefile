@@ -39,9 +39,10 @@ unit: ## Tests that need no cluster
 
 .PHONY: beside
 beside: # What takes the time that the cluster's tests leave
-	@nice -n 19 $(MAKE) --no-print-directory simulation DRYDOCK_SCHEDULES=20000
+	@nice -n 19 $(MAKE) --no-print-directory simulation
 	@nice -n 19 $(MAKE) --no-print-directory e2e-crash
 	@nice -n 19 $(MAKE) --no-print-directory e2e-spec
+	@nice -n 19 $(MAKE) --no-print-directory e2e-shards
 	@nice -n 19 $(MAKE) --no-print-directory e2e-soak
 	@nice -n 19 $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=10
 
@@ -67,13 +68,15 @@ e2e: ## Tests on a real cluster: the local one, or that of KUBECONFIG
 e2e-gateway: ## Those behind a real gateway; it is compiled first, which takes 10 minutes and more the first time
 	@e2e/run.sh --gateway
 
-.PHONY: e2e-crash e2e-soak e2e-spec
+.PHONY: e2e-crash e2e-soak e2e-spec e2e-shards
 e2e-crash: ## The operator's story with deaths and faults on a real API server, a sample or DRYDOCK_CRASH=full (docs/reliability.md)
 	@e2e/kwok/run.sh crash
 e2e-soak: ## Changes, faults and deaths for SOAK_MINUTES (2) with SOAK_COUNT (20) ModelDeployments: memory, leaks, what is stuck
 	@e2e/kwok/run.sh soak
 e2e-spec: ## Every field of the spec at a real API server: valid values are taken, others refused by the field's name
 	@e2e/kwok/run.sh spec
+e2e-shards: ## Operators that share the ModelDeployments of an API server: each looks after those of its shard alone
+	@e2e/kwok/run.sh shards
 
 .PHONY: gen
 gen: ## Everything that is generated and committed: the CRD, the schema of package.json

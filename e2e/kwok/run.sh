@@ -1,10 +1,10 @@
 #!/bin/bash
-# What is tried on a control plane without machines. usage: e2e/kwok/run.sh crash|soak|spec [NAME OF A TEST...]
+# What is tried on a control plane without machines. usage: e2e/kwok/run.sh crash|soak|spec|shards [NAME OF A TEST...]
 #                                                           e2e/kwok/run.sh scale [COUNT]
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lib.sh"
 PLANE=$ROOT/e2e/kwok/control-plane
-what=${1:?usage: e2e/kwok/run.sh crash|soak|spec|scale}
+what=${1:?usage: e2e/kwok/run.sh crash|soak|spec|shards|scale}
 shift
 trap '"$PLANE" down >/dev/null' EXIT
 
@@ -41,7 +41,7 @@ case $what in
     for crd in "$argo"/crds/*-crd.yaml; do "$PLANE" exec kubectl apply --server-side -f "$crd" >/dev/null; done
     "$PLANE" exec kubectl create namespace argo-rollouts >/dev/null
     "$PLANE" exec "$CARGO_TARGET_DIR/release/scale" drydock --count "$count" --rest-seconds "${REST_SECONDS:-60}" \
-      --program "$DRYDOCK_OPERATOR" --user-kubeconfig "$out/drydock.kubeconfig" --log "$out/drydock.log"
+      --program "$DRYDOCK_OPERATOR" --user-kubeconfig "$out/drydock.kubeconfig" --log "$out/drydock.log" --shards "${SHARDS:-0}"
     "$PLANE" exec "$CARGO_TARGET_DIR/release/scale" argo --count "$count" --rest-seconds "${REST_SECONDS:-60}" \
       --program "$argo/rollouts-controller" --user-kubeconfig "$out/argo.kubeconfig" --log "$out/argo.log"
     ;;

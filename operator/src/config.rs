@@ -1,5 +1,6 @@
 use drydock_operator_core::Defaults;
 
+use crate::shard::Shard;
 use crate::sources::Hosts;
 
 /// How the operator was started.
@@ -8,6 +9,7 @@ pub struct Config {
     pub defaults: Defaults,
     /// The one namespace to watch; `None`: all.
     pub namespace: Option<String>,
+    pub shard: Shard,
     /// Of `/metrics`, `/livez` and `/readyz`.
     pub http_port: u16,
     pub concurrency: u16,

@@ -1,5 +1,5 @@
 use clap::{ArgAction, Parser};
-use drydock_operator::{Config, Hosts, LeaseName, init_telemetry, run};
+use drydock_operator::{Config, Hosts, LeaseName, Shard, init_telemetry, run};
 use drydock_operator_core::Defaults;
 
 /// Optimizes, serves and rolls out the models that ModelDeployments name.
@@ -18,6 +18,9 @@ struct Args {
     /// Watch this namespace alone.
     #[arg(long, env = "DRYDOCK_NAMESPACE")]
     namespace: Option<String>,
+    /// Look after the ModelDeployments alone whose label drydock.dev/shard has this value. Default: those without the label.
+    #[arg(long, env = "DRYDOCK_SHARD", default_value = "")]
+    shard: Shard,
     /// Port of /metrics, /livez and /readyz.
     #[arg(long, env = "DRYDOCK_HTTP_PORT", default_value_t = 8080)]
     http_port: u16,
@@ -54,6 +57,7 @@ impl From<Args> for Config {
                 image_pull_policy: args.image_pull_policy,
             },
             namespace: args.namespace.filter(|n| !n.is_empty()),
+            shard: args.shard,
             http_port: args.http_port,
             concurrency: args.concurrency,
             external_hosts: args.external_hosts,
@@ -89,7 +93,7 @@ mod tests {
         let read: Vec<_> = command.get_arguments().filter_map(|a| a.get_env()?.to_str()).collect();
         let set: Vec<_> = DEPLOYMENT.split("name: ").filter_map(|s| s.split([',', '\n', '}']).next()).collect();
         let set: Vec<_> = set.into_iter().filter(|n| n.starts_with("DRYDOCK_")).collect();
-        assert!(set.len() >= 9, "{set:?}");
+        assert!(set.len() >= 10, "{set:?}");
         assert!(set.iter().all(|n| read.contains(n)), "set: {set:?}, read: {read:?}");
     }
 
@@ -137,5 +141,7 @@ mod tests {
         assert_ne!(config(&[]).identity, config(&[]).identity);
         assert_eq!(config(&[]).external_hosts, "*".parse().unwrap());
         assert_eq!(config(&["--external-hosts="]).external_hosts, Hosts::default());
+        assert_eq!(config(&[]).shard, Shard::default());
+        assert_eq!(config(&["--shard=a"]).shard, "a".parse().unwrap());
     }
 }

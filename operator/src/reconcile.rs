@@ -9,7 +9,6 @@ use drydock_operator_core::{
     wake,
 };
 use jiff::Timestamp;
-use kube::api::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use tokio::time::Instant;
 
@@ -17,14 +16,16 @@ use crate::apply::apply;
 use crate::backoff::{Backoff, FIRST};
 use crate::cluster::{ClusterError, ReadCluster, WriteCluster};
 use crate::metrics::Metrics;
+use crate::named::Named;
 use crate::observe::observe;
 use crate::publish::{Say, publish};
 use crate::seen::Seen;
+use crate::shard::Shard;
 use crate::sources::Sources;
 use crate::target::Target;
 
 /// What the watch holds of each: a pass asks for the rest. So one that cannot be parsed does not stop the others, too.
-pub type Watched = PartialObjectMeta<ModelDeployment>;
+pub type Watched = Named<ModelDeployment>;
 
 /// A look without a reason, in case an event was lost.
 const RESYNC: Duration = Duration::from_mins(10);
@@ -34,6 +35,7 @@ const RESYNC: Duration = Duration::from_mins(10);
 pub struct Context<C> {
     pub cluster: C,
     pub defaults: Defaults,
+    pub shard: Shard,
     pub sources: Sources,
     pub metrics: Metrics,
     pub backoff: Backoff,
@@ -86,8 +88,8 @@ async fn pass<C: ReadCluster + WriteCluster>(cx: &Context<C>, target: &Target) -
         cx.sources.ask(target, &[], now);
         return Ok(Action::await_change());
     };
-    if found.metadata.deletion_timestamp.is_some() {
-        // The children are owned: the garbage collector takes them.
+    // The children of one that is deleted are owned: the garbage collector takes them. One that is in another shard by now is another operator's.
+    if found.metadata.deletion_timestamp.is_some() || !cx.shard.has(found.metadata.labels.as_ref()) {
         cx.sources.ask(target, &[], now);
         return Ok(Action::await_change());
     }

@@ -32,6 +32,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = Metrics::new();
     let stop = on_signal()?;
     let admin = tokio::spawn(admin::serve(config.http_port, asking.clone(), metrics.clone()));
+    // What lists and bursts of passes have left.
+    tokio::spawn(drydock_heap::give_back_while(|| true));
     let work = work(config, watching, asking, metrics, stop);
     tokio::select! {
         ended = admin => Err(anyhow::anyhow!("the HTTP server ended: {ended:?}")),
@@ -67,6 +69,7 @@ async fn work(
     let cx = Context {
         cluster: Kubernetes::new(asking, claim, metrics.clone())?,
         defaults: config.defaults,
+        shard: config.shard,
         sources: Sources::new(config.external_hosts)?,
         metrics,
         backoff: Backoff::default(),

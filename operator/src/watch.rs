@@ -13,7 +13,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{ListParams, PartialObjectMeta};
+use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{self, ObjectRef};
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{Kind, Kubernetes, MANAGED_BY};
 use crate::gateway_api::GatewayApi;
 use crate::index::{self, Index};
+use crate::named::Named;
 use crate::reconcile::{Context, Watched, after_error, reconcile};
 use crate::target::Target;
 
@@ -46,7 +47,8 @@ pub async fn run(
     let found = gateway_api.clone();
     let (reader, writer) = reflector::store();
     let (listed, lists) = mpsc::unbounded();
-    let objects = watcher(api::<Watched>(&client, namespace), watcher::Config::default())
+    let ours = watcher::Config::default().labels(&cx.shard.selector());
+    let objects = watcher(api::<Watched>(&client, namespace), ours)
         .default_backoff()
         .modify(small)
         .reflect(writer)
@@ -108,12 +110,12 @@ struct Children<'a> {
 }
 
 impl Children<'_> {
-    fn watched<K: Kind>(&self) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static {
+    fn watched<K: Kind>(&self) -> impl Stream<Item = Result<Named<K>, watcher::Error>> + Send + 'static {
         let index = self.index.clone();
         let kind = index.add(&K::kind(&()));
         // A connection that has died in silence is noticed when its watch should have ended.
         let ours = watcher::Config::default().labels(MANAGED_BY).timeout(WATCH_SECONDS);
-        watcher(api::<PartialObjectMeta<K>>(self.client, self.namespace), ours)
+        watcher(api::<Named<K>>(self.client, self.namespace), ours)
             .default_backoff()
             .inspect(move |event| index.see(kind, event))
             .touched_objects()
@@ -131,17 +133,11 @@ fn said<K>(seen: Result<K, watcher::Error>) -> Option<Result<K, watcher::Error>>
 
 /// What nobody asks the store for.
 fn small(object: &mut Watched) {
-    object.metadata = ObjectMeta {
-        name: object.metadata.name.take(),
-        namespace: object.metadata.namespace.take(),
-        uid: object.metadata.uid.take(),
-        generation: object.metadata.generation,
-        resource_version: object.metadata.resource_version.take(),
-        ..ObjectMeta::default()
-    };
+    let meta = object.meta_mut();
+    *meta = ObjectMeta { labels: None, owner_references: None, ..std::mem::take(meta) };
 }
 
-fn model_deployment_of<K>(child: &PartialObjectMeta<K>) -> Option<ObjectRef<Watched>>
+fn model_deployment_of<K>(child: &Named<K>) -> Option<ObjectRef<Watched>>
 where
     K: Resource<DynamicType = ()>,
 {
@@ -155,7 +151,7 @@ fn routes<K: Kind>(
     namespace: Option<&str>,
     gateway_api: GatewayApi,
 ) -> impl Stream<Item = ObjectRef<Watched>> + Send + 'static {
-    let api = api::<PartialObjectMeta<K>>(client, namespace);
+    let api = api::<Named<K>>(client, namespace);
     stream::once(async move { gateway_api.found().await })
         .flat_map(move |()| watcher(api.clone(), watcher::Config::default().labels(MANAGED_BY)).default_backoff())
         .touched_objects()
@@ -174,7 +170,7 @@ fn routes<K: Kind>(
 pub async fn until_established(client: &Client, namespace: Option<&str>) {
     let one = ListParams::default().limit(1);
     let mut said = String::new();
-    while let Err(error) = api::<Watched>(client, namespace).list_metadata(&one).await {
+    while let Err(error) = api::<Watched>(client, namespace).list(&one).await {
         // By what we need it for, and not by reading the CRD: that would be one more right to grant.
         let now = match &error {
             kube::Error::Api(s) if s.is_not_found() => "the CRD is not installed yet".to_owned(),
@@ -198,3 +194,6 @@ where
         None => Api::all(client.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests;

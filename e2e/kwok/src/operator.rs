@@ -15,6 +15,8 @@ pub struct Operator {
     kubeconfig: PathBuf,
     /// `None`: all.
     namespace: Option<String>,
+    /// Empty: those in none.
+    shard: String,
     log: PathBuf,
     clock: Option<Clock>,
     process: Mutex<Option<Process>>,
@@ -30,7 +32,12 @@ fn program() -> Result<PathBuf> {
 impl Operator {
     pub fn new(kubeconfig: PathBuf, namespace: Option<&str>, log: &Path, clock: Option<Clock>) -> Self {
         let namespace = namespace.map(ToOwned::to_owned);
-        Self { kubeconfig, namespace, log: log.to_owned(), clock, process: Mutex::new(None) }
+        Self { kubeconfig, namespace, shard: String::new(), log: log.to_owned(), clock, process: Mutex::new(None) }
+    }
+
+    #[must_use]
+    pub fn of_shard(self, shard: &str) -> Self {
+        Self { shard: shard.to_owned(), ..self }
     }
 
     /// Nothing where it runs. Without a Lease: whoever is killed would hold it for a while.
@@ -45,6 +52,7 @@ impl Operator {
             "--sidecar-image=sidecar:1",
             "--http-port=0",
             "--leader-elect=false",
+            &format!("--shard={}", self.shard),
         ]);
         if let Some(namespace) = &self.namespace {
             command.arg(format!("--namespace={namespace}"));

@@ -84,6 +84,7 @@ async fn nothing_grows_leaks_or_sticks() -> Result<()> {
     let began = Instant::now();
     let half = Duration::from_secs(minutes * 30);
     let (mut changes, mut deaths, mut last_death, mut samples) = (0_u64, 0, began, Vec::new());
+    let mut said = 0;
     while began.elapsed() < half * 2 {
         let name = &names[(dice(seed, changes, "which") % objects) as usize];
         let image = match dice(seed, changes, "image") % 6 {
@@ -100,6 +101,12 @@ async fn nothing_grows_leaks_or_sticks() -> Result<()> {
         }
         if last_death.elapsed() > LIFE {
             samples.push((began.elapsed().as_secs_f64(), proxy.memory()?.0 as f64));
+        }
+        if let (minute, Some(&(_, rss))) = (began.elapsed().as_secs() / 60, samples.last())
+            && minute > said
+        {
+            said = minute;
+            println!("{minute} min: {changes} changes, {deaths} deaths, RSS {:.1} MiB", rss / 1024.0);
         }
         sleep(CHANGE).await;
     }

@@ -26,6 +26,7 @@ fn context(cluster: Kubernetes) -> Context<Kubernetes> {
     Context {
         cluster,
         defaults,
+        shard: Shard::default(),
         sources,
         metrics: Metrics::new(),
         backoff: Backoff::default(),
@@ -149,6 +150,19 @@ async fn one_that_is_gone_or_going_is_left_to_the_garbage_collector() {
         assert_eq!(go(&cx).await.unwrap(), Action::await_change());
         assert_eq!(lines(&log), [format!("GET {PATH}")]);
     }
+}
+
+/// Its label may have changed since the watch told of it.
+#[tokio::test]
+async fn one_of_another_shard_is_left_to_its_operator() {
+    let mut others = model_deployment();
+    others["metadata"]["labels"] = json!({ "drydock.dev/shard": "a" });
+    let (mut cx, log, _) = server(others);
+    assert_eq!(go(&cx).await.unwrap(), Action::await_change());
+    assert_eq!(lines(&log), [format!("GET {PATH}")]);
+    cx.shard = "a".parse().unwrap();
+    go(&cx).await.unwrap();
+    assert!(writes(&log).iter().any(|l| l.contains("/jobs/")), "{:#?}", writes(&log));
 }
 
 #[tokio::test]

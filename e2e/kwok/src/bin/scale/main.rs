@@ -34,6 +34,9 @@ struct Args {
     contender: Contender,
     #[arg(long, default_value_t = 1000)]
     count: usize,
+    /// As many of Drydock's operators, each with its share of the objects; 0: one for all.
+    #[arg(long, default_value_t = 0)]
+    shards: usize,
     /// Of rest, after everything has settled.
     #[arg(long, default_value_t = 60)]
     rest_seconds: u64,
@@ -51,7 +54,7 @@ struct Args {
 struct Fleet {
     args: Args,
     client: Client,
-    process: Process,
+    processes: Vec<Process>,
     times: Arc<Times>,
     audit: String,
 }
@@ -70,12 +73,19 @@ async fn main() -> Result<()> {
         stream::iter(volumes).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
     }
     times::watch(&client, args.contender, &times);
-    let mut command = Command::new(&args.program);
-    command.env("KUBECONFIG", &args.user_kubeconfig).args(args.contender.arguments(&args.user_kubeconfig));
-    let process = Process::start(&mut command, &args.log)?;
+    let start = |shard: Option<usize>| {
+        let mut command = Command::new(&args.program);
+        command.env("KUBECONFIG", &args.user_kubeconfig).args(args.contender.arguments(&args.user_kubeconfig));
+        command.args(shard.map(|n| format!("--shard={n}")));
+        Process::start(&mut command, &args.log)
+    };
+    let processes = match args.shards {
+        0 => vec![start(None)?],
+        shards => (0..shards).map(|n| start(Some(n))).collect::<Result<_>>()?,
+    };
     let audit = std::env::var("DRYDOCK_AUDIT_LOG").context("run through e2e/kwok/control-plane exec")?;
     sleep(Duration::from_secs(5)).await;
-    let mut fleet = Fleet { args, client, process, times, audit };
+    let mut fleet = Fleet { args, client, processes, times, audit };
     fleet.live().await
 }
 
@@ -85,8 +95,7 @@ fn name(n: usize) -> String {
 
 impl Fleet {
     async fn live(&mut self) -> Result<()> {
-        let (rss, _) = self.process.memory()?;
-        self.say("started", &json!({"rssKib": rss}));
+        self.say("started", &json!({"rssKib": self.memory()?.0}));
         self.phase("created", Self::all_created).await?;
         // What follows from the last change is still part of the work.
         sleep(Duration::from_secs(20)).await;
@@ -97,18 +106,29 @@ impl Fleet {
         Ok(())
     }
 
+    /// Of all of them together.
+    fn cpu(&self) -> Result<Duration> {
+        self.processes.iter().map(Process::cpu).sum()
+    }
+
+    /// Resident set now and its peak, in KiB, of the largest of them.
+    fn memory(&self) -> Result<(u64, u64)> {
+        let all = self.processes.iter().map(Process::memory).collect::<Result<Vec<_>>>()?;
+        Ok(all.into_iter().fold((0, 0), |most, m| (most.0.max(m.0), most.1.max(m.1))))
+    }
+
     /// Does it, and says what it cost.
     async fn phase(&mut self, what: &str, act: impl AsyncFnOnce(&Self) -> Result<()>) -> Result<()> {
-        let (from, cpu, began) = (audit::length(&self.audit)?, self.process.cpu()?, Instant::now());
+        let (from, cpu, began) = (audit::length(&self.audit)?, self.cpu()?, Instant::now());
         self.times.forget();
         act(self).await?;
         let seconds = began.elapsed().as_secs_f64();
-        if !self.process.is_alive() {
+        if !self.processes.iter_mut().all(Process::is_alive) {
             bail!("the controller has ended: see {}", self.args.log.display());
         }
-        let (rss, peak) = self.process.memory()?;
+        let (rss, peak) = self.memory()?;
         let requests = audit::requests(&self.audit, from, self.args.contender.user())?;
-        let mut said = json!({"seconds": seconds, "cpuSeconds": self.process.cpu()?.saturating_sub(cpu).as_secs_f64(), "rssKib": rss, "peakKib": peak,
+        let mut said = json!({"seconds": seconds, "cpuSeconds": self.cpu()?.saturating_sub(cpu).as_secs_f64(), "rssKib": rss, "peakKib": peak,
             "reads": requests.reads, "writes": requests.writes, "refused": requests.refused, "byKind": requests.by_kind});
         for (key, quantiles) in self.times.quantiles() {
             said[key] = quantiles;
@@ -118,8 +138,7 @@ impl Fleet {
     }
 
     fn say(&self, phase: &str, what: &Value) {
-        let line =
-            json!({"contender": self.args.contender.user(), "phase": phase, "count": self.args.count, "is": what});
+        let line = json!({"contender": self.args.contender.user(), "phase": phase, "count": self.args.count, "shards": self.args.shards, "is": what});
         println!("scale: {line}");
     }
 
@@ -131,7 +150,10 @@ impl Fleet {
     async fn apply_all(&self, image: &str) -> Result<()> {
         let api = &self.api();
         let all = (0..self.args.count).map(|n| async move {
-            let object = self.args.contender.object(&name(n), image);
+            let mut object = self.args.contender.object(&name(n), image);
+            if let Some(shard) = n.checked_rem(self.args.shards) {
+                object["metadata"]["labels"] = json!({"drydock.dev/shard": shard.to_string()});
+            }
             let params = PatchParams::apply(ground::MANAGER).force();
             let applied = api.patch(&name(n), &params, &Patch::Apply(object)).await?;
             self.times.asked(&applied.name_any());
