@@ -62,8 +62,9 @@ if name == "rollouts":
         row(f"{label}: p50, p99", f"{p50} ms, {p99} ms")
         if what in back:
             row(f"{label}: applied to rolled back", f"{back[what]} s")
-    for rollbacks, median, most in re.findall(r"verdict to the canary's last request, (\d+) rollbacks: median (-?[\d.]+) s, most (-?[\d.]+) s", text):
-        row(f"verdict to the canary's last request, the most of {rollbacks} rollbacks (p99 of so few is the most)", f"{most} s", "< 1 s", float(most) < 1)
+    for rollbacks, median, p99, most in re.findall(r"verdict to the canary's last request, (\d+) rollbacks: median (-?[\d.]+) s, p99 (-?[\d.]+) s, most (-?[\d.]+) s", text):
+        row(f"verdict to the canary's last request, p99 of {rollbacks} rollbacks", f"{p99} s", "< 1 s", float(p99) < 1)
+        row(f"verdict to the canary's last request, the most of {rollbacks} rollbacks", f"{most} s")
         row(f"verdict to the canary's last request, median of {rollbacks} rollbacks", f"{median} s")
     for canarys, sent, off, deviation in re.findall(r"split: (\d+) of (\d+) requests at 1 %: ([+-][\d.]+) points, binomial error ([\d.]+)", text):
         row(f"share of a 1 % canary, one pod and one pod: {canarys} of {sent} requests", f"{off} points", f"± {deviation}", abs(float(off)) <= float(deviation), "a Service: 50 %")
@@ -71,6 +72,10 @@ if name == "rollouts":
         row("A/B test, an effect of 0.20 planted in simulated users", said)
     for canarys, sent, error in re.findall(r"20 %: (\d+) of (\d+) answers are the canary's; binomial error at 4.5 deviations: (\d+)", text):
         row(f"router Gateway, a real one: answers of a 20 % canary, of {sent}", canarys, f"{int(sent) // 5} ± {error}", abs(int(canarys) - int(sent) / 5) <= int(error))
+    # Those until the verdict, and those until the gateway had accepted it.
+    for sent, judged, accepted, settled, later in re.findall(r"errors behind a gateway: (\d+) requests, (\d+) failed until the verdict, (\d+) more .*?, (\d+) more in the .*?, (\d+) later", text):
+        row(f"bad canary behind a gateway: errors: failed requests of {sent} until the gateway had accepted the verdict; it hands them on", str(int(judged) + int(accepted)))
+        row("the same, after that", str(int(settled) + int(later)), "0", int(settled) + int(later) == 0)
 elif name == "analysis":
     note = (
         "Simulated: 2000 canaries of each error rate at 20 requests a second, two steps of a minute; 1000 A/B tests, looked at after every 50 users "

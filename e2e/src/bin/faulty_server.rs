@@ -31,10 +31,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use prost::Message as _;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use tonic::service::Routes;
 
 /// A good answer takes 1 to 2 ms in the cluster of the tests.
 const TEN_TIMES: Duration = Duration::from_millis(20);
+/// Longer than a canary may be asked after its verdict, so that such a request would be seen.
+const DRAIN: Duration = Duration::from_secs(5);
 /// The only one of the examples' models.
 const OUTPUT: &str = "logits";
 
@@ -120,7 +123,15 @@ async fn main() -> anyhow::Result<()> {
         ended = axum::serve(listener, app.clone()).into_future() => ended?,
         ended = axum::serve(admin, app).into_future() => ended?,
         ended = grpc => ended?,
+        ended = terminated() => ended?,
     }
+    Ok(())
+}
+
+/// Told to end, it answers for a while, as who drains does: nobody may be sent to it any more by then.
+async fn terminated() -> anyhow::Result<()> {
+    signal(SignalKind::terminate())?.recv().await;
+    tokio::time::sleep(DRAIN).await;
     Ok(())
 }
 
