@@ -44,45 +44,55 @@ pub(super) fn by_latency(
         candidates.push(timed(engine, graph, l, &candidate(l, table))?);
         progress.step("time", candidates.len(), layers.len(), "layers");
     }
-    let whole: f64 = candidates.iter().map(|c| c.whole).sum();
     let original = graph.encode();
+    let (found, ranks) = within(&candidates, ratio, |ranks| {
+        let model = with_ranks(graph.clone(), &named(layers, ranks))?.encode();
+        let latency = compare(engine, &original, Some(&model), &shape, ROUNDS, &mut Progress::silent())?.latency;
+        Ok((latency.cpu, latency.original_cpu))
+    })?;
+    progress.note(&format!(
+        "factorize: {:.1} % of the CPU time before, as measured with these ranks; at most {:.1} % was asked for",
+        100.0 * found,
+        100.0 * ratio
+    ));
+    Ok(named(layers, &ranks))
+}
+
+/// Of the choices that `measure` finds within the budget the one that takes most of it, and its share of the original's time. `measure`: milliseconds
+/// of the whole model with these ranks, and of the original beside it.
+fn within(
+    candidates: &[Candidate],
+    ratio: f64,
+    mut measure: impl FnMut(&[Option<LayerRanks>]) -> Result<(f64, f64), Error>,
+) -> Result<(f64, Vec<Option<LayerRanks>>), Error> {
+    let whole: f64 = candidates.iter().map(|c| c.whole).sum();
     // Milliseconds that the layers must save by their own measurement; the model's total is not known yet.
     let mut wanted = whole * (1.0 - ratio);
     let mut tried = Tried { short: 0.0, enough: f64::INFINITY };
-    let mut best: Option<(f64, Ranks)> = None;
+    let mut best: Option<(f64, Vec<Option<LayerRanks>>)> = None;
     let mut least = f64::INFINITY;
     for _ in 0..ATTEMPTS {
-        let choice = passes::choose(&candidates, whole - wanted);
-        let ranks = named(layers, &choice.ranks);
-        let silent = &mut Progress::silent();
-        let model = with_ranks(graph.clone(), &ranks)?.encode();
-        let latency = compare(engine, &original, Some(&model), &shape, ROUNDS, silent)?.latency;
-        let found = latency.cpu / latency.original_cpu;
+        let choice = passes::choose(candidates, whole - wanted);
+        let (cpu, original) = measure(&choice.ranks)?;
+        let found = cpu / original;
         least = least.min(found);
         if found <= ratio && best.as_ref().is_none_or(|(before, _)| found > *before) {
-            best = Some((found, ranks));
+            best = Some((found, choice.ranks));
         }
         if (ratio - TOLERANCE..=ratio).contains(&found) {
             break;
         }
         // What the model saved for each millisecond that the layers did.
         let promised = whole - choice.cost;
-        let saved = latency.original_cpu * (1.0 - found);
-        let proposed = latency.original_cpu * (1.0 - ratio + TOLERANCE / 2.0) * promised / saved;
+        let proposed = original * (1.0 - ratio + TOLERANCE / 2.0) * promised / (original - cpu);
         wanted = tried.next((wanted, found <= ratio), proposed, whole);
     }
-    let Some((found, ranks)) = best else {
-        return Err(Error::Recipe(format!(
+    best.ok_or_else(|| {
+        Error::Recipe(format!(
             "factorize: the fastest choice of ranks that was measured takes {:.1} % of the CPU time; expected latencyRatio to be at least that, found {ratio}",
             100.0 * least
-        )));
-    };
-    progress.note(&format!(
-        "factorize: {:.1} % of the CPU time before, as measured with these ranks; at most {:.1} % was asked for",
-        100.0 * found,
-        100.0 * ratio
-    ));
-    Ok(ranks)
+        ))
+    })
 }
 
 /// Savings that were asked of the layers: the most that was too little for the whole model, and the least that was enough.
@@ -159,6 +169,50 @@ fn with_ranks(mut graph: Graph, ranks: &Ranks) -> Result<Graph, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Four layers of 10 ms, each of which can be made faster in steps of half a millisecond, for more and more of what it loses.
+    fn layers() -> Vec<Candidate> {
+        let split = |layer: u32, step: u32| {
+            let ranks = LayerRanks { input: Some(20 - step), output: None };
+            Split { ranks, cost: 10.0 - 0.5 * f64::from(step), loss: f64::from(step * (step + layer)) }
+        };
+        let layer = |n| Candidate { whole: 10.0, splits: (1..18).map(|step| split(n, step)).collect() };
+        (1..5).map(layer).collect()
+    }
+
+    /// Of a model that has 20 ms beside its layers, where they save `gain` times what they save alone.
+    fn model(ranks: &[Option<LayerRanks>], gain: f64) -> (f64, f64) {
+        let steps = ranks.iter().flatten().map(|r| f64::from(20 - r.input.unwrap()));
+        (60.0 - gain * steps.map(|step| 0.5 * step).sum::<f64>(), 60.0)
+    }
+
+    #[test]
+    fn the_budget_is_that_of_the_whole_model() {
+        for gain in [0.4, 0.7, 1.0, 1.3] {
+            for ratio in [0.8, 0.9] {
+                let mut measured = Vec::new();
+                let (found, ranks) = within(&layers(), ratio, |ranks| {
+                    measured.push(model(ranks, gain));
+                    Ok(measured[measured.len() - 1])
+                })
+                .unwrap();
+                let (cpu, original) = model(&ranks, gain);
+                assert!((cpu / original - found).abs() < 1e-12, "{gain}: what is told is another choice's");
+                assert!((ratio - TOLERANCE..=ratio).contains(&found), "{gain}, {ratio}: {found} of {measured:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_measured_over_the_budget_is_not_taken() {
+        // A busy machine: the first time half of what is saved is not seen, the second time twice as much is.
+        let mut busy = [0.5, 2.0, 1.0, 1.0, 1.0].into_iter();
+        let (found, _) = within(&layers(), 0.8, |ranks| Ok(model(ranks, busy.next().unwrap()))).unwrap();
+        assert!((0.6..=0.8).contains(&found), "{found}");
+        let error = within(&layers(), 0.3, |ranks| Ok(model(ranks, 0.5))).unwrap_err().to_string();
+        let least = 100.0 * (60.0 - 0.5 * 4.0 * 8.5) / 60.0;
+        assert!(error.contains(&format!("takes {least:.1} %")), "{error}");
+    }
 
     #[test]
     fn a_guess_stays_between_what_was_tried() {
