@@ -9,7 +9,7 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
 /// An object of kind `K`, of which the API server is asked for the metadata alone, and of that nothing else is kept. `managedFields`, most of it,
-/// would be a tree of ten times its size in memory: with kube's `PartialObjectMeta` the first lists of 200 ModelDeployments took 40 MiB.
+/// would be a tree of ten times its size in memory: with kube's `PartialObjectMeta` the first lists of 200 ModelDeployments' children left 35 MB of heap.
 #[derive(Debug)]
 pub struct Named<K> {
     metadata: ObjectMeta,

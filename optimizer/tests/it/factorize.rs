@@ -188,7 +188,7 @@ fn no_budget_is_half_of_the_multiply_accumulates() {
 
 /// What was measured is written down as ranks, and these make the same model again without a measurement.
 #[test]
-fn a_measured_budget_is_kept_and_can_be_made_again() {
+fn a_measured_budget_becomes_ranks_that_make_it_again() {
     let original = graph("fashion-resnet.onnx");
     let options = Factorize { latency_ratio: Some(0.7), images: IMAGES, ..Factorize::default() };
     let made = on_fashion(original.clone(), options).unwrap();
